@@ -1,0 +1,181 @@
+"""Files and folders that exist whole or not at all, and a lock between processes.
+
+The pattern is always the same: write beside the target, flush to the disk, rename, flush the
+folder. A crash at any instruction leaves either the old state or the new one, and at most a
+temporary sibling (``.<name>.partial-…``) that :func:`remove_leftovers` clears.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from engine import faults
+from engine.errors import EngineError, MapExistsError, StorageFullError
+
+_PARTIAL = ".partial-"
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the folder's entries, so that a rename or a new file survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sibling(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_PARTIAL}{secrets.token_hex(4)}")
+
+
+@contextmanager
+def disk_errors(where: Path) -> Iterator[None]:
+    """Turn the operating system's "no space" and "read-only" into errors with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFullError(f"no space left on the disk of {where}") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise EngineError(
+                f"cannot write to {where}: {error.strerror}",
+                remedy="Check the owner and permissions of the folder, and that the disk is not "
+                "read-only",
+            ) from error
+        raise
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears under ``path`` only when the block ends without an error."""
+    partial = _sibling(path)
+    try:
+        with disk_errors(path):
+            with open(partial, "xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            faults.point("file.written")
+            os.replace(partial, path)
+            sync_folder(path.parent)
+            faults.point("file.renamed")
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the file ``path`` by ``content``, whole or not at all."""
+    with new_file(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder that appears under ``path`` only when the block ends without an error.
+
+    Yields the temporary folder to write to. :exc:`MapExistsError` if ``path`` exists already,
+    unless it is an empty folder.
+    """
+    refuse_existing(path)
+    partial = _sibling(path)
+    try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.mkdir()
+            yield partial
+            for folder, _, names in os.walk(partial):
+                for name in names:
+                    _sync_file(Path(folder, name))
+                sync_folder(Path(folder))
+            faults.point("folder.written")
+            refuse_existing(path)
+            os.replace(partial, path)  # atomic also over an empty folder
+            sync_folder(path.parent)
+            faults.point("folder.renamed")
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_existing(path: Path) -> None:
+    """:exc:`MapExistsError` unless ``path`` is free (absent, or an empty folder)."""
+    if path.is_dir() and not path.is_symlink():
+        if any(path.iterdir()):
+            raise MapExistsError(f"the folder {path} is not empty")
+    elif path.exists() or path.is_symlink():
+        raise MapExistsError(f"{path} already exists and is no folder")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Clear what crashed writers of ``path`` left beside it. Call it holding ``path``'s lock."""
+    for left in path.parent.glob(f".{glob_escape(path.name)}{_PARTIAL}*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def glob_escape(name: str) -> str:
+    """``name`` with the wildcards of :mod:`glob` made literal."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+class ProcessLock:
+    """An exclusive lock between processes, on a file of its own beside what it protects.
+
+    The kernel drops it when the process ends, however it ends, so it can never be stale. It is
+    never taken on the geodatabase itself: closing any descriptor of a SQLite file would drop
+    SQLite's own POSIX locks (sqlite.org/howtocorrupt.html, section 2.2).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock now; False if another process or another lock object holds it."""
+        with disk_errors(self._path):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back. Does nothing if it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
