@@ -1,0 +1,59 @@
+"""What SQLite's result codes mean to a person (sqlite.org/rescode.html)."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from engine.errors import (
+    EditRefusedError,
+    EngineError,
+    GeodatabaseBusyError,
+    GeodatabaseError,
+    NotAGeodatabaseError,
+    StorageFullError,
+)
+
+_FREE_ENOUGH_BYTES = 1024 * 1024
+
+
+def engine_error(error: BaseException, path: Path) -> EngineError | None:
+    """The engine's error for one that SQLite raised about ``path``; None if it is none of ours.
+
+    A sentence from one of our triggers becomes :exc:`EditRefusedError` word for word.
+    """
+    if not isinstance(error, sqlite3.Error):
+        return None
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+        return EditRefusedError(str(error))
+    primary = code & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return GeodatabaseBusyError(f"another program is writing to {path}")
+    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
+        return StorageFullError(f"no space left on the disk of {path}")
+    if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return NotAGeodatabaseError(
+            f"{path} is no GeoPackage, or it is damaged: {error}",
+            remedy="Keep the file with its -wal and -shm beside it, and take the map again",
+        )
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return GeodatabaseError(
+            f"cannot open {path} for writing: {error}",
+            remedy="Check the owner and permissions of the file and its folder, and that the "
+            "disk is not read-only",
+        )
+    if primary == sqlite3.SQLITE_IOERR:
+        return GeodatabaseError(
+            f"the disk of {path} fails: {error}",
+            remedy="Check the storage card; copy the folder to another one",
+        )
+    return None
+
+
+def _is_full(path: Path) -> bool:
+    """SQLite reports a full disk as an I/O error where it grows its shared-memory file."""
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _FREE_ENOUGH_BYTES
