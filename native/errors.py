@@ -1,0 +1,60 @@
+"""What the codecs raise: every error names its code and the byte at which it was found."""
+
+from enum import IntEnum, unique
+
+
+@unique
+class ErrorCode(IntEnum):
+    """Why input was refused. The values are those of ``enum fs_status`` in the C core."""
+
+    TRUNCATED = -1
+    SYNTAX = -2
+    DEPTH = -3
+    NUMBER = -4
+    NOT_FINITE = -5
+    TEXT = -6
+    HEADER = -7
+    GEOMETRY = -8
+    CURVE = -9
+    Z_MISSING = -10
+    VERTEX = -11
+    TRAILING = -12
+    LIMIT = -13
+
+    @property
+    def sentence(self) -> str:
+        """The code in words, to stand in a message."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    ErrorCode.TRUNCATED: "the input ends inside a value",
+    ErrorCode.SYNTAX: "the input does not have the expected form",
+    ErrorCode.DEPTH: "the input is nested too deeply",
+    ErrorCode.NUMBER: "a number is outside the range of its type",
+    ErrorCode.NOT_FINITE: "NaN or infinity stands where a number belongs",
+    ErrorCode.TEXT: "text is not valid Unicode",
+    ErrorCode.HEADER: "the header is not the expected one",
+    ErrorCode.GEOMETRY: "the geometry is of an unknown or unexpected type",
+    ErrorCode.CURVE: "true curves are not supported",
+    ErrorCode.Z_MISSING: "the layer has z values, a vertex has none",
+    ErrorCode.VERTEX: "a vertex has too few or too many ordinates",
+    ErrorCode.TRAILING: "bytes follow the end of the value",
+    ErrorCode.LIMIT: "the input is larger than the limit allows",
+}
+
+
+class NativeError(Exception):
+    """Input that a codec refused.
+
+    ``code`` says why, ``offset`` where: bytes from the start of what was given to the codec.
+    """
+
+    def __init__(self, code: ErrorCode, offset: int) -> None:
+        super().__init__(f"{code.sentence} (byte {offset})")
+        self.code = code
+        self.offset = offset
+
+
+class GeometryError(NativeError):
+    """A geometry that is not what it claims to be, or of a kind that has no other form."""
