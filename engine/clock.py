@@ -38,5 +38,5 @@ class SystemClock:
 
 def timestamp(moment: datetime) -> str:
     """``moment`` as GeoPackage DATETIME text: UTC, milliseconds, ``Z`` (OGC 12-128r18, table 1)."""
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds") + "Z"

@@ -295,8 +295,7 @@ def service_error(envelope: Mapping[str, object], where: str) -> ServiceRefusedE
     request. ``code`` and ``details`` may be absent, ``details`` may be a string, ``message`` may
     be empty with all the text in ``details`` (ArcGIS REST API, "Handling errors").
     """
-    code = envelope.get("code")
-    extended = envelope.get("extendedCode")
+    number = _whole_number(envelope.get("code"))
     details = envelope.get("details") or ()
     if isinstance(details, str):
         details = (details,)
@@ -307,7 +306,6 @@ def service_error(envelope: Mapping[str, object], where: str) -> ServiceRefusedE
     )
     message = str(envelope.get("message") or envelope.get("description") or "").strip()
     text = " ".join(dict.fromkeys(t for t in (message, *texts) if t)) or "no reason given"
-    number = int(code) if isinstance(code, int | float) else None
     kind: type[ServiceRefusedError] = ServiceRefusedError
     if number in (498, 499):
         kind = AuthenticationError
@@ -317,6 +315,13 @@ def service_error(envelope: Mapping[str, object], where: str) -> ServiceRefusedE
     return kind(
         f"{where}: the service refused{label}: {text}",
         service_code=number,
-        extended_code=int(extended) if isinstance(extended, int | float) else None,
+        extended_code=_whole_number(envelope.get("extendedCode")),
         details=texts,
     )
+
+
+def _whole_number(value: object) -> int | None:
+    """None for anything else, ``NaN`` and ``Infinity`` (which JSON readers let through) too."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,100 @@
+"""Fault points: named well, named once, silent unless armed."""
+
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from engine import faults
+from tests.sources import python_files, tree
+
+NAME = re.compile(r"[a-z]+(?:-[a-z]+)*\.[a-z]+")
+IRREGULAR = {
+    "begun", "built", "done", "found", "given", "held", "kept", "lost", "made", "put", "read",
+    "sent", "set", "swept", "taken", "told", "written",
+}  # fmt: skip
+"""Past participles that do not end in -ed."""
+
+
+def named_points(module: ast.Module) -> list[str]:
+    """The names that the source passes to ``faults.point``; ``?`` for one that is computed."""
+    return [
+        argument.value
+        if isinstance(argument := node.args[0], ast.Constant) and isinstance(argument.value, str)
+        else "?"
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "point"
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "faults"
+    ]
+
+
+def is_well_named(name: str) -> bool:
+    participle = name.rpartition(".")[2]
+    return bool(NAME.fullmatch(name)) and (participle.endswith("ed") or participle in IRREGULAR)
+
+
+@pytest.mark.checkout
+def test_every_fault_point_has_a_good_name_of_its_own() -> None:
+    names = Counter(
+        name for path in python_files("engine", "device") for name in named_points(tree(Path(path)))
+    )
+
+    assert names["file.written"] == 1
+    assert [name for name, times in names.items() if times > 1] == []
+    assert [name for name in names if not is_well_named(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("journal.written", True),
+        ("upload-part.committed", True),
+        ("journal.write", False),
+        ("Journal.written", False),
+        ("written", False),
+        ("journal.entry.written", False),
+        ("?", False),
+    ],
+)
+def test_the_rule_for_names(name: str, good: bool) -> None:
+    assert is_well_named(name) == good
+
+
+def test_the_search_finds_points_and_computed_names() -> None:
+    source = "faults.point('a.done')\nfaults.point(name)\nother.point('b.done')\n"
+
+    assert named_points(ast.parse(source)) == ["a.done", "?"]
+
+
+def test_a_point_does_nothing_unless_armed() -> None:
+    faults.point("nothing.armed")
+
+
+def test_an_armed_handler_sees_every_point_and_may_raise() -> None:
+    seen: list[str] = []
+
+    with faults.armed(seen.append):
+        faults.point("one.done")
+        faults.point("two.done")
+    faults.point("three.done")
+
+    assert seen == ["one.done", "two.done"]
+
+
+def test_an_inner_handler_gives_way_to_the_outer_even_after_an_error() -> None:
+    outer: list[str] = []
+
+    def fail(name: str) -> None:
+        raise OSError(name)
+
+    with faults.armed(outer.append):
+        with pytest.raises(OSError, match=r"one\.done"), faults.armed(fail):
+            faults.point("one.done")
+        faults.point("two.done")
+
+    assert outer == ["two.done"]
