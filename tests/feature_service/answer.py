@@ -1,0 +1,70 @@
+"""Answers: JSON, HTML or bytes, and how they are put on the wire."""
+
+import html
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_CHUNK = 1 << 16
+_WORTH_PACKING = 200
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is sent back; a file is read while it is sent, and removed after if it is passing."""
+
+    content: bytes | Path
+    content_type: str
+    status: int = 200
+    is_passing: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        if isinstance(self.content, bytes):
+            return len(self.content)
+        return self.content.stat().st_size
+
+    def is_packed_for(self, accept_encoding: str) -> bool:
+        """Whether it goes out as gzip to a client that accepts this."""
+        return "gzip" in accept_encoding.lower() and self.size_bytes > _WORTH_PACKING
+
+    def chunks(self, *, packed: bool) -> Iterator[bytes]:
+        """The bytes of the body, piece by piece."""
+        if not packed:
+            yield from self._plain()
+            return
+        packer = zlib.compressobj(wbits=_GZIP)
+        for chunk in self._plain():
+            piece = packer.compress(chunk)
+            if piece:
+                yield piece
+        yield packer.flush()
+
+    def _plain(self) -> Iterator[bytes]:
+        if isinstance(self.content, bytes):
+            for start in range(0, len(self.content), _CHUNK):
+                yield self.content[start : start + _CHUNK]
+            return
+        with self.content.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+
+def document(value: Any, form: str, *, title: str = "ArcGIS REST Services Directory") -> Answer:
+    """A JSON answer, or the page a browser sees when `f` is html."""
+    if form == "json":
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return Answer(content=text.encode(), content_type="application/json; charset=utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if form == "pjson":
+        return Answer(content=text.encode(), content_type="application/json; charset=utf-8")
+    page = (
+        f"<!DOCTYPE html><html><head><title>{html.escape(title)}</title></head>"
+        f"<body><h2>{html.escape(title)}</h2><pre>{html.escape(text)}</pre></body></html>"
+    )
+    return Answer(content=page.encode(), content_type="text/html; charset=utf-8")

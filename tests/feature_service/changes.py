@@ -1,0 +1,175 @@
+"""What has become different in a replica's rows since a generation.
+
+The answer depends only on the two generations and on who asks, so asking again with the old
+generation gives the same changes, and whatever came later.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .definition import Layer
+from .feature import FeatureView
+from .hosted import Hosted
+from .scope import Scope, alive
+from .store import CURRENT, table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The changes after `since` that are not made by `own` alone ('' hides nobody's)."""
+
+    since: int
+    own: str
+
+
+class Changes:
+    """The changes of one layer and its attachments in one window."""
+
+    def __init__(self, hosted: Hosted, scope: Scope, layer: Layer, window: Window) -> None:
+        self._hosted = hosted
+        self._scope = scope
+        self._layer = layer
+        self._window = window
+        self._table = table(layer)
+
+    def adds(self, view: FeatureView) -> Iterator[dict[str, Any]]:
+        """Features that are in the replica now and were not."""
+        yield from self._features(view, self._present(was_there=False))
+
+    def updates(self, view: FeatureView) -> Iterator[dict[str, Any]]:
+        """Features that were in the replica, still are, and have changed."""
+        yield from self._features(view, self._present(was_there=True))
+        if self._hosted.profile.rows_leaving == "update":
+            yield from self._features(view, self._left())
+
+    def deletes(self) -> Iterator[tuple[str, int]]:
+        """GlobalID and ObjectID of rows that are gone, or that left the filter."""
+        since = self._window.since
+        inside, values = self._scope.condition(self._layer, "v", since)
+        sql = (
+            f"SELECT v.gid, v.oid FROM {self._table} v WHERE {inside} AND v.gen_to < {CURRENT}"
+            f" AND NOT EXISTS (SELECT 1 FROM {self._table} n WHERE n.gid = v.gid"
+            f" AND n.gen_to = {CURRENT})"
+        )
+        yield from self._pairs(sql, values)
+        if self._hosted.profile.rows_leaving == "delete":
+            condition, values = self._left()
+            yield from self._pairs(
+                f"SELECT v.gid, v.oid FROM {self._table} v WHERE {condition}", values
+            )
+
+    def _pairs(self, sql: str, values: list[Any]) -> Iterator[tuple[str, int]]:
+        others, more = self._by_others(self._table, "v", "")
+        yield from self._run(f"{sql} AND {others}", [*values, *more])
+
+    def _features(
+        self, view: FeatureView, condition: tuple[str, list[Any]]
+    ) -> Iterator[dict[str, Any]]:
+        sql, values = condition
+        others, more = self._by_others(self._table, "v", "")
+        cursor = self._run(
+            f"SELECT {view.columns('v')} FROM {self._table} v WHERE {sql} AND {others}"
+            " ORDER BY v.oid",
+            [*values, *more],
+        )
+        for found in cursor:
+            yield view.feature(found)
+
+    def _present(self, *, was_there: bool) -> tuple[str, list[Any]]:
+        since = self._window.since
+        inside, values = self._scope.condition(self._layer, "v", None)
+        before, more = self._scope.condition(self._layer, "o", since)
+        sign = "EXISTS" if was_there else "NOT EXISTS"
+        sql = (
+            f"{inside} AND {sign} (SELECT 1 FROM {self._table} o WHERE o.gid = v.gid AND {before})"
+        )
+        values = [*values, *more]
+        if was_there or not self._scope.depends_on_others(self._layer):
+            sql, values = f"v.gen_from > ? AND {sql}", [since, *values]
+        return sql, values
+
+    def _left(self) -> tuple[str, list[Any]]:
+        """Living rows that were in the replica and are not any more."""
+        before, values = self._scope.condition(self._layer, "o", self._window.since)
+        inside, more = self._scope.condition(self._layer, "i", None)
+        sql = (
+            f"v.gen_to = {CURRENT}"
+            f" AND EXISTS (SELECT 1 FROM {self._table} o WHERE o.gid = v.gid AND {before})"
+            f" AND NOT EXISTS (SELECT 1 FROM {self._table} i WHERE i.vid = v.vid AND {inside})"
+        )
+        if not self._scope.depends_on_others(self._layer):
+            return f"v.gen_from > ? AND {sql}", [self._window.since, *values, *more]
+        return sql, [*values, *more]
+
+    def _by_others(self, name: str, alias: str, extra: str) -> tuple[str, list[Any]]:
+        """True unless every change of the row in the window is the asker's own."""
+        if not self._window.own:
+            return "1", []
+        since, own = self._window.since, self._window.own
+        changed = (
+            f"SELECT 1 FROM {name} h WHERE h.gid = {alias}.gid{extra}"
+            f" AND ((h.gen_from > ? AND h.origin_from {{0}} ?)"
+            f" OR (h.gen_to > ? AND h.gen_to < {CURRENT} AND h.origin_to {{0}} ?))"
+        )
+        sql = f"(NOT EXISTS ({changed.format('=')}) OR EXISTS ({changed.format('<>')}))"
+        return sql, [since, own, since, own] * 2
+
+    def attachment_adds(self) -> Iterator[tuple[Any, ...]]:
+        """Attachments that are in the replica now and were not."""
+        yield from self._attachments(was_there=False)
+
+    def attachment_updates(self) -> Iterator[tuple[Any, ...]]:
+        """Attachments that were in the replica, still are, and have changed."""
+        yield from self._attachments(was_there=True)
+
+    def _attachments(self, *, was_there: bool) -> Iterator[tuple[Any, ...]]:
+        since = self._window.since
+        now, values = self._attachment_scope("a", "p", None)
+        before, more = self._attachment_scope("o", "q", since)
+        sign = "EXISTS" if was_there else "NOT EXISTS"
+        sql = (
+            f"{now} AND {sign} (SELECT 1 FROM attachment o WHERE o.layer = a.layer"
+            f" AND o.gid = a.gid AND {before})"
+        )
+        values = [*values, *more]
+        if was_there:
+            sql, values = f"{sql} AND a.gen_from > ?", [*values, since]
+        others, more = self._by_others("attachment", "a", " AND h.layer = a.layer")
+        yield from self._run(
+            f"SELECT {ATTACHMENT_COLUMNS}, p.oid FROM attachment a JOIN {self._table} p"
+            f" ON p.gid = a.parent_gid AND p.gen_to = {CURRENT}"
+            f" WHERE a.layer = ? AND {sql} AND {others} ORDER BY a.aid",
+            [self._layer.id, *values, *more],
+        )
+
+    def _attachment_scope(self, alias: str, parent: str, at: int | None) -> tuple[str, list[Any]]:
+        living, values = alive(alias, at)
+        inside, more = self._scope.condition(self._layer, f"{parent}_s", at)
+        sql = (
+            f"{living} AND EXISTS (SELECT 1 FROM {self._table} {parent}_s"
+            f" WHERE {parent}_s.gid = {alias}.parent_gid AND {inside})"
+        )
+        return sql, [*values, *more]
+
+    def attachment_deletes(self) -> Iterator[str]:
+        """GlobalIDs of attachments that are gone."""
+        before, values = self._attachment_scope("a", "p", self._window.since)
+        others, more = self._by_others("attachment", "a", " AND h.layer = a.layer")
+        cursor = self._run(
+            f"SELECT a.gid FROM attachment a WHERE a.layer = ? AND {before}"
+            f" AND a.gen_to < {CURRENT} AND NOT EXISTS (SELECT 1 FROM attachment n"
+            f" WHERE n.layer = a.layer AND n.gid = a.gid AND n.gen_to = {CURRENT}) AND {others}",
+            [self._layer.id, *values, *more],
+        )
+        for (gid,) in cursor:
+            yield str(gid)
+
+    def _run(self, sql: str, values: list[Any]) -> sqlite3.Cursor:
+        return self._hosted.store.run(sql, *values)
+
+
+ATTACHMENT_COLUMNS = (
+    "a.aid, a.gid, a.parent_gid, a.name, a.content_type, a.size, a.keywords, a.content_id"
+)

@@ -1,0 +1,90 @@
+"""How the outcome of createReplica and synchronizeReplica reaches the client."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import jobs, result_file
+from .hosted import Hosted
+from .parameters import Parameters
+from .problem import ServiceError, not_supported
+
+URL = "esriTransportTypeUrl"
+EMBEDDED = "esriTransportTypeEmbedded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a client wants to know and where this service is for it."""
+
+    parameters: Parameters
+    service_url: str
+    files_url: str
+
+    @property
+    def is_async(self) -> bool:
+        return self.parameters.flag("async")
+
+    @property
+    def transport(self) -> str:
+        chosen = self.parameters.word("transportType", (URL, EMBEDDED), URL)
+        return URL if self.is_async else chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an operation has come to; `file` is None when there is nothing to fetch."""
+
+    response_type: str
+    head: dict[str, Any]
+    generations: dict[str, Any]
+    file: str | None
+    has_errors: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An answer: a document, or a file that is removed once it is sent."""
+
+    document: Any = None
+    file: Path | None = None
+
+
+def check_async(hosted: Hosted, asked: Asked) -> None:
+    """Refuse async=true where the service does not offer it."""
+    if asked.is_async and not hosted.profile.supports_async:
+        raise not_supported()
+
+
+def deliver(hosted: Hosted, asked: Asked, operation: str, outcome: Outcome) -> Delivery:
+    """The answer to a finished operation."""
+    with_generations = hosted.profile.generations_in != "file" or outcome.file is None
+    envelope = {
+        **outcome.head,
+        "transportType": "esriTransportTypeURL" if asked.transport == URL else EMBEDDED,
+        "responseType": outcome.response_type,
+        **(outcome.generations if with_generations else {}),
+    }
+    if asked.is_async:
+        status = "CompletedWithErrors" if outcome.has_errors else "Completed"
+        job = jobs.submit(hosted, operation, {**envelope, "status": status}, outcome.file)
+        return Delivery(document={"statusUrl": f"{asked.service_url}/jobs/{job}"})
+    if outcome.file is None:
+        return Delivery(document=envelope)
+    if asked.transport == EMBEDDED:
+        return Delivery(file=result_file.path_of(hosted, outcome.file))
+    envelope[hosted.profile.result_member] = f"{asked.files_url}/{outcome.file}"
+    return Delivery(document=envelope)
+
+
+def deliver_failure(hosted: Hosted, asked: Asked, operation: str, error: ServiceError) -> Delivery:
+    """The answer to an operation that could not be done: at once, or as a failed job."""
+    if not asked.is_async:
+        raise error
+    document = {
+        "transportType": "esriTransportTypeURL",
+        "status": "Failed",
+        "error": error.document()["error"],
+    }
+    job = jobs.submit(hosted, operation, document, None)
+    return Delivery(document={"statusUrl": f"{asked.service_url}/jobs/{job}"})

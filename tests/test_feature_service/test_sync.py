@@ -1,0 +1,267 @@
+"""createReplica and synchronizeReplica, seen from outside."""
+
+from tests.feature_service import Profile
+
+from .client import Client, layer_of, names
+from .conftest import Serve
+from .world import HYDRANTS, PIPES, VISITS, ZONES, Json, gid, hydrant
+
+
+def _add(number: int, **more: object) -> Json:
+    feature = hydrant(number, **more)
+    del feature["attributes"]["OBJECTID"]
+    return feature
+
+
+def _edits(layer: int = HYDRANTS, **features: object) -> list[Json]:
+    return [{"id": layer, "features": features}]
+
+
+async def _direct(client: Client, **edits: object) -> Json:
+    answer = await client.post(f"{HYDRANTS}/applyEdits", useGlobalIds=True, **edits)
+    return dict(answer)
+
+
+async def test_create_replica_when_embedded_then_holds_rows_and_generations(
+    client: Client,
+) -> None:
+    replica = await client.replica()
+
+    assert replica["responseType"] == "esriReplicaResponseTypeData"
+    assert replica["layerServerGens"] == [
+        {"id": layer, "serverGen": 1000} for layer in (HYDRANTS, PIPES, ZONES, VISITS)
+    ]
+    hydrants = layer_of(replica, HYDRANTS, "layers")["features"]
+    assert names(hydrants) == [f"H{number}" for number in range(1, 10)]
+    assert hydrants[0]["geometry"] == {"x": 100.0, "y": 100.0}
+    assert hydrants[0]["attributes"]["GlobalID"] == gid(1)
+    zone = layer_of(replica, ZONES, "layers")["features"][0]
+    assert zone["geometry"]["hasM"] is True
+    assert zone["geometry"]["rings"][0][1] == [0.0, 300.0, 1.0, None]
+
+
+async def test_create_replica_when_filtered_then_related_rows_follow(client: Client) -> None:
+    replica = await client.replica(
+        geometry="0,0,450,450", layerQueries={"0": {"where": "serial<4"}}
+    )
+
+    assert names(layer_of(replica, HYDRANTS, "layers")["features"]) == ["H1", "H2", "H3"]
+    assert names(layer_of(replica, VISITS, "layers")["features"], "note") == ["visit 1", "visit 2"]
+    assert names(layer_of(replica, PIPES, "layers")["features"], "label") == ["P1", "P2", "P3"]
+
+
+async def test_create_replica_when_by_url_then_file_holds_the_same(client: Client) -> None:
+    answer = await client.replica(transportType="esriTransportTypeURL")
+
+    assert "layers" not in answer
+    assert names(layer_of(await client.fetch(answer["URL"]), HYDRANTS, "layers")["features"])
+
+
+async def test_sync_when_server_changed_then_delta_is_repeatable(client: Client) -> None:
+    replica = await client.replica()
+    await _direct(
+        client,
+        adds=[_add(20)],
+        updates=[{"attributes": {"GlobalID": gid(1), "name": "new"}}],
+        deletes=[gid(2)],
+    )
+
+    first = await client.sync(replica)
+    again = await client.sync(replica)
+
+    for answer in (first, again):
+        features = layer_of(answer, HYDRANTS)["features"]
+        assert names(features["adds"]) == ["H20"]
+        assert names(features["updates"]) == ["new"]
+        assert features["deleteIds"] == [gid(2)]
+    assert first["layerServerGens"][0] == {"id": 0, "serverGen": 1001}
+
+
+async def test_sync_when_nothing_changed_then_no_edits(client: Client) -> None:
+    replica = await client.replica()
+
+    answer = await client.sync(replica)
+
+    assert answer["responseType"] == "esriReplicaResponseTypeNoEdits"
+    assert "edits" not in answer
+
+
+async def test_sync_when_edits_sent_then_applied_and_not_echoed(client: Client) -> None:
+    replica = await client.replica()
+
+    answer = await client.sync(replica, edits=_edits(adds=[_add(30)]), returnIdsForAdds=True)
+
+    entry = layer_of(answer, HYDRANTS)
+    assert entry["addResults"] == [{"objectId": 10, "globalId": gid(30), "success": True}]
+    assert entry["features"]["adds"] == []
+    assert await client.oids(HYDRANTS, f"GlobalID = '{gid(30)}'") == [10]
+
+
+async def test_sync_when_profile_echoes_then_own_edits_come_back(serve: Serve) -> None:
+    client = await serve(Profile(echoes_own_edits=True))
+    replica = await client.replica()
+
+    answer = await client.sync(replica, edits=_edits(adds=[_add(30)]))
+
+    assert names(layer_of(answer, HYDRANTS)["features"]["adds"]) == ["H30"]
+
+
+async def test_sync_when_other_changed_before_own_edit_then_row_is_sent(client: Client) -> None:
+    replica = await client.replica()
+    await _direct(client, updates=[{"attributes": {"GlobalID": gid(1), "serial": 77}}])
+
+    mine = {"attributes": {"GlobalID": gid(1), "name": "mine"}}
+    answer = await client.sync(replica, edits=_edits(updates=[mine]))
+
+    updated = layer_of(answer, HYDRANTS)["features"]["updates"]
+    assert [(u["attributes"]["serial"], u["attributes"]["name"]) for u in updated] == [(77, "mine")]
+
+
+async def test_sync_when_add_repeated_then_fails_with_1022(client: Client) -> None:
+    replica = await client.replica()
+    await client.sync(replica, edits=_edits(adds=[_add(30)]))
+
+    answer = await client.sync(replica, edits=_edits(adds=[_add(30)]))
+
+    result = layer_of(answer, HYDRANTS)["addResults"][0]
+    assert (result["success"], result["error"]["code"]) == (False, 1022)
+
+
+async def test_sync_when_rollback_on_failure_then_nothing_is_applied(client: Client) -> None:
+    replica = await client.replica()
+
+    bad = {"attributes": {"GlobalID": gid(99)}}
+    answer = await client.sync(
+        replica, edits=_edits(adds=[_add(31)], updates=[bad]), rollbackOnFailure=True
+    )
+
+    assert answer["error"]["extendedCode"] == -2147207418
+    assert await client.oids(HYDRANTS, "serial = 31") == []
+
+
+async def test_sync_when_row_leaves_the_filter_then_delete_is_sent(client: Client) -> None:
+    replica = await client.replica(layers="0", layerQueries={"0": {"where": "serial < 5"}})
+    await _direct(client, updates=[{"attributes": {"GlobalID": gid(1), "serial": 50}}])
+
+    answer = await client.sync(replica)
+
+    assert layer_of(answer, HYDRANTS)["features"]["deleteIds"] == [gid(1)]
+
+
+async def test_sync_when_row_enters_the_filter_then_add_is_sent(client: Client) -> None:
+    replica = await client.replica(layerQueries={"0": {"where": "serial < 5"}})
+    await _direct(client, updates=[{"attributes": {"GlobalID": gid(8), "serial": 0}}])
+
+    answer = await client.sync(replica)
+
+    assert names(layer_of(answer, HYDRANTS)["features"]["adds"]) == ["H8"]
+    assert names(layer_of(answer, VISITS)["features"]["adds"], "note") == ["visit 3"]
+
+
+async def test_sync_when_per_replica_then_one_generation(client: Client) -> None:
+    replica = await client.replica(syncModel="perReplica")
+    assert replica["replicaServerGen"] == 1000
+    await _direct(client, deletes=[gid(3)])
+
+    answer = await client.sync(replica, replicaServerGen=1000)
+
+    assert answer["replicaServerGen"] == 1001
+    assert layer_of(answer, HYDRANTS)["features"]["deleteIds"] == [gid(3)]
+
+
+async def test_sync_when_snapshot_then_layers_come_and_edits_are_ignored(client: Client) -> None:
+    replica = await client.replica()
+
+    answer = await client.sync(
+        replica,
+        syncLayers=[{"id": 0, "syncDirection": "snapshot"}],
+        edits=_edits(adds=[_add(30)]),
+    )
+
+    assert answer["responseType"] == "esriReplicaResponseTypeReplacementData"
+    assert len(layer_of(answer, HYDRANTS, "layers")["features"]) == 9
+
+
+async def test_sync_when_per_layer_direction_given_then_it_wins(client: Client) -> None:
+    replica = await client.replica()
+
+    answer = await client.sync(
+        replica,
+        syncDirection="snapshot",
+        syncLayers=[{"id": 0, "serverGen": 1000, "syncDirection": "bidirectional"}],
+        edits=_edits(adds=[_add(30)]),
+    )
+
+    assert layer_of(answer, HYDRANTS)["addResults"][0]["success"] is True
+
+
+async def test_sync_when_replica_is_closed_then_it_is_unknown(client: Client) -> None:
+    replica = await client.replica()
+
+    await client.sync(replica, closeReplica=True)
+
+    assert (await client.sync(replica))["error"]["code"] == 400
+    assert await client.get("replicas") == []
+
+
+async def test_job_when_polled_then_walks_to_completed(client: Client) -> None:
+    submitted = await client.replica(**{"async": True})
+
+    seen = [await client.fetch(f"{submitted['statusUrl']}?f=json") for _ in range(4)]
+
+    assert [status["status"] for status in seen] == [
+        "Pending",
+        "ProvisioningReplica",
+        "ExportingSnapshot",
+        "Completed",
+    ]
+    assert seen[0]["resultUrl"] == ""
+    assert layer_of(await client.fetch(seen[-1]["resultUrl"]), HYDRANTS, "layers")["features"]
+
+
+async def test_result_file_when_idle_too_long_then_gone(client: Client, clock: object) -> None:
+    answer = await client.replica(transportType="esriTransportTypeUrl")
+
+    clock.advance(599)  # type: ignore[attr-defined] # the manual clock of the fixture
+    await client.fetch(answer["URL"])
+    clock.advance(601)  # type: ignore[attr-defined] # the manual clock of the fixture
+    async with client.session.get(answer["URL"]) as response:
+        assert response.status == 404
+
+
+async def test_replica_info_when_asked_then_tells_its_definition(client: Client) -> None:
+    replica = await client.replica(layerQueries={"0": {"where": "serial < 5"}})
+
+    listed = await client.get("replicas")
+    info = await client.get(f"replicas/{replica['replicaID'].strip('{}').lower()}")
+
+    assert listed == [{"replicaName": "r", "replicaID": replica["replicaID"]}]
+    assert info["layers"][0]["where"] == "serial < 5"
+    assert (await client.post("unRegisterReplica", replicaID=replica["replicaID"]))["success"]
+
+
+async def test_attachments_when_synced_then_have_generations_of_their_own(client: Client) -> None:
+    replica = await client.replica(returnAttachments=True, returnAttachmentsDataByUrl=False)
+    first = layer_of(replica, HYDRANTS, "layers")["attachments"][0]
+    assert first["parentGlobalId"] == gid(1)
+    await client.send_file(f"{HYDRANTS}/2/addAttachment", "attachment", "b.png", b"png")
+
+    answer = await client.sync(replica, returnAttachmentsDataByUrl=True)
+
+    entry = layer_of(answer, HYDRANTS)
+    assert entry["features"]["updates"] == []
+    added = entry["attachments"]["adds"][0]
+    assert (added["name"], added["size"]) == ("b.png", 3)
+    async with client.session.get(added["url"]) as response:
+        assert await response.read() == b"png"
+
+
+async def test_attachments_when_uploaded_by_sync_then_stored(client: Client) -> None:
+    replica = await client.replica(returnAttachments=True)
+    sent = {"globalId": gid(500), "parentGlobalId": gid(2), "name": "n.txt", "data": "aGk="}
+
+    answer = await client.sync(replica, edits=[{"id": 0, "attachments": {"adds": [sent]}}])
+
+    assert layer_of(answer, HYDRANTS)["attachments"]["addResults"][0]["success"] is True
+    infos = await client.get(f"{HYDRANTS}/2/attachments")
+    assert [info["name"] for info in infos["attachmentInfos"]] == ["n.txt"]
