@@ -7,6 +7,7 @@ temporary sibling (``.<name>.partial-…``) that :func:`remove_leftovers` clears
 
 import errno
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -20,6 +21,18 @@ from engine import faults
 from engine.errors import EngineError, MapExistsError, StorageFullError
 
 _PARTIAL = ".partial-"
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NOT_WRITABLE = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 def sync_folder(folder: Path) -> None:
@@ -37,17 +50,17 @@ def _sibling(path: Path) -> Path:
 
 @contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's "no space" and "read-only" into errors with a remedy."""
+    """Turn "no space" and "cannot be written" into errors with a remedy; others pass."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_SPACE:
             raise StorageFullError(f"no space left on the disk of {where}") from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in _NOT_WRITABLE:
             raise EngineError(
                 f"cannot write to {where}: {error.strerror}",
-                remedy="Check the owner and permissions of the folder, and that the disk is not "
-                "read-only",
+                remedy="Check the path, the owner and permissions of the folder, and that the "
+                "disk is not read-only",
             ) from error
         raise
 
@@ -77,6 +90,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
+def write_json(path: Path, value: object) -> None:
+    """Replace the file ``path`` by ``value`` as readable JSON, whole or not at all."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    write_bytes(path, text.encode() + b"\n")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Fill a folder that appears under ``path`` only when the block ends without an error.
@@ -84,11 +103,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     Yields the temporary folder to write to. :exc:`MapExistsError` if ``path`` exists already,
     unless it is an empty folder.
     """
-    refuse_existing(path)
     partial = _sibling(path)
     try:
         with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            refuse_existing(path)
+            _make_folder(path.parent)
             partial.mkdir()
             yield partial
             for folder, _, names in os.walk(partial):
@@ -103,6 +122,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder with its parents, each of them durable."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
 
 
 def _sync_file(path: Path) -> None:

@@ -4,10 +4,11 @@ Enum values are those of the SDK (Kotlin 200.x); where the REST API has a word o
 has a ``wire`` property.
 """
 
+import math
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import Self
 
@@ -198,7 +199,9 @@ class Envelope:
             if len(parts) not in (4, 5):
                 raise ValueError
             numbers = [float(part) for part in parts[:4]]
-            wkid = int(parts[4]) if len(parts) == 5 else None
+            wkid = int(parts[4]) if len(parts) == 5 else WGS84
+            if wkid <= 0 or not all(map(math.isfinite, numbers)):
+                raise ValueError
         except ValueError:
             raise BadParameterError(
                 f"the area {text!r} is not xmin,ymin,xmax,ymax[,wkid]",
@@ -210,7 +213,7 @@ class Envelope:
                 f"the area {text!r} is empty: a minimum is greater than its maximum",
                 remedy="The order is xmin,ymin,xmax,ymax",
             )
-        reference = SpatialReference.of(WGS84 if wkid is None else wkid)
+        reference = SpatialReference.of(wkid)
         return cls(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax, spatial_reference=reference)
 
     @classmethod
@@ -219,6 +222,8 @@ class Envelope:
         reference = value.get("spatialReference")
         try:
             numbers = [float(str(value[name])) for name in ("xmin", "ymin", "xmax", "ymax")]
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError
         except (KeyError, ValueError):
             raise ProtocolError("an envelope without numbers") from None
         return cls(
@@ -241,3 +246,16 @@ class Envelope:
         if self.spatial_reference is not None:
             value["spatialReference"] = self.spatial_reference.to_json()
         return value
+
+    def intersects(self, other: "Envelope") -> bool:
+        """True if both share at least one point; their spatial references must be the same."""
+        return (
+            self.xmin <= other.xmax
+            and other.xmin <= self.xmax
+            and self.ymin <= other.ymax
+            and other.ymin <= self.ymax
+        )
+
+    def in_reference(self, reference: SpatialReference) -> "Envelope":
+        """The same numbers, said to be in ``reference``."""
+        return replace(self, spatial_reference=reference)
