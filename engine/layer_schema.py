@@ -5,11 +5,13 @@ Parsed from the JSON of the service and layer resources (ArcGIS REST API, "Featu
 later version needs is lost on the device.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
+from urllib.parse import unquote
 
 from engine.errors import ProtocolError
 from engine.model import Envelope, SpatialReference, SyncModel
@@ -290,10 +292,10 @@ class ServiceSchema:
 
 def service_name(url: str) -> str:
     """The service's name from its URL, safe as a file name: ``…/Trees/FeatureServer`` → Trees."""
-    parts = [p for p in url.split("?")[0].rstrip("/").split("/") if p]
+    parts = [p for p in unquote(url.split("?")[0]).split("/") if p] or [""]
     name = parts[-2] if len(parts) >= 2 and parts[-1].casefold() == "featureserver" else parts[-1]
     safe = re.sub(r"[^\w-]+", "_", name).strip("_")
-    return safe[:80] or "service"
+    return safe.encode()[:80].decode(errors="ignore") or "service"
 
 
 def capabilities(value: JsonObject) -> frozenset[str]:
@@ -332,7 +334,7 @@ def _envelope(value: JsonObject, name: str) -> Envelope | None:
     extent = value.get(name)
     if not isinstance(extent, dict):
         return None
-    names = ("xmin", "ymin", "xmax", "ymax")
-    if not all(isinstance(extent.get(n), int | float) for n in names):
+    corners = [extent.get(name) for name in ("xmin", "ymin", "xmax", "ymax")]
+    if not all(isinstance(c, int | float) and math.isfinite(c) for c in corners):
         return None
     return Envelope.from_json(extent)

@@ -8,7 +8,9 @@ import pytest
 
 from tests.fakes.clock import VirtualClock, VirtualLoop
 
-ALLOWED_SKIPS: dict[str, str] = {}
+ALLOWED_SKIPS = {
+    "this kernel lets nobody mount a small disk": "user namespaces are a setting of the host",
+}
 """Beginning of a skip's reason → why no set-up can cure it. Any other skip fails the run in CI."""
 
 _SKIPS = pytest.StashKey[list[tuple[str, str]]]()
