@@ -93,7 +93,7 @@ class EditSession:
         elif isinstance(item, dict):
             oid, gid = None, canonical(item.get("globalId"))
         else:
-            oid, gid = (item if isinstance(item, int) else None), canonical(item)
+            oid, gid = _object_id(item), canonical(item)
         result["objectId"] = oid if isinstance(oid, int) else -1
         result["globalId"] = self._hosted.spelled(gid) if gid else None
         result["success"] = False
@@ -116,6 +116,11 @@ class EditSession:
             )
         if self.has_changed:
             self._hosted.store.set_meta("generation", str(self.generation))
+
+
+def _object_id(key: Any) -> int | None:
+    text = str(key)
+    return int(text) if text.isdigit() else None
 
 
 def _allows(allowed: frozenset[str], capability: str) -> bool:

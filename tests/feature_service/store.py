@@ -10,10 +10,12 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from .definition import Layer, Service, checked_service
+from .field import epoch_ms
 from .spatial import shape_hits
 
 CURRENT = 1 << 62
@@ -90,6 +92,7 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.create_function("shape_hits", 2, shape_hits, deterministic=True)
+        self._db.create_function("offset_ms", 1, _offset_ms, deterministic=True)
         self._db.create_function("like_exact", 3, _like, deterministic=True)
         self._depth = 0
 
@@ -196,6 +199,11 @@ class Store:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _offset_ms(text: str | None) -> int | None:
+    """The moment of a timestamp with an offset, for comparisons."""
+    return None if text is None else epoch_ms(datetime.fromisoformat(text))
 
 
 def _like(value: object, pattern: object, escape: object) -> int | None:

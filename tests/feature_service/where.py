@@ -119,10 +119,11 @@ class _Parser:
 
     def _negation(self, depth: int) -> Callable[[], tuple[str, list[Any]]]:
         def part() -> tuple[str, list[Any]]:
-            if self._takes("NOT"):
-                sql, values = part()
-                return f"(NOT {sql})", values
-            return self._predicate(depth)
+            negated = False
+            while self._takes("NOT"):
+                negated = not negated
+            sql, values = self._predicate(depth)
+            return (f"(NOT {sql})" if negated else sql), values
 
         return part
 
@@ -210,8 +211,7 @@ class _Parser:
         group, token = self._next()
         match group:
             case "number":
-                number = float(token) if any(sign in token for sign in ".eE") else int(token)
-                return Operand("?", (number,), "number", True)
+                return Operand("?", (_number(token),), "number", True)
             case "text":
                 return Operand("?", (_unquoted(token),), "text", True)
             case "quoted":
@@ -248,7 +248,10 @@ class _Parser:
         field = self._layer.by_name.get(name.lower())
         if field is None:
             raise _invalid(f"'{name}' is no field of {self._layer.name}")
-        return Operand(f"{self._alias}.{column(self._layer, field.name)}", (), field.kind)
+        sql = f"{self._alias}.{column(self._layer, field.name)}"
+        if field.kind == "timestamp-offset":
+            return Operand(f"offset_ms({sql})", (), "date")
+        return Operand(sql, (), field.kind)
 
     def _next(self) -> tuple[str, str]:
         if self._at >= len(self._tokens):
@@ -269,6 +272,13 @@ class _Parser:
         if not self._takes(wanted):
             found = self._tokens[self._at][1] if self._at < len(self._tokens) else "the end"
             raise _invalid(f"expected '{wanted}', found '{found}'")
+
+
+def _number(token: str) -> int | float:
+    if any(sign in token for sign in ".eE"):
+        return float(token)
+    whole = int(token)
+    return whole if whole < 1 << 63 else float(whole)
 
 
 def _unquoted(token: str) -> str:

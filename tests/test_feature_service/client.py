@@ -75,7 +75,7 @@ class Client:
 
 
 def _texts(fields: Json) -> dict[str, str]:
-    found = {"f": "json"}
+    found: dict[str, str] = {"f": "json"}
     for name, value in fields.items():
         if isinstance(value, bool):
             found[name] = str(value).lower()
