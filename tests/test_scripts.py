@@ -12,7 +12,7 @@ from tests.sources import ROOT
 
 pytestmark = pytest.mark.checkout
 
-SCRIPTS = [p for p in sorted((ROOT / "scripts").iterdir()) if p.is_file()]
+SCRIPTS = [p for p in sorted((ROOT / "scripts").iterdir()) if p.is_file() and not p.suffix]
 CI_ENTRY = ROOT / ".ci/run"
 
 
@@ -94,8 +94,9 @@ def set_up(checkout: Path, *, as_root: bool = True, **environment: str) -> tuple
         for path in (checkout, *checkout.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o777)
-        for parent in checkout.parents[:3]:  # pytest's own folders are private
-            parent.chmod(0o755)
+        for parent in checkout.parents:  # pytest's own folders are private
+            if parent.stat().st_mode & 0o777 == 0o700:
+                parent.chmod(0o711)
         command = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", *command]
     done = run(command, cwd=Path("/"), PATH=str(checkout / "bin"), **environment)
     return done.returncode, done.stderr
