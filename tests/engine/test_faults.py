@@ -3,7 +3,6 @@
 import ast
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -19,11 +18,9 @@ IRREGULAR = {
 
 
 def named_points(module: ast.Module) -> list[str]:
-    """The names that the source passes to ``faults.point``; ``?`` for one that is computed."""
+    """The names that the source passes to ``faults.point``."""
     return [
-        argument.value
-        if isinstance(argument := node.args[0], ast.Constant) and isinstance(argument.value, str)
-        else "?"
+        _name(node.args[0])
         for node in ast.walk(module)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -33,6 +30,17 @@ def named_points(module: ast.Module) -> list[str]:
     ]
 
 
+def _name(argument: ast.expr) -> str:
+    """``batch.*`` for the states of a machine, named as ``f"batch.{state.value}"``."""
+    match argument:
+        case ast.Constant(value=str(name)):
+            return name
+        case ast.JoinedStr(values=[ast.Constant(value=str(noun)), ast.FormattedValue()]):
+            return f"{noun}*"
+        case _:
+            return "?"
+
+
 def is_well_named(name: str) -> bool:
     participle = name.rpartition(".")[2]
     return bool(NAME.fullmatch(name)) and (participle.endswith("ed") or participle in IRREGULAR)
@@ -40,13 +48,20 @@ def is_well_named(name: str) -> bool:
 
 @pytest.mark.checkout
 def test_every_fault_point_has_a_good_name_of_its_own() -> None:
-    names = Counter(
-        name for path in python_files("engine", "device") for name in named_points(tree(Path(path)))
-    )
+    places = [
+        (name, path.name)
+        for path in python_files("engine", "device")
+        for name in named_points(tree(path))
+    ]
+    literal = Counter(name for name, _ in places if not name.endswith("*"))
+    states = Counter(name for name, _ in {place for place in places if place[0].endswith("*")})
+    nouns = {name.partition(".")[0] for name in literal}
 
-    assert names["file.written"] == 1
-    assert [name for name, times in names.items() if times > 1] == []
-    assert [name for name in names if not is_well_named(name)] == []
+    assert literal["file.written"] == 1
+    assert [name for name, times in literal.items() if times > 1] == []
+    assert [name for name in literal if not is_well_named(name)] == []
+    assert [name for name, files in states.items() if files > 1] == []
+    assert [name for name in states if name.removesuffix(".*") in nouns] == []
 
 
 @pytest.mark.parametrize(
@@ -67,8 +82,10 @@ def test_the_rule_for_names(name: str, good: bool) -> None:
 
 def test_the_search_finds_points_and_computed_names() -> None:
     source = "faults.point('a.done')\nfaults.point(name)\nother.point('b.done')\n"
+    state = "faults.point(f'batch.{state.value}')\nfaults.point(f'{noun}.done')\n"
 
     assert named_points(ast.parse(source)) == ["a.done", "?"]
+    assert named_points(ast.parse(state)) == ["batch.*", "?"]
 
 
 def test_a_point_does_nothing_unless_armed() -> None:
