@@ -1,0 +1,267 @@
+"""The edits made on this device that the service does not have, read from the change log.
+
+The log says which rows were touched and what they were; each edit is found by comparing that base
+with the row as it is. A row changed back, or added and deleted again, is no edit.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from engine.geodatabase.difference import Cell, Difference, Row, difference
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.log_schema import value_names
+from engine.geodatabase.logged_table import Entry, LoggedTable
+from engine.geodatabase.sql import quote
+from engine.model import EditOperation
+
+BATCH_BYTES = 2 * 1024 * 1024
+"""About how many bytes of cells :func:`pending_edits` returns at most; one edit may be larger."""
+
+
+class EditState(Enum):
+    """Whether an edit may be sent now."""
+
+    PENDING = "pending"
+    IN_FLIGHT = "in_flight"
+    QUARANTINED = "quarantined"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One row's net edit.
+
+    ``row`` is the row now (None after a delete), ``base`` the row as the service last knew it
+    (None for an add), both in the order of ``table.row_names``. A lazy base has the row's own
+    geometry unless it was changed. ``key`` is the row's integer primary key, for a delete its last
+    one. ``first`` and ``last`` are the sequence numbers of the first and last touch.
+    ``columns`` are the changed editable columns, for an add all of them, without the geometry.
+    ``data_changed``: a large column (attachment data) must be sent too.
+    """
+
+    table: LayerTable = field(repr=False)
+    global_id: str
+    operation: EditOperation
+    key: int | None
+    first: int
+    last: int
+    row: Row | None = field(repr=False)
+    base: Row | None = field(repr=False)
+    columns: tuple[str, ...] = ()
+    geometry_changed: bool = False
+    data_changed: bool = False
+    state: EditState = EditState.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class EditCounts:
+    """How many edits of each operation."""
+
+    adds: int = 0
+    updates: int = 0
+    deletes: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.adds + self.updates + self.deletes
+
+    def __bool__(self) -> bool:
+        return self.total > 0
+
+
+def pending_edits(
+    connection: sqlite3.Connection,
+    table: LayerTable,
+    *,
+    after: int = 0,
+    limit: int = 500,
+    everything: bool = False,
+) -> list[Edit]:
+    """Up to ``limit`` edits of ``table`` first touched after ``after``, in that order.
+
+    Empty means there are no more; otherwise go on with ``after=edits[-1].first``. The list is also
+    ended by :data:`BATCH_BYTES`. Edits in flight, quarantined or held are left out, unless
+    ``everything`` is asked for; then ``state`` tells.
+    """
+    edits: list[Edit] = []
+    size = 0
+    for edit in _read(connection, table, after, everything):
+        edits.append(edit)
+        size += _size(edit.row) + _size(edit.base)
+        if len(edits) >= limit or size >= BATCH_BYTES:
+            break
+    return edits
+
+
+def iterate_pending(
+    connection: sqlite3.Connection, table: LayerTable, *, everything: bool = False
+) -> Iterator[Edit]:
+    """All edits as :func:`pending_edits` gives them, read in batches: writing between two of them
+    is allowed, and an edit made meanwhile may or may not be seen."""
+    after = 0
+    while edits := pending_edits(connection, table, after=after, everything=everything):
+        yield from edits
+        after = edits[-1].first
+
+
+def count_pending(
+    connection: sqlite3.Connection, table: LayerTable, *, everything: bool = False
+) -> EditCounts:
+    """The exact numbers, by comparing every touched row."""
+    counts = dict.fromkeys(EditOperation, 0)
+    for edit in _read(connection, table, 0, everything):
+        counts[edit.operation] += 1
+    return EditCounts(
+        adds=counts[EditOperation.ADD],
+        updates=counts[EditOperation.UPDATE],
+        deletes=counts[EditOperation.DELETE],
+    )
+
+
+def has_pending(
+    connection: sqlite3.Connection, table: LayerTable, *, everything: bool = False
+) -> bool:
+    """True if there is at least one edit."""
+    touched = connection.execute(
+        "SELECT EXISTS(SELECT 1 FROM fieldsync_change WHERE layer=?)", (table.number,)
+    ).fetchone()[0]
+    return bool(touched) and next(_read(connection, table, 0, everything), None) is not None
+
+
+def edit_of(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> Edit | None:
+    """The net edit of one row, whatever its state; None if there is nothing to send."""
+    logged = LoggedTable(connection, table)
+    entry = logged.entry(global_id)
+    if entry is None:
+        return None
+    stored = logged.stored(global_id)
+    row = None if stored is None else stored.row
+    state = connection.execute(
+        f"SELECT {_STATE} FROM fieldsync_change c WHERE c.id=?", (entry.id,)
+    ).fetchone()[0]
+    key = logged.base_key(entry) if stored is None else stored.key
+    return _edit(table, entry, key, row, logged.base(entry, row), EditState(state))
+
+
+def drop_settled(connection: sqlite3.Connection, table: LayerTable) -> int:
+    """Forget entries with nothing to send; returns how many. Rows in a batch keep theirs."""
+    logged = LoggedTable(connection, table)
+    dropped, after = 0, 0
+    while gids := connection.execute(
+        "SELECT id,gid FROM fieldsync_change WHERE +layer=? AND id>? ORDER BY id LIMIT 500",
+        (table.number, after),
+    ).fetchall():
+        dropped += sum(logged.settle(gid) for _, gid in gids)
+        after = gids[-1][0]
+    # An edit that was refused and then taken back needs nobody's attention any more.
+    connection.execute(
+        "UPDATE fieldsync_quarantine SET resolution='undone',"
+        " resolved_at=recorded_at WHERE resolved_at IS NULL AND direction='outbound' AND layer=?"
+        " AND NOT EXISTS(SELECT 1 FROM fieldsync_change c"
+        " WHERE c.layer=fieldsync_quarantine.layer AND c.gid=fieldsync_quarantine.gid)",
+        (table.number,),
+    )
+    return dropped
+
+
+# A quarantined edit is pending again as soon as the row is touched again (its seq grows); a row
+# held with its parent is, as soon as the parent is.
+_STATE = """CASE
+ WHEN EXISTS(SELECT 1 FROM fieldsync_sent z WHERE z.layer=c.layer AND z.gid=c.gid)
+  THEN 'in_flight'
+ WHEN EXISTS(SELECT 1 FROM fieldsync_conflict k WHERE k.layer=c.layer AND k.gid=c.gid
+  AND k.held AND k.resolved_at IS NULL) THEN 'held'
+ ELSE coalesce((SELECT CASE WHEN q.held_gid IS NULL
+   THEN iif(q.seq>=c.seq,'quarantined','pending')
+   ELSE iif(EXISTS(SELECT 1 FROM fieldsync_quarantine p JOIN fieldsync_change e
+     ON e.layer=p.layer AND e.gid=p.gid WHERE p.layer=q.held_layer AND p.gid=q.held_gid
+     AND p.direction='outbound' AND p.resolved_at IS NULL AND p.seq>=e.seq),'held','pending')
+   END FROM fieldsync_quarantine q WHERE q.layer=c.layer AND q.gid=c.gid
+  AND q.direction='outbound' AND q.resolved_at IS NULL),'pending')
+ END"""
+
+
+def _read(
+    connection: sqlite3.Connection, table: LayerTable, after: int, everything: bool
+) -> Iterator[Edit]:
+    names = table.row_names
+    kept = "".join(f",b.{quote(name)}" for name in value_names(table))
+    row = "".join(f",t.{quote(name)}" for name in names)
+    cursor = connection.execute(
+        f"SELECT c.id,c.gid,c.had_base,c.seq,c.data,{_STATE},b.key,b.lazy,t.{quote(table.key)}"
+        f"{row}{kept} FROM fieldsync_change c LEFT JOIN {quote(table.base_table)} b ON b.id=c.id"
+        f" LEFT JOIN {quote(table.name)} t ON t.{quote(table.global_id)}=c.gid"
+        # The plus keeps the planner on the primary key, which is the order that is wanted.
+        " WHERE +c.layer=? AND c.id>? ORDER BY c.id",
+        (table.number, after),
+    )
+    width = len(names)
+    for id_, gid, had_base, seq, data, state, base_key, lazy, key, *cells in cursor:
+        if state != "pending" and not everything:
+            continue
+        present = None if key is None else tuple(cells[:width])
+        base: Row | None = None
+        if had_base:
+            base = (gid, *cells[width:])
+            if lazy and present is not None:
+                base = (gid, present[1], *base[2:])
+        entry = Entry(id=id_, gid=gid, had_base=bool(had_base), seq=seq, data=data)
+        edit = _edit(
+            table,
+            entry,
+            base_key if key is None else key,
+            present,
+            base,
+            EditState(state),
+        )
+        if edit is not None:
+            yield edit
+
+
+def _edit(
+    table: LayerTable,
+    entry: Entry,
+    key: int | None,
+    row: Row | None,
+    base: Row | None,
+    state: EditState,
+) -> Edit | None:
+    """The net edit; None if base and row compare as the same."""
+    change, data = Difference(), False
+    if row is None:
+        if base is None:
+            return None
+        operation = EditOperation.DELETE
+    elif base is None:
+        operation, data = EditOperation.ADD, bool(table.noted)
+        editable = tuple(c.name for c in table.columns if c.is_editable)
+        change = Difference(editable, table.geometry is not None and row[1] is not None)
+    else:
+        operation, data = EditOperation.UPDATE, bool(entry.data)
+        change = difference(table, base, row)
+        if not change and not data:
+            return None
+    return Edit(
+        table=table,
+        global_id=entry.gid,
+        operation=operation,
+        key=key,
+        first=entry.id,
+        last=entry.seq,
+        row=row,
+        base=base,
+        columns=change.columns,
+        geometry_changed=change.geometry,
+        data_changed=data,
+        state=state,
+    )
+
+
+def _size(row: Row | None) -> int:
+    return 0 if row is None else sum(map(_cell_size, row))
+
+
+def _cell_size(cell: Cell) -> int:
+    return 8 + len(cell) if isinstance(cell, str | bytes) else 8

@@ -1,0 +1,349 @@
+"""Conflicts: rows that were edited here and on the service, with all three versions kept.
+
+Nothing that lost is thrown away: base, mine and theirs stay readable, and either side can be taken
+until the record is pruned (only resolved ones ever are).
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from engine.errors import FeatureNotFoundError
+from engine.geodatabase.applying import applying
+from engine.geodatabase.cells import as_new, decode_row, encode_row
+from engine.geodatabase.difference import Row
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.logged_table import LoggedTable
+from engine.geodatabase.sql import quote
+from engine.model import ConflictPolicy
+
+
+class ConflictKind(Enum):
+    """What the two sides did."""
+
+    UPDATED = "updated"
+    """Both changed the same columns, to different values."""
+    DELETED_HERE = "deleted_here"
+    """Deleted here, changed on the service."""
+    DELETED_THERE = "deleted_there"
+    """Edited here, deleted on the service: the row lies in the store."""
+
+
+class Side(Enum):
+    """Whose version to keep."""
+
+    MINE = "mine"
+    THEIRS = "theirs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """One row's conflict. ``base``, ``mine`` and ``theirs`` are column → value objects fit for
+    JSON (a blob is ``{"hex": …}``), None where there was no row. ``is_held``: the edit is not sent
+    before it is resolved. ``parts``: rows kept with a feature that was deleted on the service."""
+
+    id: int
+    layer: int
+    global_id: str
+    kind: ConflictKind
+    policy: ConflictPolicy
+    columns: tuple[str, ...]
+    base: dict[str, object] | None
+    mine: dict[str, object] | None
+    theirs: dict[str, object] | None
+    is_held: bool
+    recorded_at: str
+    resolved_at: str | None
+    resolution: str | None
+    parts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """Rows that belong to another row: ``key_column`` of ``table`` holds the parent's value of
+    ``parent_column`` (None: its GlobalID). Attachments go wherever the parent goes, of other
+    tables only rows that the service has never seen."""
+
+    table: LayerTable
+    key_column: str
+    parent_column: str | None = None
+    dependents: "tuple[Dependent, ...]" = ()
+
+
+def record(
+    connection: sqlite3.Connection,
+    table: LayerTable,
+    global_id: str,
+    *,
+    kind: ConflictKind,
+    policy: ConflictPolicy,
+    columns: Iterable[str] = (),
+    base: Row | None,
+    mine: Row | None,
+    theirs: Row | None,
+    now: str,
+    resolution: str | None = None,
+) -> int:
+    """Keep a conflict; returns its id. A row has one open conflict at most: it is brought up to
+    date and keeps its first base. ``resolution`` given: decided at once."""
+    named = list(columns)
+    held = policy is ConflictPolicy.MANUAL and kind is not ConflictKind.DELETED_THERE
+    resolved_at = None if resolution is None else now
+    versions = [encode_row(table, row) for row in (base, mine, theirs)]
+    open_one = connection.execute(
+        "SELECT id,columns,base FROM fieldsync_conflict"
+        " WHERE layer=? AND gid=? AND resolved_at IS NULL AND kind<>? ORDER BY id",
+        (table.number, global_id, ConflictKind.DELETED_THERE.value),
+    ).fetchone()
+    if open_one is not None:
+        number, earlier, first_base = open_one
+        named = list(dict.fromkeys([*json.loads(earlier), *named]))
+        versions[0] = first_base if first_base is not None else versions[0]
+        connection.execute("DELETE FROM fieldsync_conflict WHERE id=?", (number,))
+    else:
+        number = None
+    cursor = connection.execute(
+        "INSERT INTO fieldsync_conflict(id,layer,gid,kind,policy,columns,base,mine,theirs,held,"
+        "recorded_at,resolved_at,resolution) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            number,
+            table.number,
+            global_id,
+            kind.value,
+            policy.value,
+            json.dumps(named),
+            *versions,
+            held,
+            now,
+            resolved_at,
+            resolution,
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def list_conflicts(
+    connection: sqlite3.Connection, *, layer: int | None = None, resolved: bool = False
+) -> list[Conflict]:
+    """The open conflicts, oldest first; with ``resolved`` also those already decided.
+
+    ``layer`` is a table's number in the change log.
+    """
+    found = connection.execute(
+        "SELECT id,layer,gid,kind,policy,columns,base,mine,theirs,held,recorded_at,resolved_at,"
+        "resolution,(SELECT count(*) FROM fieldsync_conflict_part p WHERE p.conflict=k.id)"
+        " FROM fieldsync_conflict k WHERE (?1 IS NULL OR layer=?1)"
+        " AND (?2 OR resolved_at IS NULL) ORDER BY id",
+        (layer, resolved),
+    )
+    return [
+        Conflict(
+            id=row[0],
+            layer=row[1],
+            global_id=row[2],
+            kind=ConflictKind(row[3]),
+            policy=ConflictPolicy(row[4]),
+            columns=tuple(json.loads(row[5])),
+            base=_object(row[6]),
+            mine=_object(row[7]),
+            theirs=_object(row[8]),
+            is_held=bool(row[9]) and row[11] is None,
+            recorded_at=row[10],
+            resolved_at=row[11],
+            resolution=row[12],
+            parts=row[13],
+        )
+        for row in found
+    ]
+
+
+def store_deleted(
+    connection: sqlite3.Connection,
+    table: LayerTable,
+    global_id: str,
+    *,
+    policy: ConflictPolicy,
+    now: str,
+    dependents: Iterable[Dependent] = (),
+) -> int:
+    """Move a row that the service deleted, but that was edited here, into the conflict store.
+
+    Its attachments with their bytes and its unsent children go with it; nothing of it is pending
+    any more. Returns the conflict's id. Needs an open transaction.
+    """
+    logged = LoggedTable(connection, table)
+    stored = logged.stored(global_id)
+    entry = logged.entry(global_id)
+    mine = None if stored is None else stored.row
+    base = mine if entry is None else logged.base(entry, mine)
+    columns: tuple[str, ...] = ()
+    if base is not None and mine is not None:
+        columns = logged.difference(base, mine).columns
+    conflict = record(
+        connection,
+        table,
+        global_id,
+        kind=ConflictKind.DELETED_THERE,
+        policy=policy,
+        columns=columns,
+        base=base,
+        mine=mine,
+        theirs=None,
+        now=now,
+    )
+    with applying(connection):
+        if mine is not None:
+            for dependent in dependents:
+                _store_dependents(connection, conflict, logged, mine, dependent)
+        _store_part(logged, conflict, global_id)
+    return conflict
+
+
+def resolve(
+    connection: sqlite3.Connection,
+    conflict_id: int,
+    tables: Iterable[LayerTable],
+    side: Side,
+    *,
+    now: str,
+) -> None:
+    """Keep one side of a conflict, also of one that was decided already.
+
+    Mine: my values are in the row and pending; a feature deleted on the service is added again with
+    its attachments and children. Theirs: the service's values are in the row and nothing of the
+    conflict is pending. ``tables`` are all tables of the file. :exc:`FeatureNotFoundError` if there
+    is no such conflict. Needs an open transaction.
+    """
+    found = connection.execute(
+        "SELECT layer,gid,kind,columns,mine,theirs FROM fieldsync_conflict WHERE id=?",
+        (conflict_id,),
+    ).fetchone()
+    if found is None:
+        raise FeatureNotFoundError(
+            f"there is no conflict {conflict_id}", remedy="List the conflicts; old ones are pruned"
+        )
+    number, gid, kind, columns, mine, theirs = found
+    known = {table.number: table for table in tables}
+    logged = LoggedTable(connection, known[number])
+    with applying(connection):
+        match ConflictKind(kind), side:
+            case ConflictKind.DELETED_THERE, Side.MINE:
+                _restore(connection, conflict_id, known)
+            case ConflictKind.DELETED_THERE, Side.THEIRS:
+                pass  # the row is gone here as well; the record keeps it until it is pruned
+            case ConflictKind.DELETED_HERE, Side.MINE:
+                logged.remove(gid)
+            case ConflictKind.DELETED_HERE, Side.THEIRS:
+                _bring_back(logged, gid)
+            case _:
+                version = decode_row(logged.table, mine if side is Side.MINE else theirs)
+                _write_columns(logged, gid, json.loads(columns), version)
+    connection.execute(
+        "UPDATE fieldsync_conflict SET resolved_at=?,resolution=? WHERE id=?",
+        (now, side.value, conflict_id),
+    )
+
+
+def settle_conflicts(
+    connection: sqlite3.Connection, table: LayerTable, global_id: str, resolution: str, now: str
+) -> None:
+    """Close the row's open conflicts: sending or merging has decided them."""
+    connection.execute(
+        "UPDATE fieldsync_conflict SET resolved_at=?,resolution=? WHERE layer=? AND gid=?"
+        " AND resolved_at IS NULL AND kind<>?",
+        (now, resolution, table.number, global_id, ConflictKind.DELETED_THERE.value),
+    )
+
+
+def _object(text: str | None) -> dict[str, object] | None:
+    return None if text is None else json.loads(text)
+
+
+def _store_dependents(
+    connection: sqlite3.Connection,
+    conflict: int,
+    parent: LoggedTable,
+    row: Row,
+    dependent: Dependent,
+) -> None:
+    child = LoggedTable(connection, dependent.table)
+    value = parent.cell(row, dependent.parent_column or parent.table.global_id)
+    gid, key = quote(child.table.global_id), quote(dependent.key_column)
+    found = connection.execute(
+        f"SELECT {gid} FROM {quote(child.table.name)} WHERE {key}=?", (value,)
+    ).fetchall()
+    for (child_gid,) in found:
+        entry, stored = child.entry(child_gid), child.stored(child_gid)
+        is_unsent = entry is not None and not entry.had_base
+        if stored is None or not (child.table.is_attachment or is_unsent):
+            continue
+        for below in dependent.dependents:
+            _store_dependents(connection, conflict, child, stored.row, below)
+        _store_part(child, conflict, child_gid)
+
+
+def _store_part(logged: LoggedTable, conflict: int, gid: str) -> None:
+    """Move one row with its large column into the store; the bytes never leave SQLite."""
+    table = logged.table
+    stored, entry = logged.stored(gid), logged.entry(gid)
+    if stored is not None:
+        data = quote(table.noted[0]) if table.noted else "NULL"
+        logged.connection.execute(
+            "INSERT INTO fieldsync_conflict_part(conflict,layer,gid,row,data)"
+            f" SELECT ?,?,?,?,{data} FROM {quote(table.name)} WHERE {quote(table.global_id)}=?",
+            (conflict, table.number, gid, encode_row(table, stored.row), gid),
+        )
+        logged.delete(gid)
+    if entry is not None:
+        logged.drop(entry)
+
+
+def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, LayerTable]) -> None:
+    """Put the stored rows back as adds, the feature itself first (its part was stored last)."""
+    parts = connection.execute(
+        "SELECT id,layer,gid,row FROM fieldsync_conflict_part WHERE conflict=? ORDER BY id DESC",
+        (conflict,),
+    ).fetchall()
+    for part, number, gid, text in parts:
+        logged = LoggedTable(connection, known[number])
+        row = decode_row(logged.table, text)
+        if row is None:
+            continue
+        stored = logged.stored(gid)
+        if stored is not None:
+            logged.edit(stored.row, row)
+            continue
+        logged.insert(as_new(logged.table, row))
+        logged.set_base(gid, None)
+        for column in logged.table.noted:
+            connection.execute(
+                f"UPDATE {quote(logged.table.name)} SET {quote(column)}="
+                "(SELECT data FROM fieldsync_conflict_part WHERE id=?)"
+                f" WHERE {quote(logged.table.global_id)}=?",
+                (part, gid),
+            )
+    connection.execute("DELETE FROM fieldsync_conflict_part WHERE conflict=?", (conflict,))
+
+
+def _bring_back(logged: LoggedTable, gid: str) -> None:
+    """Undo a local delete: the row is what the service has."""
+    entry = logged.entry(gid)
+    if entry is None or logged.stored(gid) is not None:
+        return
+    base = logged.base(entry, None)
+    if base is not None:
+        logged.insert(base, logged.base_key(entry))
+        logged.settle(gid)
+
+
+def _write_columns(
+    logged: LoggedTable, gid: str, columns: Iterable[str], version: Row | None
+) -> None:
+    stored = logged.stored(gid)
+    if stored is None or version is None:
+        return
+    row = logged.with_cells(stored.row, {c: logged.cell(version, c) for c in columns})
+    logged.edit(stored.row, row)
+    logged.settle(gid)

@@ -1,0 +1,226 @@
+"""One touched row meets what the service says of it: which side stands, what is recorded.
+
+=====================  ==========================  ==========================================
+here                   on the service              afterwards here
+=====================  ==========================  ==========================================
+changed                changed                     three-way; a conflict where columns clash
+added                  the same row exists         mine, pending as an update; base is theirs
+deleted                unchanged                   the delete stays pending
+deleted                changed                     conflict; the delete stays, or theirs is back
+changed                deleted                     mine goes to the conflict store
+deleted                deleted                     nothing to send
+added, not sent        deleted (our own delete)    the add stays pending
+touched, no edit       anything                    theirs
+=====================  ==========================  ==========================================
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from enum import Enum
+
+from engine.geodatabase.conflicts import (
+    ConflictKind,
+    Dependent,
+    record,
+    settle_conflicts,
+    store_deleted,
+)
+from engine.geodatabase.difference import Row, three_way
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.log_schema import value_names
+from engine.geodatabase.logged_table import Entry, LoggedTable
+from engine.geodatabase.quarantine import settle_quarantine
+from engine.geodatabase.sent import SentEdit, mark_merged, read_sent
+from engine.geodatabase.sql import quote
+from engine.geodatabase.staging import stage_table
+from engine.model import ConflictPolicy
+
+
+class Outcome(Enum):
+    """What happened to the row in the table; the values are names of counters."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    UNCHANGED = "unchanged"
+
+
+Result = tuple[Outcome, int]
+"""What happened, and how many conflicts were recorded."""
+
+
+class RowMerge:
+    """Merges rows of one table one by one; needs :func:`applying`."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        table: LayerTable,
+        policy: ConflictPolicy,
+        now: str,
+        dependents: Sequence[Dependent],
+    ) -> None:
+        self._connection = connection
+        self._table = table
+        self._policy = policy
+        self._now = now
+        self._dependents = dependents
+        self._logged = LoggedTable(connection, table)
+        values = "".join(f",{quote(name)}" for name in value_names(table))
+        self._staged = f"SELECT gid{values} FROM {stage_table(table)} WHERE id=?"
+
+    def staged(self, sid: int) -> Row:
+        """The staged row of that number."""
+        row: Row = self._connection.execute(self._staged, (sid,)).fetchone()
+        return row
+
+    def incoming(self, theirs: Row) -> Result:
+        """The service has this row."""
+        gid = str(theirs[0])
+        logged = self._logged
+        entry = logged.entry(gid)
+        if entry is None:
+            raise ValueError(f"the row {gid} was not touched")
+        stored = logged.stored(gid)
+        mine = None if stored is None else stored.row
+        base = logged.base(entry, mine)
+        sent = read_sent(self._connection, self._table, gid)
+        if mine is None:
+            result = self._incoming_deleted(entry, base, theirs, sent)
+        else:
+            result = self._incoming_present(entry, base, mine, theirs, sent)
+        if sent is not None:
+            mark_merged(self._connection, self._table, gid)
+        elif logged.settle(gid):
+            self._settle_stores(gid, "agreed")
+        return result
+
+    def gone(self, gid: str, *, is_explicit: bool) -> Result:
+        """The service has no such row: it said so, or left it out of a complete download."""
+        logged = self._logged
+        entry, stored = logged.entry(gid), logged.stored(gid)
+        if entry is not None and not entry.had_base:
+            if stored is None or not is_explicit or not logged.is_in_flight(gid):
+                # Never sent (the delete may be our own, of an earlier row), or it may still be on
+                # its way: reconciling decides.
+                return Outcome.UNCHANGED, 0
+        elif stored is None:
+            if entry is not None:
+                self._deleted_on_both_sides(entry)
+            return Outcome.UNCHANGED, 0
+        elif entry is not None and not logged.is_edited(entry) and not self._has_edited_parts(gid):
+            logged.delete(gid)
+            logged.drop(entry)
+            return Outcome.DELETED, 0
+        store_deleted(
+            self._connection,
+            self._table,
+            gid,
+            policy=self._policy,
+            now=self._now,
+            dependents=self._dependents,
+        )
+        settle_quarantine(self._connection, self._table, gid, "conflict", self._now)
+        return Outcome.DELETED, 1
+
+    def _incoming_present(
+        self, entry: Entry, base: Row | None, mine: Row, theirs: Row, sent: SentEdit | None
+    ) -> Result:
+        theirs_win = self._policy is ConflictPolicy.REMOTE_WINS
+        conflicts: tuple[str, ...] = ()
+        if base is None:
+            # Our own add comes back: what the service made of it is the base, mine is newer. Of an
+            # add that is not on its way nothing says who is newer, so the policy decides.
+            row = three_way(self._table, theirs, mine, theirs, theirs_win=False).row
+            if sent is None and self._policy is not ConflictPolicy.LAST_SYNCED:
+                clash = self._logged.difference(theirs, mine)
+                geometry = self._table.geometry if clash.geometry else None
+                conflicts = (*(() if geometry is None else (geometry,)), *clash.columns)
+                row = theirs if theirs_win else row
+        else:
+            merged = three_way(self._table, base, mine, theirs, theirs_win=theirs_win)
+            row, conflicts = merged.row, merged.conflicts
+        if sent is not None and conflicts:
+            # Theirs may be from before or after our edit arrived; acknowledging decides that.
+            decided_later = set(sent.columns)
+            if sent.geometry_changed and self._table.geometry is not None:
+                decided_later.add(self._table.geometry)
+            waiting = {n: self._logged.cell(mine, n) for n in conflicts if n in decided_later}
+            row = self._logged.with_cells(row, waiting)
+            conflicts = tuple(n for n in conflicts if n not in decided_later)
+        if conflicts:
+            self._record(ConflictKind.UPDATED, base, mine, theirs, columns=conflicts)
+        changed = self._logged.replace_row(mine, row)
+        self._logged.set_base(entry.gid, theirs)
+        return (Outcome.UPDATED if changed else Outcome.UNCHANGED), int(bool(conflicts))
+
+    def _incoming_deleted(
+        self, entry: Entry, base: Row | None, theirs: Row, sent: SentEdit | None
+    ) -> Result:
+        """Deleted here: the row stays away, unless the service's change is to win."""
+        logged = self._logged
+        if base is None and sent is None:
+            logged.drop(entry)
+            logged.insert(theirs)
+            return Outcome.ADDED, 0
+        changed = base is not None and sent is None and bool(logged.difference(base, theirs))
+        if changed:
+            self._record(ConflictKind.DELETED_HERE, base, None, theirs)
+        if changed and self._policy is ConflictPolicy.REMOTE_WINS:
+            logged.insert(theirs, logged.base_key(entry))
+            logged.drop(entry)
+            return Outcome.ADDED, 1
+        logged.set_base(entry.gid, theirs)
+        return Outcome.UNCHANGED, int(changed)
+
+    def _deleted_on_both_sides(self, entry: Entry) -> None:
+        if self._logged.is_in_flight(entry.gid):
+            self._logged.set_base(entry.gid, None)
+        else:
+            self._logged.drop(entry)
+        self._settle_stores(entry.gid, "agreed")
+
+    def _settle_stores(self, gid: str, resolution: str) -> None:
+        settle_conflicts(self._connection, self._table, gid, resolution, self._now)
+        settle_quarantine(self._connection, self._table, gid, resolution, self._now)
+
+    def _has_edited_parts(self, gid: str) -> bool:
+        stored = self._logged.stored(gid)
+        if stored is None:
+            return False
+        for dependent in self._dependents:
+            child = dependent.table
+            value = self._logged.cell(stored.row, dependent.parent_column or self._table.global_id)
+            edited = self._connection.execute(
+                f"SELECT 1 FROM {quote(child.name)} d JOIN fieldsync_change c"
+                f" ON c.layer=? AND c.gid=d.{quote(child.global_id)}"
+                f" WHERE d.{quote(dependent.key_column)}=? AND (c.had_base=0 OR ?) LIMIT 1",
+                (child.number, value, child.is_attachment),
+            )
+            if edited.fetchone() is not None:
+                return True
+        return False
+
+    def _record(
+        self,
+        kind: ConflictKind,
+        base: Row | None,
+        mine: Row | None,
+        theirs: Row,
+        *,
+        columns: Sequence[str] = (),
+    ) -> None:
+        theirs_win = self._policy is ConflictPolicy.REMOTE_WINS
+        record(
+            self._connection,
+            self._table,
+            str(theirs[0]),
+            kind=kind,
+            policy=self._policy,
+            columns=columns,
+            base=base,
+            mine=mine,
+            theirs=theirs,
+            now=self._now,
+            resolution="theirs" if theirs_win else None,
+        )

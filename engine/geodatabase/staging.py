@@ -1,0 +1,133 @@
+"""What the service sent, laid ready in temporary tables before the write lock is taken.
+
+Staging touches the temporary database only, so other programs go on writing. Each row lies there
+once: the last one staged counts, and a row beats a delete of the same GlobalID.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from engine.geodatabase.difference import Row
+from engine.geodatabase.layer_table import SQL_TYPES, LayerTable
+from engine.geodatabase.log_schema import value_names
+from engine.geodatabase.sql import quote
+
+
+def stage_table(table: LayerTable) -> str:
+    """The quoted name of the temporary table with ``table``'s staged rows."""
+    return f"temp.{quote(f'fieldsync_stage_{table.number}')}"
+
+
+def order_table(table: LayerTable) -> str:
+    """The quoted name of the temporary table that says in which order to merge."""
+    return f"temp.{quote(f'fieldsync_order_{table.number}')}"
+
+
+def stage_rows(connection: sqlite3.Connection, table: LayerTable, rows: Iterable[Row]) -> None:
+    """Lay ``rows`` ready: tuples in the order of ``table.row_names``, their GlobalIDs in the
+    spelling ``{UPPER-CASE}``. May be called again for more rows."""
+    with _own_transaction(connection):
+        _make(connection, table)
+        marks = ",?" * len(table.row_names)
+        connection.executemany(
+            f"INSERT OR REPLACE INTO {stage_table(table)} VALUES(NULL{marks})", rows
+        )
+
+
+def stage_deletes(
+    connection: sqlite3.Connection, table: LayerTable, global_ids: Iterable[str]
+) -> None:
+    """Lay ready which rows the service deleted. May be called again for more."""
+    with _own_transaction(connection):
+        _make(connection, table)
+        connection.executemany(
+            f"INSERT OR IGNORE INTO {_delete_table(table)} VALUES(?)",
+            ((gid,) for gid in global_ids),
+        )
+
+
+def clear_staging(connection: sqlite3.Connection, table: LayerTable) -> None:
+    """Forget what is staged for ``table``."""
+    for name in (stage_table(table), _delete_table(table), order_table(table)):
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def arrange(connection: sqlite3.Connection, table: LayerTable, *, complete: bool = False) -> int:
+    """Put what is staged in the order of the primary keys here, deletes last; returns how many
+    positions there are, the measure of a merge in parts.
+
+    ``complete``: the staged rows are all that the service has, so other rows count as deleted.
+    """
+    with _own_transaction(connection):
+        _make(connection, table)
+        order, stage = order_table(table), stage_table(table)
+        name, key, gid = quote(table.name), quote(table.key), quote(table.global_id)
+        connection.execute(f"DELETE FROM {order}")
+        # Neighbours in the file are written together: each page is read and written once.
+        connection.execute(
+            f"INSERT INTO {order}(gid,sid) SELECT s.gid,s.id FROM {stage} s"
+            f" LEFT JOIN main.{name} t ON t.{gid}=s.gid ORDER BY t.{key} IS NULL,t.{key},s.id"
+        )
+        missing = f"NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=t.{gid})"
+        if complete:
+            connection.execute(
+                f"INSERT INTO {order}(gid,complete) SELECT t.{gid},1 FROM main.{name} t"
+                f" WHERE t.{gid} IS NOT NULL AND {missing} ORDER BY t.{key}"
+            )
+            # A row deleted here and absent there has no row, only an entry.
+            connection.execute(
+                f"INSERT INTO {order}(gid,complete) SELECT t.gid,1 FROM fieldsync_change t"
+                f" WHERE t.layer=? AND NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=t.gid)"
+                f" AND NOT EXISTS(SELECT 1 FROM main.{name} x WHERE x.{gid}=t.gid) ORDER BY t.id",
+                (table.number,),
+            )
+        else:
+            connection.execute(
+                f"INSERT INTO {order}(gid) SELECT d.gid FROM {_delete_table(table)} d"
+                f" LEFT JOIN main.{name} t ON t.{gid}=d.gid"
+                f" WHERE NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=d.gid)"
+                f" ORDER BY t.{key} IS NULL,t.{key},d.gid"
+            )
+        return int(connection.execute(f"SELECT count(*) FROM {order}").fetchone()[0])
+
+
+def _make(connection: sqlite3.Connection, table: LayerTable) -> None:
+    # Declared as in the layer's own table, so that values are converted here as they are there and
+    # a value that was stored compares equal to the one that was staged.
+    types = {c.name: SQL_TYPES[c.type] for c in table.columns}
+    columns = "".join(
+        f",{quote(kept)} {types.get(name, '')}".rstrip()
+        for kept, name in zip(value_names(table), table.row_names[1:], strict=True)
+    )
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {stage_table(table)}"
+        f"(id INTEGER PRIMARY KEY,gid TEXT NOT NULL UNIQUE{columns})"
+    )
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {_delete_table(table)}(gid TEXT PRIMARY KEY) WITHOUT ROWID"
+    )
+    # sid: the staged row, NULL for a delete; complete 1: absent from a complete download.
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {order_table(table)}"
+        "(position INTEGER PRIMARY KEY,gid TEXT NOT NULL,sid INTEGER,complete INTEGER)"
+    )
+
+
+def _delete_table(table: LayerTable) -> str:
+    return f"temp.{quote(f'fieldsync_delete_{table.number}')}"
+
+
+@contextmanager
+def _own_transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction instead of one per statement, unless the caller has one open."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
