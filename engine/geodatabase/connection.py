@@ -26,7 +26,7 @@ from engine.errors import (
     TransactionNotStartedError,
     TransactionOpenError,
 )
-from engine.geodatabase import triggers
+from engine.geodatabase.applying import applying as own_writes
 from engine.geodatabase.sqlite_errors import engine_error
 from native import geometry
 
@@ -141,6 +141,15 @@ class Database:
         """
         async with self._turn(joining):
             return await self._hop(_reading, self._raw, function, args, interruptible=True)
+
+    async def stage(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
+        """Run a function that fills temporary tables and only reads the others.
+
+        It does not take the file's write lock, so other programs go on writing meanwhile.
+        Cancelling interrupts it, and what it filled is empty again.
+        """
+        async with self._turn(False):
+            return await self._hop(_staging, self._raw, function, args, interruptible=True)
 
     async def write(
         self,
@@ -324,6 +333,19 @@ def _reading(
         raw.execute("ROLLBACK")
 
 
+def _staging(
+    raw: sqlite3.Connection, function: Callable[[sqlite3.Connection, *Ts], T], args: tuple[*Ts]
+) -> T:
+    raw.execute("BEGIN")  # deferred: temporary tables are in a file of their own
+    try:
+        result = function(raw, *args)
+        raw.execute("COMMIT")
+    except BaseException:
+        _rollback(raw)
+        raise
+    return result
+
+
 def _transaction(
     raw: sqlite3.Connection,
     function: Callable[[sqlite3.Connection, *Ts], T],
@@ -366,7 +388,7 @@ def _run(
 ) -> T:
     if not applying:
         return function(raw, *args)
-    with triggers.applying(raw):
+    with own_writes(raw):
         return function(raw, *args)
 
 

@@ -1,0 +1,89 @@
+"""The R-tree index of a feature table (OGC 12-128r18, annex F.3, version 1.3).
+
+Its triggers call ``ST_`` functions, which a plain SQLite connection lacks: a writer without them
+cannot change the table any more. Editable layers therefore have an index only when asked for.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.sql import quote
+from native.errors import GeometryError
+from native.geometry import envelope
+
+_DEFINITION = "http://www.geopackage.org/spec130/#extension_rtree"
+
+
+def create_index(connection: sqlite3.Connection, table: LayerTable) -> None:
+    """Index the rows that are there, and from now on those that come."""
+    if table.geometry is None:
+        raise ValueError(f"{table.name} has no geometry to index")
+    index = quote(_index_name(table))
+    connection.execute(f"CREATE VIRTUAL TABLE {index} USING rtree(id, minx, maxx, miny, maxy)")
+    connection.executemany(
+        f"INSERT INTO {index} VALUES (?, ?, ?, ?, ?)", envelopes(connection, table)
+    )
+    for statement in _trigger_sql(table.geometry, table):
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO gpkg_extensions VALUES (?, ?, 'gpkg_rtree_index', ?, 'write-only')",
+        (table.name, table.geometry, _DEFINITION),
+    )
+
+
+def envelopes(
+    connection: sqlite3.Connection, table: LayerTable
+) -> Iterator[tuple[int, float, float, float, float]]:
+    """The key, minx, maxx, miny and maxy of every row that has a place."""
+    shape = quote(str(table.geometry))
+    rows = connection.execute(
+        f"SELECT {quote(table.key)}, {shape} FROM {quote(table.name)} WHERE {shape} NOTNULL"
+    )
+    for key, blob in rows:
+        try:
+            bounds = envelope(blob)
+        except (GeometryError, TypeError):  # another program's rubbish has no place
+            continue
+        if bounds is not None:
+            yield (key, *bounds)
+
+
+def has_index(connection: sqlite3.Connection, table: LayerTable) -> bool:
+    """True if the table's geometries are indexed."""
+    if table.geometry is None:
+        return False
+    found = connection.execute(
+        "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (_index_name(table),)
+    )
+    return found.fetchone() is not None
+
+
+def _index_name(table: LayerTable) -> str:
+    return f"rtree_{table.name}_{table.geometry}"
+
+
+def _trigger_sql(geometry: str, table: LayerTable) -> list[str]:
+    prefix, name = _index_name(table), quote(table.name)
+    index, key, shape = quote(prefix), quote(table.key), quote(geometry)
+    has_shape = f"(NEW.{shape} NOTNULL AND NOT ST_IsEmpty(NEW.{shape}))"
+    no_shape = f"(NEW.{shape} ISNULL OR ST_IsEmpty(NEW.{shape}))"
+    same, moved = f"OLD.{key} = NEW.{key}", f"OLD.{key} != NEW.{key}"
+    put = (
+        f"INSERT OR REPLACE INTO {index} VALUES (NEW.{key}, ST_MinX(NEW.{shape}), "
+        f"ST_MaxX(NEW.{shape}), ST_MinY(NEW.{shape}), ST_MaxY(NEW.{shape}));"
+    )
+    drop = f"DELETE FROM {index} WHERE id = OLD.{key};"
+    drop_both = f"DELETE FROM {index} WHERE id IN (OLD.{key}, NEW.{key});"
+    triggers = (
+        ("insert", f"AFTER INSERT ON {name} WHEN {has_shape}", put),
+        ("update1", f"AFTER UPDATE OF {shape} ON {name} WHEN {same} AND {has_shape}", put),
+        ("update2", f"AFTER UPDATE OF {shape} ON {name} WHEN {same} AND {no_shape}", drop),
+        ("update3", f"AFTER UPDATE ON {name} WHEN {moved} AND {has_shape}", f"{drop} {put}"),
+        ("update4", f"AFTER UPDATE ON {name} WHEN {moved} AND {no_shape}", drop_both),
+        ("delete", f"AFTER DELETE ON {name} WHEN OLD.{shape} NOTNULL", drop),
+    )
+    return [
+        f"CREATE TRIGGER {quote(f'{prefix}_{suffix}')} {event} BEGIN {body} END"
+        for suffix, event, body in triggers
+    ]
