@@ -19,6 +19,7 @@ from urllib.parse import quote as url_quote
 
 import aiosqlite
 
+from engine import faults
 from engine.errors import (
     GeodatabaseBusyError,
     GeodatabaseError,
@@ -27,6 +28,7 @@ from engine.errors import (
     TransactionOpenError,
 )
 from engine.geodatabase.applying import applying as own_writes
+from engine.geodatabase.sql import lenient_text
 from engine.geodatabase.sqlite_errors import engine_error
 from native import geometry
 
@@ -300,7 +302,7 @@ def _connect(path: Path, create: bool, busy_timeout_s: float) -> sqlite3.Connect
         uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
     )
     try:
-        raw.text_factory = _decoded
+        raw.text_factory = lenient_text
         for pragma in _PRAGMAS:
             raw.execute(f"PRAGMA {pragma}")
         geometry.register_functions(raw)
@@ -310,11 +312,6 @@ def _connect(path: Path, create: bool, busy_timeout_s: float) -> sqlite3.Connect
         raw.close()
         raise
     return raw
-
-
-def _decoded(text: bytes) -> str:
-    """Text that is no UTF-8 must not hide its row; ``engine.values`` refuses it by name."""
-    return text.decode("utf-8", "surrogateescape")
 
 
 def _use_wal(raw: sqlite3.Connection) -> None:
@@ -359,6 +356,7 @@ def _transaction(
     except BaseException:
         _rollback(raw)
         raise
+    faults.point("transaction.committed")
     return result
 
 
