@@ -28,7 +28,6 @@ from engine.errors import (
     TransactionOpenError,
 )
 from engine.geodatabase.applying import applying as own_writes
-from engine.geodatabase.sql import lenient_text
 from engine.geodatabase.sqlite_errors import engine_error
 from native import geometry
 
@@ -302,7 +301,7 @@ def _connect(path: Path, create: bool, busy_timeout_s: float) -> sqlite3.Connect
         uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
     )
     try:
-        raw.text_factory = lenient_text
+        raw.text_factory = _decoded
         for pragma in _PRAGMAS:
             raw.execute(f"PRAGMA {pragma}")
         geometry.register_functions(raw)
@@ -312,6 +311,11 @@ def _connect(path: Path, create: bool, busy_timeout_s: float) -> sqlite3.Connect
         raw.close()
         raise
     return raw
+
+
+def _decoded(text: bytes) -> str:
+    """Text that is no UTF-8 must not hide its row; ``engine.values`` refuses it by name."""
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _use_wal(raw: sqlite3.Connection) -> None:
