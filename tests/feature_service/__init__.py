@@ -1,6 +1,8 @@
 """A sync-enabled ArcGIS feature service to prove clients against; see README.md."""
 
+from .access import Security
 from .clock import Clock, ManualClock, SystemClock
+from .fault import Fault, Faults
 from .problem import DataError
 from .profile import Profile
 from .server import FeatureServer, seeded_mint
@@ -8,9 +10,12 @@ from .server import FeatureServer, seeded_mint
 __all__ = [
     "Clock",
     "DataError",
+    "Fault",
+    "Faults",
     "FeatureServer",
     "ManualClock",
     "Profile",
+    "Security",
     "SystemClock",
     "seeded_mint",
 ]

@@ -3,7 +3,7 @@
 import html
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Answer:
         """Whether it goes out as gzip to a client that accepts this."""
         return "gzip" in accept_encoding.lower() and self.size_bytes > _WORTH_PACKING
 
-    def chunks(self, *, packed: bool) -> Iterator[bytes]:
+    def chunks(self, *, packed: bool) -> Generator[bytes, None, None]:
         """The bytes of the body, piece by piece."""
         if not packed:
             yield from self._plain()
@@ -45,7 +45,7 @@ class Answer:
                 yield piece
         yield packer.flush()
 
-    def _plain(self) -> Iterator[bytes]:
+    def _plain(self) -> Generator[bytes, None, None]:
         if isinstance(self.content, bytes):
             for start in range(0, len(self.content), _CHUNK):
                 yield self.content[start : start + _CHUNK]

@@ -7,7 +7,7 @@ Service)", "Add Features", "Update Features", "Delete Features".
 import json
 from typing import Any
 
-from . import jobs
+from . import jobs, result_file
 from .definition import Layer
 from .edits import EditSession
 from .exchange import Asked, Delivery, check_async
@@ -92,22 +92,35 @@ def _run(
     except ServiceError as error:
         if not asked.is_async:
             raise
-        return _submitted(hosted, asked, {"status": "FAILED", **error.document()})
+        return _submitted(hosted, asked, {"status": "FAILED", **error.document()}, None)
+    answer = _answer(hosted, parameters, entries, answers, is_list=is_list)
     if asked.is_async:
-        return _submitted(hosted, asked, {"status": "COMPLETED", "edits": answers})
+        return _submitted(hosted, asked, {"status": "COMPLETED"}, answer)
+    return Delivery(document=answer)
+
+
+def _answer(
+    hosted: Hosted,
+    parameters: Parameters,
+    entries: list[tuple[Layer, dict[str, Any]]],
+    answers: list[dict[str, Any]],
+    *,
+    is_list: bool,
+) -> Any:
+    rolls_back = parameters.flag("rollbackOnFailure", True)
     if not parameters.flag("returnEditResults", True) and rolls_back:
-        return Delivery(document={"success": True})
+        return {"success": True}
     if is_list:
         answers = [
             {"id": layer.id, **answer} for (layer, _), answer in zip(entries, answers, strict=True)
         ]
         if parameters.flag("returnEditMoment"):
             moment = hosted.clock.now_ms()
-            return Delivery(document={"editMoment": moment, "editResults": answers})
-        return Delivery(document=answers)
+            return {"editMoment": moment, "editResults": answers}
+        return answers
     if parameters.flag("returnEditMoment"):
         answers[0]["editMoment"] = hosted.clock.now_ms()
-    return Delivery(document=answers[0])
+    return answers[0]
 
 
 def check_editing(hosted: Hosted) -> None:
@@ -116,9 +129,15 @@ def check_editing(hosted: Hosted) -> None:
         raise not_supported()
 
 
-def _submitted(hosted: Hosted, asked: Asked, document: dict[str, Any]) -> Delivery:
-    job = jobs.submit(hosted, "applyEdits", document, None)
-    return Delivery(document={"statusUrl": f"{asked.service_url}/jobs/{job}"})
+def _submitted(hosted: Hosted, asked: Asked, document: dict[str, Any], answer: Any) -> Delivery:
+    name = None
+    if answer is not None:
+        name = result_file.new_name(hosted)
+        result_file.path_of(hosted, name).write_text(json.dumps(answer), encoding="utf-8")
+        with hosted.store.transaction():
+            result_file.publish(hosted, name)
+    job = jobs.submit(hosted, "applyEdits", document, name)
+    return Delivery(document={"statusUrl": f"{asked.service_url}/jobs/{job}/status"})
 
 
 def _apply(
@@ -172,7 +191,7 @@ def delete_features(hosted: Hosted, actor: Actor, layer: Layer, asked: Asked) ->
     parameters = asked.parameters
     keys: list[Any] = list(parameters.integers("objectIds"))
     if not keys:
-        selection = select(hosted, layer, parameters)
+        selection = select(hosted, actor, layer, parameters)
         found = hosted.store.run(
             f"SELECT v.oid FROM {table(layer)} v WHERE {selection.sql}", *selection.values
         )

@@ -12,7 +12,7 @@ from .attachment_edits import file_name
 from .attachments import Attachment
 from .definition import Layer
 from .guid import canonical
-from .hosted import Hosted
+from .hosted import Actor, Hosted
 from .parameters import Parameters
 from .problem import ServiceError, invalid_parameter
 from .query import select
@@ -64,7 +64,7 @@ def _info(hosted: Hosted, known: Attachment) -> dict[str, Any]:
 
 
 def query_attachments(
-    hosted: Hosted, layer: Layer, parameters: Parameters, service_url: str
+    hosted: Hosted, actor: Actor, layer: Layer, parameters: Parameters, service_url: str
 ) -> dict[str, Any]:
     """The attachments of many rows, grouped by row."""
     fields = parameters
@@ -73,7 +73,7 @@ def query_attachments(
         for name in ("objectIds", "globalIds"):
             renamed += [(name, ",".join(parameters.items(name)))]
         fields = Parameters(renamed)
-    selection = select(hosted, layer, fields)
+    selection = select(hosted, actor, layer, fields)
     kinds = {kind.lower() for kind in parameters.items("attachmentTypes")}
     words = {word.lower() for word in parameters.items("keywords")}
     found = hosted.store.run(
@@ -114,7 +114,7 @@ def add_attachment(
         gid = canonical(parameters.text("globalId")) or hosted.mint()
         if hosted.attachments(layer).by_gid(gid) is not None:
             raise ServiceError(400, "Unable to add attachment.", f"GlobalID {gid} is taken")
-        stamp = Stamp(generation=hosted.store.next_generation(), origin="")
+        stamp = Stamp(generation=hosted.store.next_generation(hosted.clock.now_ms()), origin="")
         aid = hosted.attachments(layer).add(
             gid=gid,
             parent_gid=row.gid,
@@ -135,7 +135,7 @@ def update_attachment(
     name, kind, data = _sent(hosted, parameters)
     with hosted.store.transaction():
         known = _known(hosted, layer, oid, parameters.integer("attachmentId"))
-        stamp = Stamp(generation=hosted.store.next_generation(), origin="")
+        stamp = Stamp(generation=hosted.store.next_generation(hosted.clock.now_ms()), origin="")
         hosted.attachments(layer).update(
             known,
             name=name,
@@ -159,7 +159,7 @@ def delete_attachments(
     with hosted.store.transaction():
         row = row_of(hosted, layer, oid)
         attachments = hosted.attachments(layer)
-        stamp = Stamp(generation=hosted.store.next_generation(), origin="")
+        stamp = Stamp(generation=hosted.store.next_generation(hosted.clock.now_ms()), origin="")
         for aid in aids:
             known = attachments.by_aid(aid, row.gid)
             if known is None:

@@ -29,6 +29,14 @@ class Call:
         return self.parameters.text("f", "html").lower()
 
 
+class UnreadableBody(Exception):
+    """The body of a request cannot be read; `call` is the request without it."""
+
+    def __init__(self, call: Call, why: str) -> None:
+        super().__init__(why)
+        self.call = call
+
+
 @asynccontextmanager
 async def read_call(request: web.Request) -> AsyncIterator[Call]:
     """Read a request; its file parts are on disk as long as the context is open."""
@@ -36,19 +44,34 @@ async def read_call(request: web.Request) -> AsyncIterator[Call]:
     files: list[tuple[str, SentFile]] = []
     with tempfile.TemporaryDirectory(prefix="feature-service-") as folder:
         if request.method in ("POST", "PUT"):
-            if request.content_type.startswith("multipart/"):
-                await _read_parts(request, Path(folder), fields, files)
-            else:
-                form = await request.post()
-                fields += [(name, value) for name, value in form.items() if isinstance(value, str)]
-        path = request.rel_url.path.split("/")
-        yield Call(
-            method=request.method,
-            segments=tuple(part for part in path if part),
-            parameters=Parameters(fields, files),
-            origin=f"{request.scheme}://{request.host}",
-            headers={name.lower(): value for name, value in request.headers.items()},
-        )
+            try:
+                await _read_body(request, Path(folder), fields, files)
+            except ValueError as error:
+                raise UnreadableBody(_call(request, Parameters(fields)), str(error)) from error
+        yield _call(request, Parameters(fields, files))
+
+
+def _call(request: web.Request, parameters: Parameters) -> Call:
+    return Call(
+        method=request.method,
+        segments=tuple(part for part in request.rel_url.path.split("/") if part),
+        parameters=parameters,
+        origin=f"{request.scheme}://{request.host}",
+        headers={name.lower(): value for name, value in request.headers.items()},
+    )
+
+
+async def _read_body(
+    request: web.Request,
+    folder: Path,
+    fields: list[tuple[str, str]],
+    files: list[tuple[str, SentFile]],
+) -> None:
+    if request.content_type.startswith("multipart/"):
+        await _read_parts(request, folder, fields, files)
+        return
+    form = await request.post()
+    fields += [(name, value) for name, value in form.items() if isinstance(value, str)]
 
 
 async def _read_parts(

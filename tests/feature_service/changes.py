@@ -18,10 +18,14 @@ from .store import CURRENT, table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The changes after `since` that are not made by `own` alone ('' hides nobody's)."""
+    """The changes after `since`, up to `upto` (None: now), that are not made by `own` alone.
+
+    An empty `own` hides nobody's changes.
+    """
 
     since: int
-    own: str
+    own: str = ""
+    upto: int | None = None
 
 
 class Changes:
@@ -46,19 +50,51 @@ class Changes:
 
     def deletes(self) -> Iterator[tuple[str, int]]:
         """GlobalID and ObjectID of rows that are gone, or that left the filter."""
-        since = self._window.since
-        inside, values = self._scope.condition(self._layer, "v", since)
-        sql = (
-            f"SELECT v.gid, v.oid FROM {self._table} v WHERE {inside} AND v.gen_to < {CURRENT}"
-            f" AND NOT EXISTS (SELECT 1 FROM {self._table} n WHERE n.gid = v.gid"
-            f" AND n.gen_to = {CURRENT})"
+        condition, values = self._gone()
+        yield from self._pairs(
+            f"SELECT v.gid, v.oid FROM {self._table} v WHERE {condition}", values
         )
-        yield from self._pairs(sql, values)
         if self._hosted.profile.rows_leaving == "delete":
             condition, values = self._left()
             yield from self._pairs(
                 f"SELECT v.gid, v.oid FROM {self._table} v WHERE {condition}", values
             )
+
+    def deleted_features(self, view: FeatureView) -> Iterator[dict[str, Any]]:
+        """The rows that are gone, as they were."""
+        yield from self._features(view, self._gone())
+
+    def _gone(self) -> tuple[str, list[Any]]:
+        """Versions that were in the replica, of rows that are not alive any more."""
+        inside, values = self._scope.condition(self._layer, "v", self._window.since)
+        living, more = alive("n", self._window.upto)
+        sql = (
+            f"{inside} AND v.gen_to < {CURRENT} AND NOT EXISTS"
+            f" (SELECT 1 FROM {self._table} n WHERE n.gid = v.gid AND {living})"
+        )
+        return sql, [*values, *more]
+
+    def has_moved(self) -> bool:
+        """Whether the geometry of any row still in the replica has changed."""
+        sql, values = self._present(was_there=True)
+        found = self._run(
+            f"SELECT 1 FROM {self._table} v WHERE v.moved = 1 AND {sql} LIMIT 1", values
+        )
+        return found.fetchone() is not None
+
+    def extent(self) -> tuple[float, float, float, float] | None:
+        """The box around every changed row, where it was and where it is."""
+        since, upto = self._window.since, self._window.upto
+        inside, values = self._scope.condition(self._layer, "v", upto)
+        before, more = self._scope.condition(self._layer, "v", since)
+        last = self._hosted.store.generation if upto is None else upto
+        found = self._run(
+            "SELECT MIN(v.xmin), MIN(v.ymin), MAX(v.xmax), MAX(v.ymax)"
+            f" FROM {self._table} v WHERE (({inside}) AND v.gen_from > ?)"
+            f" OR (({before}) AND v.gen_to <= ?)",
+            [*values, since, *more, last],
+        ).fetchone()
+        return None if found is None or found[0] is None else tuple(found)
 
     def _pairs(self, sql: str, values: list[Any]) -> Iterator[tuple[str, int]]:
         others, more = self._by_others(self._table, "v", "")
@@ -79,7 +115,7 @@ class Changes:
 
     def _present(self, *, was_there: bool) -> tuple[str, list[Any]]:
         since = self._window.since
-        inside, values = self._scope.condition(self._layer, "v", None)
+        inside, values = self._scope.condition(self._layer, "v", self._window.upto)
         before, more = self._scope.condition(self._layer, "o", since)
         sign = "EXISTS" if was_there else "NOT EXISTS"
         sql = (
@@ -93,9 +129,11 @@ class Changes:
     def _left(self) -> tuple[str, list[Any]]:
         """Living rows that were in the replica and are not any more."""
         before, values = self._scope.condition(self._layer, "o", self._window.since)
-        inside, more = self._scope.condition(self._layer, "i", None)
+        inside, more = self._scope.condition(self._layer, "i", self._window.upto)
+        living, head = alive("v", self._window.upto)
+        values = [*head, *values]
         sql = (
-            f"v.gen_to = {CURRENT}"
+            f"{living}"
             f" AND EXISTS (SELECT 1 FROM {self._table} o WHERE o.gid = v.gid AND {before})"
             f" AND NOT EXISTS (SELECT 1 FROM {self._table} i WHERE i.vid = v.vid AND {inside})"
         )
@@ -126,7 +164,7 @@ class Changes:
 
     def _attachments(self, *, was_there: bool) -> Iterator[tuple[Any, ...]]:
         since = self._window.since
-        now, values = self._attachment_scope("a", "p", None)
+        now, values = self._attachment_scope("a", "p", self._window.upto)
         before, more = self._attachment_scope("o", "q", since)
         sign = "EXISTS" if was_there else "NOT EXISTS"
         sql = (
@@ -137,11 +175,12 @@ class Changes:
         if was_there:
             sql, values = f"{sql} AND a.gen_from > ?", [*values, since]
         others, more = self._by_others("attachment", "a", " AND h.layer = a.layer")
+        living, head = alive("p", self._window.upto)
         yield from self._run(
             f"SELECT {ATTACHMENT_COLUMNS}, p.oid FROM attachment a JOIN {self._table} p"
-            f" ON p.gid = a.parent_gid AND p.gen_to = {CURRENT}"
+            f" ON p.gid = a.parent_gid AND {living}"
             f" WHERE a.layer = ? AND {sql} AND {others} ORDER BY a.aid",
-            [self._layer.id, *values, *more],
+            [*head, self._layer.id, *values, *more],
         )
 
     def _attachment_scope(self, alias: str, parent: str, at: int | None) -> tuple[str, list[Any]]:
@@ -156,12 +195,13 @@ class Changes:
     def attachment_deletes(self) -> Iterator[str]:
         """GlobalIDs of attachments that are gone."""
         before, values = self._attachment_scope("a", "p", self._window.since)
+        living, also = alive("n", self._window.upto)
         others, more = self._by_others("attachment", "a", " AND h.layer = a.layer")
         cursor = self._run(
             f"SELECT a.gid FROM attachment a WHERE a.layer = ? AND {before}"
             f" AND a.gen_to < {CURRENT} AND NOT EXISTS (SELECT 1 FROM attachment n"
-            f" WHERE n.layer = a.layer AND n.gid = a.gid AND n.gen_to = {CURRENT}) AND {others}",
-            [self._layer.id, *values, *more],
+            f" WHERE n.layer = a.layer AND n.gid = a.gid AND {living}) AND {others}",
+            [self._layer.id, *values, *also, *more],
         )
         for (gid,) in cursor:
             yield str(gid)

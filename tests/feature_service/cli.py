@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .access import Security
+from .fault import Faults, fault_from
 from .problem import DataError
 from .profile import Profile, switches
 from .server import FeatureServer
@@ -24,10 +26,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of <name>/service.json")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--control", action="store_true", help="open POST /control/…")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="JSON", help="a fault to come; repeatable"
+    )
+    _add_security_flags(parser)
     _add_profile_flags(parser)
     chosen = parser.parse_args(arguments)
+    try:
+        faults = Faults(fault_from(json.loads(text)) for text in chosen.fault)
+        security = _security(chosen)
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
     server = FeatureServer(
-        chosen.data, profile=_profile(chosen), host=chosen.host, port=chosen.port
+        chosen.data,
+        profile=_profile(chosen),
+        security=security,
+        faults=faults,
+        allows_control=chosen.control,
+        host=chosen.host,
+        port=chosen.port,
     )
     try:
         asyncio.run(_serve(server))
@@ -38,6 +56,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"feature_service: cannot listen on port {chosen.port}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _add_security_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("security", "with none of these everybody may come in")
+    group.add_argument("--user", action="append", default=[], metavar="NAME:PASSWORD")
+    group.add_argument("--client", action="append", default=[], metavar="ID:SECRET")
+    group.add_argument("--api-key", action="append", default=[], metavar="KEY:USER")
+    group.add_argument("--owner", action="append", default=[], metavar="NAME")
+    group.add_argument("--anonymous-is-owner", action="store_true")
+    group.add_argument("--token-life-s", type=int, default=3600)
+
+
+def _security(chosen: argparse.Namespace) -> Security:
+    return Security(
+        users=_pairs("--user", chosen.user),
+        clients=_pairs("--client", chosen.client),
+        api_keys=_pairs("--api-key", chosen.api_key),
+        owners=frozenset(chosen.owner),
+        anonymous_is_owner=chosen.anonymous_is_owner,
+        token_life_s=chosen.token_life_s,
+    )
+
+
+def _pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, mark, value = text.partition(":")
+        if not mark:
+            raise ValueError(f"{flag} {text}: two parts with a colon between them are needed")
+        found[name] = value
+    return found
 
 
 def _add_profile_flags(parser: argparse.ArgumentParser) -> None:

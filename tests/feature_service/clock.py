@@ -29,6 +29,20 @@ class SystemClock:
         await asyncio.sleep(delay_s)
 
 
+class SkewedClock:
+    """Another clock's waits with dates that are wrong by so many seconds."""
+
+    def __init__(self, clock: Clock, skew_s: int) -> None:
+        self._clock = clock
+        self._skew_ms = skew_s * 1000
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self._skew_ms
+
+    async def sleep(self, delay_s: float) -> None:
+        await self._clock.sleep(delay_s)
+
+
 class ManualClock:
     """A clock that stands still until `advance` moves it."""
 

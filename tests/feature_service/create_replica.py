@@ -32,6 +32,7 @@ def create_replica(hosted: Hosted, actor: Actor, asked: Asked) -> Delivery:
     try:
         with hosted.store.transaction():
             outcome = _create(hosted, replica, asked)
+            hosted.fail_if_told()
     except ServiceError as error:
         return deliver_failure(hosted, asked, "createReplica", error)
     return deliver(hosted, asked, "createReplica", outcome)
@@ -81,6 +82,7 @@ def _read(hosted: Hosted, actor: Actor, parameters: Parameters) -> Replica:
         queries=read_queries(service, ids, parameters),
         created_ms=now_ms,
         last_sync_ms=now_ms,
+        sees_everything=actor.is_owner,
         is_download_only=not (service.capabilities & _EDITING) and not actor.is_owner,
     )
     Scope(hosted, replica)

@@ -93,6 +93,17 @@ class Layer:
         members = ("creationDateField", "creatorField", "editDateField", "editorField")
         return {str(info[member]).lower(): member for member in members if info.get(member)}
 
+    @property
+    def creator_field(self) -> str:
+        """The field that names who made a row, empty when nothing does."""
+        return str((self.document.get("editFieldsInfo") or {}).get("creatorField") or "")
+
+    @property
+    def hides_others(self) -> bool:
+        """Whether ownership control shows a user only rows of his own."""
+        control = self.document.get("ownershipBasedAccessControlForFeatures") or {}
+        return control.get("allowOthersToQuery", True) is False and bool(self.creator_field)
+
     @cached_property
     def relationships(self) -> tuple[Relationship, ...]:
         return tuple(Relationship(entry) for entry in self.document.get("relationships") or [])

@@ -58,23 +58,38 @@ def check_async(hosted: Hosted, asked: Asked) -> None:
 
 def deliver(hosted: Hosted, asked: Asked, operation: str, outcome: Outcome) -> Delivery:
     """The answer to a finished operation."""
-    with_generations = hosted.profile.generations_in != "file" or outcome.file is None
-    envelope = {
-        **outcome.head,
-        "transportType": "esriTransportTypeURL" if asked.transport == URL else EMBEDDED,
-        "responseType": outcome.response_type,
-        **(outcome.generations if with_generations else {}),
-    }
+    envelope = _envelope(hosted, asked, outcome)
     if asked.is_async:
-        status = "CompletedWithErrors" if outcome.has_errors else "Completed"
-        job = jobs.submit(hosted, operation, {**envelope, "status": status}, outcome.file)
-        return Delivery(document={"statusUrl": f"{asked.service_url}/jobs/{job}"})
+        return _submit(hosted, asked, operation, outcome, envelope)
     if outcome.file is None:
         return Delivery(document=envelope)
     if asked.transport == EMBEDDED:
         return Delivery(file=result_file.path_of(hosted, outcome.file))
     envelope[hosted.profile.result_member] = f"{asked.files_url}/{outcome.file}"
     return Delivery(document=envelope)
+
+
+def deliver_job(hosted: Hosted, asked: Asked, operation: str, outcome: Outcome) -> Delivery:
+    """The answer to an operation that is a job whether the client asks for one or not."""
+    return _submit(hosted, asked, operation, outcome, _envelope(hosted, asked, outcome))
+
+
+def _envelope(hosted: Hosted, asked: Asked, outcome: Outcome) -> dict[str, Any]:
+    with_generations = hosted.profile.generations_in != "file" or outcome.file is None
+    return {
+        **outcome.head,
+        "transportType": "esriTransportTypeURL" if asked.transport == URL else EMBEDDED,
+        "responseType": outcome.response_type,
+        **(outcome.generations if with_generations else {}),
+    }
+
+
+def _submit(
+    hosted: Hosted, asked: Asked, operation: str, outcome: Outcome, envelope: dict[str, Any]
+) -> Delivery:
+    status = "CompletedWithErrors" if outcome.has_errors else "Completed"
+    job = jobs.submit(hosted, operation, {**envelope, "status": status}, outcome.file)
+    return Delivery(document={"statusUrl": f"{asked.service_url}/jobs/{job}"})
 
 
 def deliver_failure(hosted: Hosted, asked: Asked, operation: str, error: ServiceError) -> Delivery:

@@ -48,7 +48,7 @@ class Exporter:
         out.open("{")
         out.write(layer.id, "id")
         out.write_list(
-            "features", extract.features(self._hosted, self._scope, layer, self._view(layer))
+            "features", extract.features(self._hosted, self._scope, layer, self.view(layer))
         )
         if with_attachments and layer.has_attachments:
             found = extract.attachments(self._hosted, self._scope, layer)
@@ -69,7 +69,7 @@ class Exporter:
         changes = None if window is None else Changes(self._hosted, self._scope, layer, window)
         out.open("{", "features")
         if changes is not None:
-            view = self._view(layer)
+            view = self.view(layer)
             count += out.write_list("adds", changes.adds(view))
             count += out.write_list("updates", changes.updates(view))
             gone = (self._hosted.spelled(gid) for gid, _ in changes.deletes())
@@ -80,7 +80,7 @@ class Exporter:
         if layer.has_attachments:
             out.open("{", "attachments")
             if changes is not None and self._replica.receives_attachments:
-                count += self._attachment_changes(out, layer, changes)
+                count += self.attachment_changes(out, layer, changes)
             if results is not None and place in ("features", "layer"):
                 count += _write_results(out, results.attachments)
             out.close("}")
@@ -89,13 +89,15 @@ class Exporter:
         out.close("}")
         return count
 
-    def _attachment_changes(self, out: JsonFile, layer: Layer, changes: Changes) -> int:
+    def attachment_changes(self, out: JsonFile, layer: Layer, changes: Changes) -> int:
+        """Write the members of `attachments` of one entry; how many there were."""
         count = out.write_list("adds", self._attachments(layer, changes.attachment_adds()))
         count += out.write_list("updates", self._attachments(layer, changes.attachment_updates()))
         gone = (self._hosted.spelled(gid) for gid in changes.attachment_deletes())
         return count + out.write_list(self._hosted.profile.deletes_member, gone)
 
-    def _view(self, layer: Layer) -> FeatureView:
+    def view(self, layer: Layer) -> FeatureView:
+        """Every field of a layer, its geometry in the replica's reference."""
         move = mover(self._hosted.wkid, self._replica.wkid)
         shapes = None if layer.is_table else show(layer, move, with_z=True, with_m=True)
         return FeatureView(layer, layer.fields, self._hosted.profile.guid_spelling, shapes)

@@ -1,6 +1,7 @@
 """Adding, updating and deleting one feature, with every rule the layer sets for it."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from .rows import Row, Stamp
 
 _GENERAL = 1000
 _NO_GEOMETRY_UPDATES = 1004
+_UNTRUSTED = 1006
 _NOT_OWNER = 1007
 _MISSING = 1011
 _UNUSABLE_GEOMETRY = 1015
@@ -22,6 +24,8 @@ _GID_MISSING = 1020
 _GID_EMPTY = 1021
 _TAKEN = 1022
 _NOT_EDITABLE = 1023
+
+_TAG = re.compile(r"<\s*/?\s*[a-zA-Z!]")
 
 Result = dict[str, Any]
 
@@ -86,8 +90,16 @@ class FeatureEdits:
             value = field.default
         if value is None and not field.is_editable:
             return None
+        self._check_html(field, value)
         kept = field.stored(value, checks_domain=self._profile.validates_domains)
         return self._renamed(field, kept)
+
+    def _check_html(self, field: Field, value: Any) -> None:
+        prevention = self._hosted.service.document.get("xssPreventionInfo") or {}
+        if not prevention.get("xssPreventionEnabled") or not isinstance(value, str):
+            return
+        if _TAG.search(value):
+            raise EditError(_UNTRUSTED, f"Field {field.name} has invalid html content.")
 
     def _renamed(self, field: Field, kept: Value) -> Value:
         if field.kind == "guid" and isinstance(kept, str):
@@ -132,6 +144,7 @@ class FeatureEdits:
         return self._done(layer, row.oid, row.gid)
 
     def _changed_value(self, field: Field, sent: Any, known: Value) -> Value:
+        self._check_html(field, sent)
         kept = field.stored(sent, checks_domain=self._profile.validates_domains)
         kept = self._renamed(field, kept)
         if field.is_editable or kept == known:
@@ -202,16 +215,14 @@ class FeatureEdits:
         for name, member in layer.tracking_fields.items():
             if member.startswith("creat") and not is_new:
                 continue
-            user = self._actor.name or "Esri_Anonymous"
-            values[name] = self._hosted.clock.now_ms() if member in now else user
+            values[name] = self._hosted.clock.now_ms() if member in now else self._actor.editor
 
     def _check_owner(self, layer: Layer, row: Row, member: str) -> None:
         control = layer.document.get("ownershipBasedAccessControlForFeatures")
         if not control or control.get(member, True) or self._actor.is_owner:
             return
-        tracked = {member: name for name, member in layer.tracking_fields.items()}
-        creator = row.values.get(tracked.get("creatorField", ""))
-        if creator != self._actor.name:
+        creator = row.values.get(layer.creator_field.lower())
+        if creator != self._actor.editor:
             raise EditError(_NOT_OWNER, "The feature belongs to another user.")
 
     def _done(self, layer: Layer, oid: int, gid: str) -> Result:

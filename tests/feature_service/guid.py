@@ -28,6 +28,8 @@ def canonical(text: object) -> str | None:
 
 def spell(guid: str, spelling: Spelling) -> str:
     """A GUID kept inside, in the spelling a client is to see."""
+    if not guid.startswith("{"):
+        return guid
     match spelling:
         case "braces-upper":
             return guid

@@ -15,6 +15,8 @@ from .projection import wkid_of
 from .rows import Rows
 from .store import Store
 
+ANONYMOUS = "Esri_Anonymous"
+
 
 @dataclass(slots=True, kw_only=True)
 class Hosted:
@@ -26,6 +28,14 @@ class Hosted:
     profile: Profile
     clock: Clock
     mint: Mint
+    failure: ServiceError | None = None
+    """What the next createReplica or synchronizeReplica fails with, before it commits."""
+
+    def fail_if_told(self) -> None:
+        """Raise the failure somebody ordered, once."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
 
     def layer(self, layer_id: object) -> Layer:
         """The layer of that number; ServiceError when there is none."""
@@ -61,10 +71,19 @@ class Hosted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who makes a request."""
+    """Who makes a request. Owners and administrators count as one."""
 
     name: str = ""
-    is_owner: bool = True
+    is_owner: bool = False
+
+    @property
+    def editor(self) -> str:
+        """The name editor tracking writes down."""
+        return self.name or ANONYMOUS
+
+    def may_see(self, owner: str) -> bool:
+        """Whether a replica of that owner is this actor's business."""
+        return self.is_owner or self.name == owner
 
 
 def key_of(layer: Layer, field_name: str, gid: str, oid: int, values: Mapping[str, Value]) -> Value:

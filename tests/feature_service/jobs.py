@@ -21,7 +21,8 @@ _WALKS = {
 
 def submit(hosted: Hosted, operation: str, document: dict[str, Any], result: str | None) -> str:
     """Store the outcome of a job; its id. `result` names its result file."""
-    job_id = f"j{bare(hosted.mint()).replace('-', '')}"
+    head = "sf_" if operation == "applyEdits" else "j"
+    job_id = head + bare(hosted.mint()).replace("-", "")
     now_ms = hosted.clock.now_ms()
     stored = {
         **document,

@@ -9,6 +9,7 @@ from .call import Call
 from .create_replica import check_sync, create_replica
 from .definition import Layer
 from .exchange import Asked, Delivery
+from .extract_changes import extract_changes
 from .hosted import Actor, Hosted
 from .problem import ServiceError, invalid_parameter, invalid_url
 from .query import query
@@ -22,6 +23,7 @@ from .resource import (
 )
 from .result_file import fetch
 from .synchronize import find_replica, synchronize_replica
+from .tracking import clean_up
 
 _FORMATS = ("json", "pjson", "html")
 
@@ -32,21 +34,22 @@ _SERVICE: dict[str, ServiceOperation] = {
     "createreplica": create_replica,
     "synchronizereplica": synchronize_replica,
     "applyedits": apply_edits.apply_to_service,
+    "extractchanges": extract_changes,
 }
 _LAYER: dict[str, LayerOperation] = {
     "applyedits": apply_edits.apply_to_layer,
     "addfeatures": apply_edits.add_features,
     "updatefeatures": apply_edits.update_features,
     "deletefeatures": apply_edits.delete_features,
-    "query": lambda hosted, _, layer, asked: Delivery(
-        document=query(hosted, layer, asked.parameters)
+    "query": lambda hosted, actor, layer, asked: Delivery(
+        document=query(hosted, actor, layer, asked.parameters)
     ),
     "queryrelatedrecords": lambda hosted, _, layer, asked: Delivery(
         document=query_related(hosted, layer, asked.parameters)
     ),
-    "queryattachments": lambda hosted, _, layer, asked: Delivery(
+    "queryattachments": lambda hosted, actor, layer, asked: Delivery(
         document=attachment_operations.query_attachments(
-            hosted, layer, asked.parameters, asked.service_url
+            hosted, actor, layer, asked.parameters, asked.service_url
         )
     ),
 }
@@ -90,10 +93,10 @@ def _deliver(hosted: Hosted, actor: Actor, asked: Asked, path: tuple[str, ...]) 
     head = path[0].lower()
     if head in _SERVICE and len(path) == 1:
         return _SERVICE[head](hosted, actor, asked)
-    return Delivery(document=_resource(hosted, asked, head, path[1:]))
+    return Delivery(document=_resource(hosted, actor, asked, head, path[1:]))
 
 
-def _resource(hosted: Hosted, asked: Asked, head: str, rest: tuple[str, ...]) -> Any:
+def _resource(hosted: Hosted, actor: Actor, asked: Asked, head: str, rest: tuple[str, ...]) -> Any:
     match (head, len(rest)):
         case ("layers", 0):
             every = hosted.service.layers.values()
@@ -104,18 +107,21 @@ def _resource(hosted: Hosted, asked: Asked, head: str, rest: tuple[str, ...]) ->
         case ("relationships", 0):
             return relationships_document(hosted)
         case ("query", 0):
-            return _query_layers(hosted, asked)
+            return _query_layers(hosted, actor, asked)
         case ("replicas", 0):
             check_sync(hosted)
             return [
                 {"replicaName": one.name, "replicaID": hosted.spelled(one.id)}
                 for one in Replicas(hosted.store).every()
+                if actor.may_see(one.owner)
             ]
         case ("replicas", 1):
             check_sync(hosted)
-            return replica_document(hosted, find_replica(hosted, rest[0]))
+            return replica_document(hosted, find_replica(hosted, actor, rest[0]))
+        case ("cleanupchangetracking", 0):
+            return clean_up(hosted, actor, asked.parameters)
         case ("unregisterreplica", 0):
-            return _unregister(hosted, asked.parameters.text("replicaID"))
+            return _unregister(hosted, actor, asked.parameters.text("replicaID"))
         case ("jobs", 1 | 2):
             return jobs.poll(hosted, rest[0], asked.files_url)
         case ("uploads", _):
@@ -123,7 +129,7 @@ def _resource(hosted: Hosted, asked: Asked, head: str, rest: tuple[str, ...]) ->
     raise invalid_url()
 
 
-def _query_layers(hosted: Hosted, asked: Asked) -> dict[str, Any]:
+def _query_layers(hosted: Hosted, actor: Actor, asked: Asked) -> dict[str, Any]:
     definitions = asked.parameters.json("layerDefs")
     if isinstance(definitions, list):
         definitions = {str(entry["layerId"]): entry.get("where", "1=1") for entry in definitions}
@@ -132,15 +138,18 @@ def _query_layers(hosted: Hosted, asked: Asked) -> dict[str, Any]:
     answers = []
     for layer_id, where in definitions.items():
         parameters = asked.parameters.with_fields({"where": str(where), "outFields": "*"})
-        answer = query(hosted, hosted.layer(layer_id), parameters)
+        answer = query(hosted, actor, hosted.layer(layer_id), parameters)
         answers.append({"id": int(layer_id), **answer})
     return {"layers": answers}
 
 
-def _unregister(hosted: Hosted, replica_id: str) -> dict[str, Any]:
+def _unregister(hosted: Hosted, actor: Actor, replica_id: str) -> dict[str, Any]:
     check_sync(hosted)
     replicas = Replicas(hosted.store)
-    gone = replicas.every() if replica_id == "*" else [find_replica(hosted, replica_id)]
+    if replica_id == "*":
+        gone = [one for one in replicas.every() if actor.may_see(one.owner)]
+    else:
+        gone = [find_replica(hosted, actor, replica_id)]
     with hosted.store.transaction():
         for replica in gone:
             replicas.remove(replica)
@@ -178,17 +187,17 @@ def _layer(
         return _LAYER[head](hosted, actor, layer, asked)
     if not path[0].isdigit():
         raise invalid_url()
-    return Delivery(document=_row(hosted, asked, layer, _number(path[0]), path[1:]))
+    return Delivery(document=_row(hosted, actor, asked, layer, _number(path[0]), path[1:]))
 
 
 def _row(
-    hosted: Hosted, asked: Asked, layer: Layer, oid: int, path: tuple[str, ...]
+    hosted: Hosted, actor: Actor, asked: Asked, layer: Layer, oid: int, path: tuple[str, ...]
 ) -> dict[str, Any]:
     parameters = asked.parameters
     match tuple(part.lower() for part in path):
         case ():
             wanted = {"objectIds": str(oid), "outFields": "*", "where": "1=1"}
-            found = query(hosted, layer, parameters.with_fields(wanted))["features"]
+            found = query(hosted, actor, layer, parameters.with_fields(wanted))["features"]
             if not found:
                 raise ServiceError(404, "Feature not found.", f"there is no feature {oid}")
             return {"feature": found[0]}

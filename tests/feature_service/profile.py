@@ -37,6 +37,7 @@ class Profile:
     rows_leaving: Literal["delete", "update", "nothing"] = "delete"
     results_on_other_origin: bool = False
     ignores_request_gzip: bool = False
+    unknown_replica_code: Literal[400, 404, 500] = 400
     snaps_coordinates: bool = True
     validates_domains: bool = True
     read_only_fields: Literal["error", "ignore"] = "error"

@@ -10,7 +10,7 @@ from .definition import Layer
 from .feature import FeatureView
 from .field import Field
 from .geometry import show
-from .hosted import Hosted
+from .hosted import Actor, Hosted
 from .parameters import Parameters
 from .problem import ServiceError, invalid_parameter, not_supported
 from .projection import Move, document_of, mover, wkid_of
@@ -29,10 +29,12 @@ class Selection:
     values: list[Any]
 
 
-def select(hosted: Hosted, layer: Layer, parameters: Parameters) -> Selection:
+def select(hosted: Hosted, actor: Actor, layer: Layer, parameters: Parameters) -> Selection:
     """The rows a query means; ServiceError when it names no rows at all."""
-    parts = [f"v.gen_to = {CURRENT}"]
-    values: list[Any] = []
+    parts, values = [f"v.gen_to = {CURRENT}"], list[Any]()
+    if layer.hides_others and not actor.is_owner:
+        parts.append(f"v.{column(layer, layer.creator_field)} = ?")
+        values.append(actor.editor)
     where = parameters.text("where")
     names_rows = bool(where)
     if where:
@@ -79,11 +81,11 @@ def _spatial(hosted: Hosted, parameters: Parameters) -> tuple[str, list[Any]]:
     return spatial.condition("v")
 
 
-def query(hosted: Hosted, layer: Layer, parameters: Parameters) -> dict[str, Any]:
+def query(hosted: Hosted, actor: Actor, layer: Layer, parameters: Parameters) -> dict[str, Any]:
     """Answer one query request."""
     if "Query" not in hosted.service.capabilities:
         raise not_supported()
-    selection = select(hosted, layer, parameters)
+    selection = select(hosted, actor, layer, parameters)
     target = wkid_of(parameters.json_or_text("outSR")) or hosted.wkid
     move = mover(hosted.wkid, target)
     if parameters.flag("returnCountOnly"):

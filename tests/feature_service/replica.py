@@ -49,6 +49,7 @@ class Replica:
     created_ms: int
     last_sync_ms: int
     is_download_only: bool = False
+    sees_everything: bool = False
     generations: dict[str, int] = field(default_factory=dict)
 
     def query_of(self, layer_id: int) -> LayerQuery:

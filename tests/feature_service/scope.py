@@ -3,7 +3,7 @@
 from typing import Any
 
 from .definition import Layer
-from .hosted import Hosted
+from .hosted import ANONYMOUS, Hosted
 from .replica import Replica, origins
 from .store import CURRENT, column, table
 from .where import translate
@@ -35,6 +35,9 @@ class Scope:
         self, layer: Layer, alias: str, at: int | None, passed: frozenset[int]
     ) -> Condition:
         sql, values = alive(alias, at)
+        if layer.hides_others and not self._replica.sees_everything:
+            sql = f"{sql} AND {alias}.{column(layer, layer.creator_field)} = ?"
+            values = [*values, self._replica.owner or ANONYMOUS]
         query = self._replica.query_of(layer.id)
         if query.option == "all":
             return sql, values

@@ -1,5 +1,6 @@
 """The HTTP server that holds the services of one data folder."""
 
+import asyncio
 import random
 import uuid
 from pathlib import Path
@@ -8,17 +9,24 @@ from typing import Self
 
 from aiohttp import web
 
-from .answer import Answer, document
-from .call import Call, read_call
+from . import mishap
+from .access import Access, Security
+from .answer import Answer
+from .call import Call, UnreadableBody, read_call
 from .clock import Clock, SystemClock
+from .control import control
+from .fault import Fault, Faults
 from .guid import Mint, random_guid
-from .hosted import Actor, Hosted
+from .hosted import Hosted
 from .loader import open_service
-from .operations import perform, replica_file
-from .problem import DataError, ServiceError, invalid_url
+from .problem import DataError, ServiceError
 from .profile import Profile
+from .site import Site, operation_of, refusal
+from .storage import StorageOrigin
+from .wire import clear_away, damaged, hang_up, refuse, send
 
 _LARGEST_BODY = 1 << 31
+_LOG_LENGTH = 10_000
 
 
 def seeded_mint(seed: int) -> Mint:
@@ -30,7 +38,8 @@ def seeded_mint(seed: int) -> Mint:
 class FeatureServer:
     """Serves every `<name>/service.json` of a data folder on a loopback port.
 
-    An async context manager; the base urls are in `services` while it is open.
+    An async context manager; the base urls are in `services` while it is open. `faults` may
+    be added to at any time; `log` names the operations called, in order.
     """
 
     def __init__(
@@ -40,36 +49,53 @@ class FeatureServer:
         profile: Profile | None = None,
         clock: Clock | None = None,
         mint: Mint | None = None,
+        security: Security | None = None,
+        faults: Faults | None = None,
+        allows_control: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.profile = profile or Profile()
         self.clock: Clock = clock or SystemClock()
+        self.faults = faults if faults is not None else Faults()
+        self.log: list[str] = []
+        self.origin = ""
         self._data_dir = data_dir
         self._mint = mint or random_guid
+        self._allows_control = allows_control
         self._host = host
         self._port = port
         self._hosted: dict[str, Hosted] = {}
+        self._access = Access(security or Security(), self.clock, self._mint)
+        self._site = Site(self._hosted, self._access)
+        self._storage = StorageOrigin(self._hosted, self._mint)
         self._runner: web.AppRunner | None = None
-        self.origin = ""
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Load the services and listen; DataError when the data folder cannot be served."""
+        self._stopping.clear()
         try:
             self._open()
             app = web.Application(client_max_size=_LARGEST_BODY)
             app.router.add_route("*", "/{path:.*}", self._handle)
-            self._runner = web.AppRunner(app, access_log=None)
+            self._runner = web.AppRunner(
+                app, access_log=None, auto_decompress=not self.profile.ignores_request_gzip
+            )
             await self._runner.setup()
             await web.TCPSite(self._runner, self._host, self._port).start()
+            if self.profile.results_on_other_origin:
+                await web.TCPSite(self._runner, self._host, 0).start()
         except BaseException:
             await self.stop()
             raise
-        address = self._runner.addresses[0]
-        self.origin = f"http://{address[0]}:{address[1]}"
+        origins = [f"http://{address[0]}:{address[1]}" for address in self._runner.addresses]
+        self.origin = origins[0]
+        self._storage.origin = origins[-1] if len(origins) > 1 else ""
 
     async def stop(self) -> None:
-        """Stop listening and close the state files."""
+        """Stop listening, let go of stalled clients, and close the state files."""
+        self._stopping.set()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -102,6 +128,10 @@ class FeatureServer:
         """The inside of one service, for a test that looks behind the wire."""
         return self._hosted[name]
 
+    def expire_tokens(self) -> None:
+        """Make every token given out so far an expired one."""
+        self._access.expire_all()
+
     def _open(self) -> None:
         if not self._data_dir.is_dir():
             raise DataError(f"{self._data_dir}: is not a folder")
@@ -122,70 +152,92 @@ class FeatureServer:
             )
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        async with read_call(request) as call:
-            answer = self._answer(call)
-            return await self._send(request, answer)
-
-    def _answer(self, call: Call) -> Answer:
+        segments = tuple(part for part in request.rel_url.path.split("/") if part)
+        operation, service = operation_of(segments)
+        faults: list[Fault] = []
+        if segments[:1] != ("control",):
+            self.log.append(operation)
+            del self.log[:-_LOG_LENGTH]
+            faults = self.faults.strike(operation, service)
+        kinds = {fault.kind for fault in faults}
+        if "cut-upload" in kinds:
+            await _read_some(request, faults)
+            return hang_up(request)
         try:
-            return self._route(call)
-        except ServiceError as error:
-            form = call.format if call.format in ("json", "pjson") else "html"
-            if call.parameters.has("f") and form == "html" and call.format != "html":
-                form = "json"
-            return document(error.document(), form, title="Error")
+            async with read_call(request) as call:
+                return await self._serve(request, call, service, faults)
+        except UnreadableBody as unreadable:
+            error = ServiceError(400, "Unable to parse the request.", str(unreadable))
+            return await send(request, refusal(unreadable.call, error), (), self._until_stopped)
 
-    def _route(self, call: Call) -> Answer:
-        path = call.segments
-        if [part.lower() for part in path[:2]] != ["arcgis", "rest"]:
-            return Answer(content=b"Not Found", content_type="text/plain", status=404)
-        match path[2:]:
-            case ("info",):
-                return document(_server_info(), call.format)
-            case ("services",):
-                return document(self._directory(), call.format)
-            case ("services", name, kind, *rest) if name in self._hosted:
-                hosted = self._hosted[name]
-                if kind.lower() == "featureserver":
-                    return perform(hosted, Actor(), call, tuple(rest))
-                if kind.lower() == "replicafiles" and len(rest) == 1:
-                    answer = replica_file(hosted, rest[0])
-                    if answer is None:
-                        return Answer(content=b"Not Found", content_type="text/plain", status=404)
-                    return answer
-        raise invalid_url()
-
-    def _directory(self) -> dict[str, object]:
-        listed = [{"name": name, "type": "FeatureServer"} for name in sorted(self._hosted)]
-        return {"currentVersion": 11.3, "folders": [], "services": listed}
-
-    async def _send(self, request: web.Request, answer: Answer) -> web.StreamResponse:
-        packed = answer.is_packed_for(request.headers.get("Accept-Encoding", ""))
-        headers = {
-            "Content-Type": answer.content_type,
-            "Cache-Control": "no-store",
-            "Vary": "Accept-Encoding",
-            **answer.headers,
-        }
-        if packed:
-            headers["Content-Encoding"] = "gzip"
-        else:
-            headers["Content-Length"] = str(answer.size_bytes)
-        response = web.StreamResponse(status=answer.status, headers=headers)
-        await response.prepare(request)
+    async def _serve(
+        self, request: web.Request, call: Call, service: str, faults: list[Fault]
+    ) -> web.StreamResponse:
+        kinds = {fault.kind for fault in faults}
+        if "drop-before-commit" in kinds:
+            return hang_up(request)
+        if "stall-before-commit" in kinds:
+            return await self._stall(request)
+        answer = self._answer(request, call, service, faults)
         try:
-            for chunk in answer.chunks(packed=packed):
-                await response.write(chunk)
-            await response.write_eof()
+            if "drop-after-commit" in kinds:
+                return hang_up(request)
+            if "stall-after-commit" in kinds:
+                return await self._stall(request)
+            return await send(request, damaged(answer, faults), faults, self._until_stopped)
         finally:
-            if answer.is_passing and isinstance(answer.content, Path):
-                answer.content.unlink(missing_ok=True)
-        return response
+            clear_away(answer)
+
+    async def _until_stopped(self, delay_s: float) -> None:
+        """Sleep on the server's clock; ConnectionResetError when the server stops first."""
+        waits = [
+            asyncio.ensure_future(self.clock.sleep(delay_s)),
+            asyncio.ensure_future(self._stopping.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._stopping.is_set():
+            raise ConnectionResetError("the server stops")
+
+    async def _stall(self, request: web.Request) -> web.Response:
+        await self._stopping.wait()
+        return hang_up(request)
+
+    def _answer(
+        self, request: web.Request, call: Call, service: str, faults: list[Fault]
+    ) -> Answer:
+        if self._allows_control and call.segments[:1] == ("control",):
+            return control(self.faults, self._hosted, self.log, call)
+        if self._storage.is_for(request):
+            return self._storage.answer(call)
+        struck = [self._hosted[service]] if service in self._hosted else self._hosted.values()
+        for fault in faults:
+            if fault.kind == "status":
+                return refuse(fault)
+            if fault.kind == "token-expired":
+                self._access.expire_all()
+            for hosted in struck:
+                mishap.strike(hosted, fault)
+        kinds = {fault.kind for fault in faults}
+        if "expired-result" in kinds:
+            return Answer(content=b"Not Found", content_type="text/plain", status=404)
+        answer = self._site.answer(call)
+        if "duplicate" in kinds:
+            clear_away(answer)
+            answer = self._site.answer(call)
+        for hosted in struck:
+            hosted.failure = None
+        return self._storage.redirected(call, answer)
 
 
-def _server_info() -> dict[str, object]:
-    return {
-        "currentVersion": 11.3,
-        "fullVersion": "11.3.0",
-        "authInfo": {"isTokenBasedSecurity": False},
-    }
+async def _read_some(request: web.Request, faults: list[Fault]) -> None:
+    """Take the first bytes of a body, as a connection that breaks in mid-upload does."""
+    left = next(fault.at_byte for fault in faults if fault.kind == "cut-upload")
+    while left > 0:
+        chunk = await request.content.read(min(left, 1 << 16))
+        if not chunk:
+            return
+        left -= len(chunk)

@@ -59,6 +59,7 @@ CREATE TABLE replica (
 CREATE TABLE job (id TEXT PRIMARY KEY, polls INTEGER NOT NULL, document TEXT NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE result (name TEXT PRIMARY KEY, touched_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE moment (generation INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL);
 CREATE TABLE upload (id TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -191,11 +192,17 @@ class Store:
         self._depth -= 1
         self._db.execute("COMMIT" if self._depth == 0 else f"RELEASE {name}")
 
-    def next_generation(self) -> int:
+    def next_generation(self, now_ms: int) -> int:
         """Take the next generation; inside a transaction."""
         generation = self.generation + 1
         self.set_meta("generation", str(generation))
+        self.run("INSERT INTO moment VALUES (?, ?)", generation, now_ms)
         return generation
+
+    def generation_at(self, moment_ms: int) -> int:
+        """The newest generation made at or before a moment."""
+        found = self.one("SELECT MAX(generation) FROM moment WHERE at_ms <= ?", moment_ms)
+        return FIRST_GENERATION if found is None or found[0] is None else int(found[0])
 
     def close(self) -> None:
         self._db.close()

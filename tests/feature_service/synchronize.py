@@ -51,18 +51,23 @@ def synchronize_replica(hosted: Hosted, actor: Actor, asked: Asked) -> Delivery:
     try:
         with hosted.store.transaction():
             outcome = _Synchronization(hosted, actor, asked).run()
+            hosted.fail_if_told()
     except ServiceError as error:
         return deliver_failure(hosted, asked, "synchronizeReplica", error)
     return deliver(hosted, asked, "synchronizeReplica", outcome)
 
 
-def find_replica(hosted: Hosted, replica_id: str) -> Replica:
-    """The replica of that id; ServiceError when it is not registered."""
+def find_replica(hosted: Hosted, actor: Actor, replica_id: str) -> Replica:
+    """The replica of that id; ServiceError when it is not registered, or another user's."""
     replica = Replicas(hosted.store).find(replica_id) if replica_id else None
     if replica is None:
         raise ServiceError(
-            400, "Invalid or missing input parameters.", f"replica {replica_id} does not exist"
+            hosted.profile.unknown_replica_code,
+            "Invalid or missing input parameters.",
+            f"replica {replica_id} does not exist",
         )
+    if not actor.may_see(replica.owner):
+        raise ServiceError(403, "You do not have permissions to access this replica.")
     return replica
 
 
@@ -71,7 +76,7 @@ class _Synchronization:
         self._hosted = hosted
         self._actor = actor
         self._asked = asked
-        self._replica = find_replica(hosted, asked.parameters.text("replicaID"))
+        self._replica = find_replica(hosted, actor, asked.parameters.text("replicaID"))
         self._plan = _read_plan(hosted, self._replica, asked.parameters)
         self._results: dict[int, LayerResults] = {}
         self._has_errors = False

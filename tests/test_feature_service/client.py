@@ -11,26 +11,27 @@ from .world import Json
 class Client:
     """Sends forms to one FeatureServer and reads JSON."""
 
-    def __init__(self, session: ClientSession, url: str) -> None:
+    def __init__(self, session: ClientSession, url: str, *, token: str = "") -> None:
         self.session = session
         self.url = url
+        self._token = {"token": token} if token else {}
 
     async def post(self, path: str, **fields: Any) -> Any:
         """POST a form with f=json; objects go as JSON."""
-        async with self.session.post(self._at(path), data=_texts(fields)) as response:
+        async with self.session.post(self._at(path), data=self._texts(fields)) as response:
             assert response.status == 200, await response.text()
             return json.loads(await response.read())
 
     async def get(self, path: str, **fields: Any) -> Any:
         """GET with f=json."""
-        async with self.session.get(self._at(path), params=_texts(fields)) as response:
+        async with self.session.get(self._at(path), params=self._texts(fields)) as response:
             assert response.status == 200, await response.text()
             return json.loads(await response.read())
 
     async def send_file(self, path: str, part: str, name: str, data: bytes, **fields: Any) -> Any:
         """POST a multipart form with one file."""
         form = FormData()
-        for field, text in _texts(fields).items():
+        for field, text in self._texts(fields).items():
             form.add_field(field, text)
         form.add_field(part, data, filename=name, content_type="image/png")
         async with self.session.post(self._at(path), data=form) as response:
@@ -73,17 +74,16 @@ class Client:
     def _at(self, path: str) -> str:
         return f"{self.url}/{path}" if path else self.url
 
-
-def _texts(fields: Json) -> dict[str, str]:
-    found: dict[str, str] = {"f": "json"}
-    for name, value in fields.items():
-        if isinstance(value, bool):
-            found[name] = str(value).lower()
-        elif isinstance(value, (dict, list)):
-            found[name] = json.dumps(value)
-        else:
-            found[name] = str(value)
-    return found
+    def _texts(self, fields: Json) -> dict[str, str]:
+        found: dict[str, str] = {"f": "json", **self._token}
+        for name, value in fields.items():
+            if isinstance(value, bool):
+                found[name] = str(value).lower()
+            elif isinstance(value, (dict, list)):
+                found[name] = json.dumps(value)
+            else:
+                found[name] = str(value)
+        return found
 
 
 def layer_of(answer: Json, layer_id: int, member: str = "edits") -> Json:
