@@ -1,0 +1,166 @@
+"""The fieldsync engine: an ArcGIS offline map on the device, kept in step with its services.
+
+The names are those of the ArcGIS Maps SDK (Kotlin 200.x) with members in snake_case. They are
+loaded on first use (PEP 562), so that a program which only asks for help or for the state of a map
+does not pay for the HTTP client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_HOMES = {
+    "engine.clock": ("Clock", "SystemClock"),
+    "engine.errors": (
+        "EngineError",
+        "ExitCode",
+        "SyncInProgress",
+        "TransientError",
+        "UploadRequired",
+    ),
+    "engine.model": (
+        "AttachmentSyncDirection",
+        "ConflictPolicy",
+        "EditOperation",
+        "Envelope",
+        "JobStatus",
+        "LoadStatus",
+        "OfflineUpdateAvailability",
+        "PreplannedScheduledUpdatesOption",
+        "PreplannedUpdateMode",
+        "QueryOption",
+        "SpatialReference",
+        "SyncDirection",
+        "SyncModel",
+    ),
+    "engine.geodatabase.geodatabase": ("Geodatabase",),
+    "engine.geodatabase.feature_table": ("Feature", "FeatureTable"),
+    "engine.sync.job": ("Job", "JobEvent", "JobMessage", "MessageSeverity"),
+    "engine.sync.parameters": (
+        "GenerateGeodatabaseParameters",
+        "GenerateLayerOption",
+        "OfflineMapSyncParameters",
+        "PushChannel",
+        "SyncGeodatabaseParameters",
+        "SyncLayerOption",
+    ),
+    "engine.sync.results": (
+        "EditCounts",
+        "FeatureEditResult",
+        "SyncGeodatabaseResult",
+        "SyncLayerResult",
+        "SyncTotals",
+    ),
+    "engine.sync.geodatabase_sync_task": (
+        "GenerateGeodatabaseJob",
+        "GeodatabaseSyncTask",
+        "SyncGeodatabaseJob",
+    ),
+    "engine.maps.offline_map": ("OfflineMap",),
+    "engine.maps.offline_map_task": (
+        "GenerateOfflineMapJob",
+        "GenerateOfflineMapParameterOverrides",
+        "GenerateOfflineMapParameters",
+        "OfflineMapTask",
+    ),
+    "engine.maps.offline_map_sync_task": (
+        "OfflineMapSyncJob",
+        "OfflineMapSyncLayerResult",
+        "OfflineMapSyncResult",
+        "OfflineMapSyncTask",
+        "OfflineMapUpdatesInfo",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> object:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    value: object = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if TYPE_CHECKING:  # what type checkers read; a test compares it with the table above
+    from engine.clock import (
+        Clock as Clock,
+        SystemClock as SystemClock,
+    )
+    from engine.errors import (
+        EngineError as EngineError,
+        ExitCode as ExitCode,
+        SyncInProgress as SyncInProgress,
+        TransientError as TransientError,
+        UploadRequired as UploadRequired,
+    )
+    from engine.geodatabase.feature_table import (
+        Feature as Feature,
+        FeatureTable as FeatureTable,
+    )
+    from engine.geodatabase.geodatabase import (
+        Geodatabase as Geodatabase,
+    )
+    from engine.maps.offline_map import (
+        OfflineMap as OfflineMap,
+    )
+    from engine.maps.offline_map_sync_task import (
+        OfflineMapSyncJob as OfflineMapSyncJob,
+        OfflineMapSyncLayerResult as OfflineMapSyncLayerResult,
+        OfflineMapSyncResult as OfflineMapSyncResult,
+        OfflineMapSyncTask as OfflineMapSyncTask,
+        OfflineMapUpdatesInfo as OfflineMapUpdatesInfo,
+    )
+    from engine.maps.offline_map_task import (
+        GenerateOfflineMapJob as GenerateOfflineMapJob,
+        GenerateOfflineMapParameterOverrides as GenerateOfflineMapParameterOverrides,
+        GenerateOfflineMapParameters as GenerateOfflineMapParameters,
+        OfflineMapTask as OfflineMapTask,
+    )
+    from engine.model import (
+        AttachmentSyncDirection as AttachmentSyncDirection,
+        ConflictPolicy as ConflictPolicy,
+        EditOperation as EditOperation,
+        Envelope as Envelope,
+        JobStatus as JobStatus,
+        LoadStatus as LoadStatus,
+        OfflineUpdateAvailability as OfflineUpdateAvailability,
+        PreplannedScheduledUpdatesOption as PreplannedScheduledUpdatesOption,
+        PreplannedUpdateMode as PreplannedUpdateMode,
+        QueryOption as QueryOption,
+        SpatialReference as SpatialReference,
+        SyncDirection as SyncDirection,
+        SyncModel as SyncModel,
+    )
+    from engine.sync.geodatabase_sync_task import (
+        GenerateGeodatabaseJob as GenerateGeodatabaseJob,
+        GeodatabaseSyncTask as GeodatabaseSyncTask,
+        SyncGeodatabaseJob as SyncGeodatabaseJob,
+    )
+    from engine.sync.job import (
+        Job as Job,
+        JobEvent as JobEvent,
+        JobMessage as JobMessage,
+        MessageSeverity as MessageSeverity,
+    )
+    from engine.sync.parameters import (
+        GenerateGeodatabaseParameters as GenerateGeodatabaseParameters,
+        GenerateLayerOption as GenerateLayerOption,
+        OfflineMapSyncParameters as OfflineMapSyncParameters,
+        PushChannel as PushChannel,
+        SyncGeodatabaseParameters as SyncGeodatabaseParameters,
+        SyncLayerOption as SyncLayerOption,
+    )
+    from engine.sync.results import (
+        EditCounts as EditCounts,
+        FeatureEditResult as FeatureEditResult,
+        SyncGeodatabaseResult as SyncGeodatabaseResult,
+        SyncLayerResult as SyncLayerResult,
+        SyncTotals as SyncTotals,
+    )

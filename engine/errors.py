@@ -255,14 +255,14 @@ class StorageFullError(EngineError):
     default_remedy = "Free space on the device; nothing was changed"
 
 
-class SyncInProgressError(TransientError):
+class SyncInProgress(TransientError):
     """Another process is syncing this geodatabase now."""
 
     code = "sync-in-progress"
     default_remedy = "Wait for the running sync to finish"
 
 
-class UploadRequiredError(EngineError):
+class UploadRequired(EngineError):
     """Unsent edits would be lost; they must be uploaded first."""
 
     code = "upload-required"
@@ -281,11 +281,6 @@ class NotLoadedError(EngineError):
 
     code = "not-loaded"
     default_remedy = "Call load() first"
-
-
-# The SDK-style spellings that the public API documents.
-SyncInProgress = SyncInProgressError
-UploadRequired = UploadRequiredError
 
 
 def service_error(envelope: Mapping[str, object], where: str) -> ServiceRefusedError:

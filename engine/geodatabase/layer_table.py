@@ -69,6 +69,11 @@ class LayerTable:
         geometry = () if self.geometry is None else (self.geometry,)
         return (self.global_id, *geometry, *(c.name for c in self.columns))
 
+    def column(self, name: str) -> Column | None:
+        """The column of that name, in any letter case."""
+        folded = name.casefold()
+        return next((c for c in self.columns if c.name.casefold() == folded), None)
+
 
 def layer_table(layer: LayerSchema, taken: Sequence[str] = ()) -> LayerTable:
     """The table for ``layer``; ``taken`` are table names in use already (any case)."""

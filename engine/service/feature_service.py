@@ -251,11 +251,12 @@ class FeatureService:
             raise ProtocolError(f"{place(url)} cut its answer to {len(features)} rows")
         return [f for f in features if isinstance(f, dict)]
 
-    async def attachment_infos(self, layer_id: int, object_id: int) -> list[JsonObject]:
-        """What the service says of the attachments of one row."""
+    async def attachment_ids(self, layer_id: int, object_id: int) -> set[str]:
+        """GlobalIDs of the attachments that one row has on the service."""
         answer = await self._session.get(f"{self.url}/{layer_id}/{object_id}/attachments")
         infos = answer.get("attachmentInfos")
-        return [i for i in infos if isinstance(i, dict)] if isinstance(infos, list) else []
+        found = [i.get("globalId") for i in _list(infos) if isinstance(i, dict)]
+        return {gid for gid in map(normalise_guid, found) if gid is not None}
 
     async def download_attachment(self, url: str, target: Path) -> int:
         """The bytes of an attachment; returns their number."""

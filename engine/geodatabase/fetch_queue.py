@@ -1,0 +1,83 @@
+"""Attachments whose row has come down and whose data has not: what is still to be fetched.
+
+An entry is written in the transaction that merges the attachment's row, and removed in the one
+that stores its data, so neither a crash nor a bad link loses a photo. Functions that write need an
+open transaction.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.sql import quote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """One attachment to fetch, by ``url`` or from the file ``spool_name`` of the spool folder.
+
+    ``size_bytes`` is what the service said, None if it did not. ``attempts`` have failed so far,
+    the last one with ``error``.
+    """
+
+    number: int
+    gid: str
+    url: str | None
+    spool_name: str | None
+    size_bytes: int | None
+    attempts: int = 0
+    error: str | None = None
+
+
+def enqueue(connection: sqlite3.Connection, fetches: Iterable[Fetch]) -> None:
+    """Ask for the data of attachments; a newer request replaces an older one."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO fieldsync_fetch (number, gid, url, spool_name, size_bytes) "
+        "VALUES (?, ?, ?, ?, ?)",
+        [(f.number, f.gid, f.url, f.spool_name, f.size_bytes) for f in fetches],
+    )
+
+
+def next_fetches(
+    connection: sqlite3.Connection, *, after: tuple[int, str] = (-1, ""), limit: int = 100
+) -> list[Fetch]:
+    """Up to ``limit`` entries behind ``after`` (number, gid), in that order."""
+    rows = connection.execute(
+        "SELECT number, gid, url, spool_name, size_bytes, attempts, error FROM fieldsync_fetch "
+        "WHERE (number, gid) > (?, ?) ORDER BY number, gid LIMIT ?",
+        (*after, limit),
+    )
+    names = ("number", "gid", "url", "spool_name", "size_bytes", "attempts", "error")
+    return [Fetch(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """How many attachments are still to be fetched."""
+    return int(connection.execute("SELECT count(*) FROM fieldsync_fetch").fetchone()[0])
+
+
+def done(connection: sqlite3.Connection, fetch: Fetch) -> None:
+    """Forget an entry: its data is stored, or its attachment is gone."""
+    connection.execute(
+        "DELETE FROM fieldsync_fetch WHERE number = ? AND gid = ?", (fetch.number, fetch.gid)
+    )
+
+
+def failed(connection: sqlite3.Connection, fetch: Fetch, error: str) -> None:
+    """Note a failed attempt; the entry stays."""
+    connection.execute(
+        "UPDATE fieldsync_fetch SET attempts = attempts + 1, error = ? "
+        "WHERE number = ? AND gid = ?",
+        (error, fetch.number, fetch.gid),
+    )
+
+
+def forget_missing(connection: sqlite3.Connection, table: LayerTable) -> None:
+    """Drop entries whose attachment has been deleted since."""
+    connection.execute(
+        "DELETE FROM fieldsync_fetch WHERE number = ? AND NOT EXISTS "
+        f"(SELECT 1 FROM {quote(table.name)} a "
+        f"WHERE a.{quote(table.global_id)} = fieldsync_fetch.gid)",
+        (table.number,),
+    )

@@ -1,0 +1,92 @@
+"""An offline map on disk: a folder with ``package.info``, ``map.json`` and its geodatabases."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine.errors import EngineError, MapNotFoundError, NotLoadedError
+from engine.geodatabase.feature_table import FeatureTable
+from engine.geodatabase.geodatabase import Geodatabase
+from engine.maps.package_info import MAP_NAME, PackageInfo, read_json
+
+
+class OfflineMap:
+    """An open offline map. Made by :meth:`open`; an async context manager.
+
+    ``layers`` and ``tables`` are the feature tables with and without a geometry, of all
+    geodatabases. A geodatabase that cannot be opened does not keep the others from being used: it
+    is missing from ``geodatabases``, and ``errors`` says why.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.errors: dict[str, EngineError] = {}
+        self._stack: AsyncExitStack | None = None
+        self._info: PackageInfo | None = None
+        self._definition: dict[str, object] = {}
+        self._geodatabases: list[Geodatabase] = []
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """The map in ``folder``, to be entered with ``async with``.
+
+        :exc:`MapNotFoundError` if there is no map.
+        """
+        return cls(Path(folder))
+
+    async def __aenter__(self) -> Self:
+        if not self.folder.is_dir():
+            raise MapNotFoundError(f"{self.folder} holds no offline map (there is no such folder)")
+        self._info = PackageInfo.read(self.folder)
+        self._definition = read_json(self.folder / MAP_NAME, self.folder)
+        async with AsyncExitStack() as stack:
+            for service in self._info.services:
+                try:
+                    geodatabase = await Geodatabase.open(self.folder / service.file)
+                except EngineError as error:
+                    self.errors[service.file] = error
+                    continue
+                self._geodatabases.append(await stack.enter_async_context(geodatabase))
+            if self._info.services and not self._geodatabases:
+                raise next(iter(self.errors.values()))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        stack, self._stack = self._stack, None
+        self._geodatabases = []
+        if stack is not None:
+            await stack.aclose()
+
+    @property
+    def info(self) -> PackageInfo:
+        """How the map was taken."""
+        if self._info is None:
+            raise NotLoadedError(f"the map in {self.folder} is not open")
+        return self._info
+
+    @property
+    def definition(self) -> dict[str, object]:
+        """The web map (Web Map Specification) that the map was taken from."""
+        return self._definition
+
+    @property
+    def geodatabases(self) -> list[Geodatabase]:
+        return list(self._geodatabases)
+
+    @property
+    def layers(self) -> list[FeatureTable]:
+        return [t for t in self._feature_tables() if t.geometry_type is not None]
+
+    @property
+    def tables(self) -> list[FeatureTable]:
+        return [t for t in self._feature_tables() if t.geometry_type is None]
+
+    def _feature_tables(self) -> list[FeatureTable]:
+        return [table for geodatabase in self._geodatabases for table in geodatabase.feature_tables]

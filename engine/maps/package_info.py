@@ -1,0 +1,154 @@
+"""``package.info`` and ``map.json``: what an offline map is, and how it came here.
+
+``package.info`` is ours; ``map.json`` is a web map as the Web Map Specification has it, whose
+operational layers refer to the geodatabase files beside it.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from engine import atomic
+from engine.errors import MapError, MapNotFoundError
+from engine.layer_schema import LayerSchema
+from engine.model import Envelope, SpatialReference
+
+INFO_NAME = "package.info"
+MAP_NAME = "map.json"
+FORMAT = 1
+MAX_BYTES = 64 * 1024 * 1024  # a web map with its symbols is far smaller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapService:
+    """One geodatabase of the map: its file in the map's folder and its feature service."""
+
+    file: str
+    url: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"file": self.file, "url": self.url}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageInfo:
+    """How a map was taken. ``taken_at`` is UTC text; ``item_id`` is empty without a portal item."""
+
+    title: str
+    taken_at: str
+    taken_how: str
+    update_mode: str
+    services: tuple[MapService, ...]
+    item_id: str = ""
+    area: Envelope | None = None
+    extra: dict[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            **self.extra,
+            "format": FORMAT,
+            "title": self.title,
+            "item_id": self.item_id,
+            "taken_how": self.taken_how,
+            "taken_at": self.taken_at,
+            "update_mode": self.update_mode,
+            "area": None if self.area is None else self.area.to_json(),
+            "services": [service.to_json() for service in self.services],
+        }
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """From ``package.info`` in the folder.
+
+        :exc:`MapNotFoundError` if there is none, :exc:`MapError` if it cannot be understood.
+        """
+        value = read_json(folder / INFO_NAME, folder)
+        services = value.get("services")
+        area = value.get("area")
+        if value.get("format") != FORMAT or not isinstance(services, list):
+            raise MapError(
+                f"{folder / INFO_NAME} is of an unknown format",
+                remedy="It may have been written by a newer fieldsync; install that",
+            )
+        try:
+            found = tuple(
+                MapService(file=_file_name(s["file"]), url=str(s["url"])) for s in services
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise MapError(f"{folder / INFO_NAME} names a service without file and url") from error
+        known = set(cls.__dataclass_fields__) | {"format"}
+        return cls(
+            title=str(value.get("title", folder.name)),
+            item_id=str(value.get("item_id") or ""),
+            taken_how=str(value.get("taken_how", "")),
+            taken_at=str(value.get("taken_at", "")),
+            update_mode=str(value.get("update_mode", "")),
+            area=Envelope.from_json(area) if isinstance(area, dict) else None,
+            services=found,
+            extra={k: v for k, v in value.items() if k not in known},
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write ``package.info``, whole or not at all."""
+        atomic.write_json(folder / INFO_NAME, self.to_json())
+
+
+def read_json(path: Path, folder: Path) -> dict[str, object]:
+    """The JSON object in a file of a map folder, with errors that say what is wrong with it."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise MapError(f"{path} is larger than {MAX_BYTES} bytes")
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise MapNotFoundError(f"{folder} holds no offline map (no {path.name})") from None
+    except (OSError, ValueError) as error:
+        raise MapError(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise MapError(f"{path} is no JSON object")
+    return value
+
+
+def _file_name(name: object) -> str:
+    """A name that stays inside the map's folder."""
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".gpkg"):
+        raise ValueError(name)
+    return name
+
+
+def web_map(
+    title: str,
+    services: list[tuple[MapService, str, list[tuple[LayerSchema, str]]]],
+    spatial_reference: SpatialReference,
+) -> dict[str, object]:
+    """The web map of a map taken from plain feature services.
+
+    ``services``: each with the item id of its service, and its layers with their definition
+    expression (empty: none).
+    """
+    layers: list[dict[str, object]] = []
+    tables: list[dict[str, object]] = []
+    for service, item_id, schemas in services:
+        for layer, where in schemas:
+            entry: dict[str, object] = {
+                "id": f"{Path(service.file).stem}_{layer.id}",
+                "title": layer.name,
+                "url": f"{service.url}/{layer.id}",
+            }
+            if item_id:
+                entry["itemId"] = item_id
+            if where:
+                entry["layerDefinition"] = {"definitionExpression": where}
+            if layer.geometry_type is None:
+                tables.append(entry)
+            else:
+                layers.append({**entry, "layerType": "ArcGISFeatureLayer", "visibility": True})
+    return {
+        "operationalLayers": layers,
+        "tables": tables,
+        "baseMap": {"title": "", "baseMapLayers": []},
+        "spatialReference": spatial_reference.to_json(),
+        "authoringApp": "fieldsync",
+        "version": "2.31",
+        "title": title,
+    }

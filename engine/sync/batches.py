@@ -1,0 +1,231 @@
+"""Batches: which edits go up together, and the spool file that is sent.
+
+A batch is bounded in edits and bytes. The values that are sent are kept in the geodatabase in the
+transaction that makes the batch (``record_sent``), so that an acknowledgement knows exactly what
+the service now has; the spool file is their wire form. Parents come before children, deletes of
+children before those of parents, rows before attachments.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from engine import atomic
+from engine.geodatabase import acknowledge, attachment_data, change_log, journal, quarantine
+from engine.geodatabase.change_log import Edit
+from engine.geodatabase.layer_table import LayerTable
+from engine.model import EditOperation, SpatialReference
+from engine.sync.channels import AttachmentData, Channel, LayerEdits
+from engine.sync.rows import RowError, encode_edit
+
+MAX_EDITS = 500
+MAX_ATTACHMENT_BYTES = 2 * 1024 * 1024  # several small photos in one call, a larger one alone
+CHUNK_BYTES = 3 * 64 * 1024  # a multiple of three, so that base64 chunks can be joined
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far a push has come: each edit is tried once in a run, whatever becomes of it."""
+
+    step: int = 0
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One pass over a table's pending edits, taking those operations."""
+
+    table: LayerTable
+    operations: frozenset[EditOperation]
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """A batch that was prepared. ``refused`` edits had no wire form and are in quarantine now."""
+
+    id: int = 0
+    edits: list[Edit] = field(default_factory=list)
+    refused: list[tuple[Edit, str]] = field(default_factory=list)
+    spool: Path | None = None
+
+
+def steps(tables: Sequence[LayerTable], parents_first: Sequence[int]) -> list[Step]:
+    """The order in which the edits of ``tables`` go up, given that of their layers."""
+    order = {layer_id: n for n, layer_id in enumerate(parents_first)}
+    rows = sorted(
+        (t for t in tables if not t.is_attachment), key=lambda t: order.get(t.layer_id, 0)
+    )
+    photos = [t for t in tables if t.is_attachment]
+    upserts = frozenset({EditOperation.ADD, EditOperation.UPDATE})
+    deletes = frozenset({EditOperation.DELETE})
+    return [
+        *(Step(table=t, operations=upserts) for t in rows),
+        *(Step(table=t, operations=deletes) for t in reversed(rows)),
+        *(Step(table=t, operations=upserts | deletes) for t in photos),
+    ]
+
+
+def next_edits(connection: sqlite3.Connection, plan: Sequence[Step], cursor: Cursor) -> list[Edit]:
+    """The edits of the next batch, moving the cursor behind them. Empty: nothing is left.
+
+    One batch holds rows or attachments, never both.
+    """
+    edits: list[Edit] = []
+    attachment_bytes = 0
+    while cursor.step < len(plan):
+        step = plan[cursor.step]
+        if edits and edits[0].table.is_attachment != step.table.is_attachment:
+            break
+        found = change_log.pending_edits(
+            connection, step.table, after=cursor.after, limit=MAX_EDITS
+        )
+        if not found:
+            cursor.step, cursor.after = cursor.step + 1, 0
+            continue
+        for edit in found:
+            if edit.operation in step.operations and not _waits_for_parent(connection, edit):
+                size = _data_bytes(connection, edit)
+                if edits and attachment_bytes + size > MAX_ATTACHMENT_BYTES:
+                    return edits
+                attachment_bytes += size
+                edits.append(edit)
+            cursor.after = edit.first
+            if len(edits) >= MAX_EDITS:
+                return edits
+    return edits
+
+
+def prepare(
+    connection: sqlite3.Connection,
+    edits: Sequence[Edit],
+    channel: Channel,
+    folder: Path,
+    spatial_reference: SpatialReference,
+    now: str,
+) -> Batch:
+    """Make a batch of ``edits`` in the open transaction: journal, sent values, spool file.
+
+    An edit with a value that has no wire form (an infinity, say) goes to quarantine and does not
+    hold up the others.
+    """
+    batch = Batch()
+    by_layer: dict[int, LayerEdits] = {}
+    for edit in edits:
+        layer = by_layer.setdefault(edit.table.layer_id, LayerEdits(layer_id=edit.table.layer_id))
+        try:
+            _add(connection, layer, edit, spatial_reference)
+        except RowError as error:
+            batch.refused.append((edit, str(error)))
+            quarantine.put(
+                connection,
+                direction=quarantine.Direction.OUTBOUND,
+                table=edit.table,
+                global_id=edit.global_id,
+                operation=edit.operation,
+                code="no-wire-form",
+                reason=str(error),
+                remedy="Correct the value on the device, or discard the edit",
+                seq=edit.last,
+                now=now,
+            )
+            continue
+        batch.edits.append(edit)
+    if not batch.edits:
+        return batch
+    batch.id = journal.add_batch(connection, journal.BatchKind.PUSH, channel.name, now)
+    acknowledge.record_sent(connection, batch.id, batch.edits)
+    batch.spool = folder / f"batch-{batch.id}.json"
+    digest = _write_spool(batch.spool, channel, list(by_layer.values()))
+    journal.note(
+        connection,
+        batch.id,
+        now,
+        spool_name=batch.spool.name,
+        spool_sha256=digest,
+        counts={"edits": len(batch.edits)},
+    )
+    return batch
+
+
+def _write_spool(path: Path, channel: Channel, edits: list[LayerEdits]) -> str:
+    path.parent.mkdir(exist_ok=True)
+    with atomic.new_file(path) as stream:
+        channel.write(stream, edits)
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _add(
+    connection: sqlite3.Connection,
+    layer: LayerEdits,
+    edit: Edit,
+    spatial_reference: SpatialReference,
+) -> None:
+    is_attachment = edit.table.is_attachment
+    if edit.operation is EditOperation.DELETE:
+        (layer.attachment_deletes if is_attachment else layer.deletes).append(edit.global_id)
+    elif is_attachment:
+        data = AttachmentData(
+            metadata=_attachment_metadata(edit),
+            chunks=partial(_chunks, connection, edit),
+        )
+        target = (
+            layer.attachment_adds
+            if edit.operation is EditOperation.ADD
+            else layer.attachment_updates
+        )
+        target.append(data)
+    else:
+        feature = encode_edit(edit, spatial_reference)
+        (layer.adds if edit.operation is EditOperation.ADD else layer.updates).append(feature)
+
+
+def _attachment_metadata(edit: Edit) -> dict[str, object]:
+    """The members of an attachment object but its data (REST API, "Sync and attachments")."""
+    value = attachment_cells(edit)
+    parent, name = value["REL_GLOBALID"], value["ATT_NAME"]
+    if not isinstance(parent, str) or not isinstance(name, str) or not name:
+        raise RowError("an attachment needs REL_GLOBALID and ATT_NAME")
+    return {
+        "globalId": edit.global_id,
+        "parentGlobalId": parent,
+        "contentType": value["CONTENT_TYPE"] or "application/octet-stream",
+        "name": name,
+    }
+
+
+def attachment_cells(edit: Edit) -> dict[str, object]:
+    """The cells of an attachment's row by column name (of its base after a delete)."""
+    row = edit.row or edit.base
+    assert row is not None
+    return dict(zip(edit.table.row_names, row, strict=True))
+
+
+def _chunks(connection: sqlite3.Connection, edit: Edit) -> Iterator[bytes]:
+    assert edit.key is not None
+    return attachment_data.read_chunks(connection, edit.table, edit.key, CHUNK_BYTES)
+
+
+def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:
+    if not edit.table.is_attachment or edit.operation is EditOperation.DELETE:
+        return 0
+    assert edit.key is not None
+    return attachment_data.data_size(connection, edit.table, edit.key)
+
+
+def _waits_for_parent(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """True for an attachment whose feature the service does not have yet: it stays pending."""
+    if not edit.table.is_attachment or edit.operation is not EditOperation.ADD:
+        return False
+    parent = attachment_cells(edit)["REL_GLOBALID"]
+    found = connection.execute(
+        "SELECT had_base FROM fieldsync_change WHERE layer=? AND gid=?",
+        (edit.table.number - 1, parent),
+    ).fetchone()
+    return found is not None and not found[0]

@@ -1,0 +1,104 @@
+"""What all steps of one sync of one geodatabase share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.clock import Clock, timestamp
+from engine.geodatabase.conflicts import Dependent
+from engine.geodatabase.connection import Database
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.relations import Relation
+from engine.geodatabase.replica import Replica
+from engine.layer_schema import LayerSchema, ServiceSchema
+from engine.model import SpatialReference
+from engine.service.feature_service import FeatureService
+from engine.sync.job import Narrator
+from engine.sync.parameters import SyncGeodatabaseParameters
+from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
+from engine.sync.rows import RowDecoder
+
+
+@dataclass(slots=True, kw_only=True)
+class SyncContext:
+    """``tables`` are the synchronised tables, attachment tables included; ``folder`` is for spool
+    files and downloads of this geodatabase."""
+
+    database: Database
+    replica: Replica
+    tables: Sequence[LayerTable]
+    srs_ids: dict[int, int]
+    layers: dict[int, LayerSchema]
+    relations: Sequence[Relation]
+    schema: ServiceSchema
+    service: FeatureService
+    spatial_reference: SpatialReference
+    parameters: SyncGeodatabaseParameters
+    folder: Path
+    clock: Clock
+    narrator: Narrator
+    result: SyncGeodatabaseResult
+
+    def now(self) -> str:
+        """The time for records, as GeoPackage DATETIME text."""
+        return timestamp(self.clock.now())
+
+    def layer_result(self, table: LayerTable) -> SyncLayerResult:
+        return self.result.layer(table.layer_id)
+
+    def feature_table(self, layer_id: int) -> LayerTable | None:
+        return next(
+            (t for t in self.tables if t.layer_id == layer_id and not t.is_attachment), None
+        )
+
+    def attachment_table(self, layer_id: int) -> LayerTable | None:
+        return next((t for t in self.tables if t.layer_id == layer_id and t.is_attachment), None)
+
+    def decoder(self, table: LayerTable) -> RowDecoder:
+        return RowDecoder(self.layers[table.layer_id], table, self.srs_ids[table.number])
+
+    def dependents(
+        self, parent: LayerTable, seen: frozenset[int] = frozenset()
+    ) -> tuple[Dependent, ...]:
+        """What belongs to the rows of ``parent``: attachments and rows related to it, and theirs.
+
+        A ring of relationships is followed once around.
+        """
+        if parent.is_attachment or parent.layer_id in seen:
+            return ()
+        seen |= {parent.layer_id}
+        found: list[Dependent] = []
+        attachments = self.attachment_table(parent.layer_id)
+        if attachments is not None:
+            found.append(Dependent(table=attachments, key_column="REL_GLOBALID"))
+        for relation in self.relations:
+            if relation.origin.layer_id == parent.layer_id and relation.through is None:
+                is_by_global_id = relation.origin_key == parent.global_id
+                found.append(
+                    Dependent(
+                        table=relation.destination,
+                        key_column=relation.destination_key,
+                        parent_column=None if is_by_global_id else relation.origin_key,
+                        dependents=self.dependents(relation.destination, seen),
+                    )
+                )
+        return tuple(found)
+
+    def parents_first(self) -> list[int]:
+        """Layer ids so that the origin of a relationship comes before its destination."""
+        parents: dict[int, set[int]] = {t.layer_id: set() for t in self.tables}
+        for relation in self.relations:
+            origin, destination = relation.origin.layer_id, relation.destination.layer_id
+            if origin in parents and destination in parents and origin != destination:
+                parents[destination].add(origin)
+        ordered: list[int] = []
+        while len(ordered) < len(parents):
+            left = [layer_id for layer_id in parents if layer_id not in ordered]
+            free = [layer_id for layer_id in left if parents[layer_id] <= set(ordered)]
+            ordered += free or left[:1]  # a ring of relationships is cut somewhere
+        return ordered
+
+
+def spool_folder(geodatabase: Path) -> Path:
+    """Where a geodatabase's spool files and downloads are: a folder beside it."""
+    return geodatabase.with_name(f"{geodatabase.name}-spool")

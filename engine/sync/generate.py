@@ -1,0 +1,324 @@
+"""Taking part of a feature service into a new geodatabase."""
+
+import asyncio
+import copy
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from engine import faults
+from engine.atomic import disk_errors, sync_folder
+from engine.clock import Clock, timestamp
+from engine.errors import BadParameterError, EngineError, ProtocolError, ServiceError
+from engine.geodatabase import catalog, fetch_queue, geopackage, quarantine
+from engine.geodatabase.connection import Database
+from engine.geodatabase.difference import Row
+from engine.geodatabase.fetch_queue import Fetch
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.replica import Replica, ReplicaLayer
+from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
+from engine.model import AttachmentSyncDirection, EditOperation, SyncDirection, SyncModel
+from engine.service.feature_service import FeatureService
+from engine.service.replica_file import ReplicaHeader, generations, scan
+from engine.service.session import Session
+from engine.sync.context import SyncContext, spool_folder
+from engine.sync.incoming import Staged, Stager
+from engine.sync.job import Narrator
+from engine.sync.machine import machine_id
+from engine.sync.parameters import (
+    GenerateGeodatabaseParameters,
+    SyncGeodatabaseParameters,
+)
+from engine.sync.photos import fetch_photos
+from engine.sync.replica_request import (
+    create_form,
+    effective_spatial_reference,
+    estimate,
+    replica_name,
+    require_sync,
+    require_syncable,
+)
+from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult, SyncTotals
+from engine.sync.rows import RowDecoder
+
+
+class GeodatabaseGenerator:
+    """Makes one geodatabase at ``path``: registers a replica, loads its rows and attachments.
+
+    The file appears whole or not at all; if anything fails the replica is unregistered again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        parameters: GenerateGeodatabaseParameters,
+        path: Path,
+        *,
+        clock: Clock,
+    ) -> None:
+        self.url = url
+        self.parameters = copy.deepcopy(parameters)
+        self.path = path
+        self.layers: list[LayerSchema] = []
+        self.undecodable = 0
+        self.totals = SyncTotals()
+        self._clock = clock
+        self._partial = path.with_name(f".{path.name}.partial")
+        self._replica_id = ""
+        self._replica_name = ""  # known to the service from the moment we ask for a replica
+
+    async def run(self, narrator: Narrator) -> None:
+        """Do it. Any failure leaves neither a file nor a replica."""
+        if self.path.exists():
+            raise BadParameterError(f"{self.path} already exists", remedy="Choose another name")
+        start = self._clock.monotonic()
+        async with Session(clock=self._clock) as session:
+            service = FeatureService(self.url, session)
+            try:
+                await self._generate(service, narrator)
+            except BaseException:
+                await asyncio.shield(self._clean_up(service))
+                raise
+            finally:
+                self.totals.sent_bytes = session.sent_bytes
+                self.totals.received_bytes = session.received_bytes
+                self.totals.seconds = self._clock.monotonic() - start
+
+    async def undo(self) -> None:
+        """Take back a finished run, when the map it is part of could not be made."""
+        if self._replica_id:
+            async with Session(clock=self._clock) as session:
+                await self._clean_up(FeatureService(self.url, session))
+
+    def layers_with_clauses(self) -> list[tuple[LayerSchema, str]]:
+        """The layers that were taken, each with its where clause (empty: none)."""
+        clauses = {o.layer_id: o.where_clause for o in self.parameters.layer_options}
+        return [(layer, clauses.get(layer.id, "")) for layer in self.layers]
+
+    # --- the steps --------------------------------------------------------------------------------
+
+    async def _generate(self, service: FeatureService, narrator: Narrator) -> None:
+        schema = await service.load()
+        require_sync(schema)
+        ids = [o.layer_id for o in self.parameters.layer_options] or list(schema.layer_ids)
+        self.layers = await service.layers(ids, schema)
+        for layer in self.layers:
+            require_syncable(layer)
+        counts = await estimate(service, self.layers, self.parameters, schema)
+        expected = sum(counts.values())
+        narrator.info(f"{schema.name}: about {expected} rows in {len(self.layers)} layers")
+        narrator.report(5)
+        name = replica_name()
+        form = create_form(self.parameters, schema, self.layers, name)
+        folder = spool_folder(self._partial)
+        with disk_errors(self.path):
+            folder.mkdir(parents=True)
+        target = folder / "replica.json"
+        await narrator.breathe()
+        self._replica_name = name
+        envelope = await service.create_replica(form, target, narrator.service_says)
+        header = await asyncio.to_thread(scan, target)
+        self._replica_id = _replica_id(header.members) or _replica_id(envelope)
+        if not self._replica_id:
+            raise ProtocolError(f"{self.url} made a replica without saying its id")
+        faults.point("replica.created")
+        narrator.report(40)
+        replica = self._record(schema, header, envelope, name, form)
+        await self._load(service, schema, replica, target, header, narrator)
+        with disk_errors(self.path):
+            await asyncio.to_thread(_finish, self._partial, self.path, folder)
+        faults.point("geodatabase.generated")
+        narrator.report(99)
+
+    def _record(
+        self,
+        schema: ServiceSchema,
+        header: ReplicaHeader,
+        envelope: JsonObject,
+        name: str,
+        form: dict[str, str],
+    ) -> Replica:
+        server, per_layer = generations(header.members)
+        if server is None and not per_layer:
+            server, per_layer = generations(envelope)
+        model = self.parameters.sync_model
+        if model is SyncModel.PER_REPLICA and server is None:
+            raise ProtocolError(f"{self.url} did not say the replica's generation")
+        if model is SyncModel.PER_LAYER:
+            missing = [layer.id for layer in self.layers if layer.id not in per_layer]
+            if missing:
+                raise ProtocolError(f"{self.url} did not say the generation of layers {missing}")
+        direction = SyncDirection.BIDIRECTIONAL if schema.is_editable else SyncDirection.DOWNLOAD
+        options = {o.layer_id: o.to_json() for o in self.parameters.layer_options}
+        extent = self.parameters.extent
+        if form["returnAttachments"] == "false" and not schema.supports_attachments_direction:
+            attachments = AttachmentSyncDirection.NONE
+        elif any(layer.has_attachments for layer in self.layers):
+            attachments = self.parameters.attachment_sync_direction
+        else:
+            attachments = AttachmentSyncDirection.NONE
+        return Replica(
+            replica_id=self._replica_id,
+            name=str(header.members.get("replicaName") or envelope.get("replicaName") or name),
+            service_url=self.url,
+            item_id=schema.item_id,
+            sync_model=model,
+            server_generation=server,
+            attachment_direction=attachments,
+            sync_direction=direction,
+            extent=None if extent is None else extent.to_json(),
+            created_at=timestamp(self._clock.now()),
+            machine_id=machine_id(),
+            layers=tuple(
+                ReplicaLayer(
+                    layer_id=layer.id,
+                    generation=per_layer.get(layer.id),
+                    sync_direction=direction,
+                    options=options.get(layer.id, {}),
+                )
+                for layer in self.layers
+            ),
+        )
+
+    async def _load(
+        self,
+        service: FeatureService,
+        schema: ServiceSchema,
+        replica: Replica,
+        target: Path,
+        header: ReplicaHeader,
+        narrator: Narrator,
+    ) -> None:
+        reference = effective_spatial_reference(self.parameters, schema)
+
+        def create(connection: sqlite3.Connection) -> None:
+            geopackage.create_geopackage(
+                connection,
+                schema,
+                self.layers,
+                replica,
+                spatial_reference=reference,
+                spatial_index=self.parameters.spatial_index_for_editable_layers,
+            )
+
+        async with await Database.open(self._partial, create=True) as database:
+            await database.write(create)
+            entries = await database.read(catalog.entries)
+            staged = await database.write(self._fill, entries, target, header)
+            self.undecodable = staged.undecodable_count
+            if staged.undecodable_count:
+                narrator.warn(f"{staged.undecodable_count} rows of the service cannot be stored")
+            target.unlink()
+            narrator.report(70)
+            tables = [entry.table for entry in entries]
+            context = SyncContext(
+                database=database,
+                replica=replica,
+                tables=tables,
+                srs_ids={entry.table.number: entry.srs_id for entry in entries},
+                layers={layer.id: layer for layer in self.layers},
+                relations=(),
+                schema=schema,
+                service=service,
+                spatial_reference=reference,
+                parameters=SyncGeodatabaseParameters(),
+                folder=spool_folder(self._partial),
+                clock=self._clock,
+                narrator=narrator.part(70, 98),
+                result=SyncGeodatabaseResult(
+                    geodatabase_path=self.path,
+                    layer_results=[
+                        SyncLayerResult(layer_id=t.layer_id, table_name=t.name)
+                        for t in tables
+                        if not t.is_attachment
+                    ],
+                ),
+            )
+            try:
+                await fetch_photos(context)
+            except ServiceError as error:
+                narrator.warn(f"some attachments are left for the first sync: {error}")
+            await database.use_wal()
+            await database.checkpoint()
+
+    def _fill(
+        self,
+        connection: sqlite3.Connection,
+        entries: Sequence[catalog.Entry],
+        target: Path,
+        header: ReplicaHeader,
+    ) -> Staged:
+        tables = [entry.table for entry in entries]
+        schemas = {layer.id: layer for layer in self.layers}
+        decoders = {
+            entry.table.number: RowDecoder(schemas[entry.table.layer_id], entry.table, entry.srs_id)
+            for entry in entries
+            if not entry.table.is_attachment
+        }
+        staged = Staged()
+
+        def rows(table: LayerTable, batch: list[Row]) -> None:
+            geopackage.insert_rows(connection, table, batch)
+
+        def fetches(batch: list[Fetch]) -> None:
+            fetch_queue.enqueue(connection, batch)
+
+        def fill(connection: sqlite3.Connection) -> None:
+            stager = Stager(tables, decoders, spool_folder(self._partial), rows, fetches)
+            stager.staged = staged
+            for _ in stager.read(target, header):
+                raise ProtocolError("the replica's first data speaks of deleted rows")
+
+        geopackage.load(connection, fill)
+        now = timestamp(self._clock.now())
+        for wrong in staged.undecodable:
+            quarantine.put(
+                connection,
+                direction=quarantine.Direction.INBOUND,
+                table=wrong.table,
+                global_id=wrong.global_id,
+                operation=EditOperation.ADD,
+                code="undecodable",
+                reason=wrong.reason,
+                remedy="Correct the row on the service; it is fetched again when it changes",
+                received=wrong.payload,
+                now=now,
+            )
+        return staged
+
+    async def _clean_up(self, service: FeatureService) -> None:
+        """Leave nothing behind, here or on the service."""
+        await asyncio.to_thread(_remove, self._partial)
+        await asyncio.to_thread(_remove, self.path)
+        # When even this fails the replica stays on the service, under a name that says whose it is.
+        with suppress(EngineError):
+            if self._replica_name and not self._replica_id:
+                found = [i for n, i in await service.replicas() if n == self._replica_name]
+                self._replica_id = found[0] if found else ""
+            if self._replica_id:
+                await service.unregister_replica(self._replica_id)
+        self._replica_id = self._replica_name = ""
+
+
+def _replica_id(members: JsonObject) -> str:
+    for name, value in members.items():
+        if name.casefold() == "replicaid" and isinstance(value, str):
+            return value
+    return ""
+
+
+def _finish(partial: Path, path: Path, folder: Path) -> None:
+    folder.rmdir()
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def _remove(path: Path) -> None:
+    folder = spool_folder(path)
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            entry.unlink(missing_ok=True)
+        folder.rmdir()
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

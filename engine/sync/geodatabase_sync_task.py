@@ -1,0 +1,223 @@
+"""Generating, syncing and unregistering the geodatabase of one feature service."""
+
+import copy
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine.clock import Clock, SystemClock
+from engine.errors import BadParameterError, NotLoadedError, ReplicaNotFoundError
+from engine.geodatabase.geodatabase import Geodatabase
+from engine.layer_schema import LayerSchema, ServiceSchema
+from engine.model import AttachmentSyncDirection, Envelope, QueryOption, SyncDirection, SyncModel
+from engine.service.feature_service import FeatureService
+from engine.service.session import Session
+from engine.sync.generate import GeodatabaseGenerator
+from engine.sync.geodatabase_sync import GeodatabaseSync
+from engine.sync.job import Job
+from engine.sync.loadable import Loadable
+from engine.sync.parameters import (
+    GenerateGeodatabaseParameters,
+    GenerateLayerOption,
+    SyncGeodatabaseParameters,
+    SyncLayerOption,
+)
+from engine.sync.replica_request import require_sync
+from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
+
+
+class GeodatabaseSyncTask(Loadable):
+    """Works with the geodatabases of one feature service. An async context manager."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        super().__init__()
+        self._clock: Clock = clock or SystemClock()
+        self._session: Session | None = None
+        self._schema: ServiceSchema | None = None
+        self._layers: list[LayerSchema] = []
+        self.url = url.strip().split("?")[0].rstrip("/")
+
+    async def __aenter__(self) -> Self:
+        self._session = await Session(clock=self._clock).__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.__aexit__(kind, error, trace)
+
+    async def _load(self) -> None:
+        service = self._service()
+        schema = await service.load()
+        require_sync(schema)
+        self._layers = await service.layers(schema.layer_ids, schema)
+        self._schema = schema
+
+    def _service(self) -> FeatureService:
+        if self._session is None:
+            raise NotLoadedError(
+                "the task is not open", remedy="Use it inside 'async with', as the examples do"
+            )
+        return FeatureService(self.url, self._session)
+
+    @property
+    def schema(self) -> ServiceSchema:
+        """What the service can do. :exc:`NotLoadedError` before :meth:`load`."""
+        if self._schema is None:
+            raise NotLoadedError(f"the feature service {self.url} is not loaded")
+        return self._schema
+
+    @property
+    def layers(self) -> list[LayerSchema]:
+        """The service's layers and tables. Empty before :meth:`load`."""
+        return list(self._layers)
+
+    # --- generate -----------------------------------------------------------------------------
+
+    async def create_default_generate_geodatabase_parameters(
+        self, extent: Envelope | None
+    ) -> GenerateGeodatabaseParameters:
+        """Every layer that can sync, filtered by ``extent``; tables by their relationships.
+
+        A table that no layer is related to is taken whole.
+        """
+        await self.load()
+        options = []
+        for layer in self._layers:
+            if not layer.global_id_field:
+                continue
+            option = GenerateLayerOption(layer_id=layer.id)
+            if layer.geometry_type is None:
+                is_related = any(not r.is_origin for r in layer.relationships)
+                option.query_option = QueryOption.NONE if is_related else QueryOption.ALL
+                option.use_geometry = False
+            options.append(option)
+        models = self.schema.sync_models
+        has_attachments = any(layer.has_attachments for layer in self._layers)
+        return GenerateGeodatabaseParameters(
+            extent=extent,
+            layer_options=options,
+            return_attachments=has_attachments,
+            attachment_sync_direction=AttachmentSyncDirection.BIDIRECTIONAL
+            if has_attachments
+            else AttachmentSyncDirection.NONE,
+            sync_model=SyncModel.PER_REPLICA
+            if SyncModel.PER_REPLICA in models
+            else SyncModel.PER_LAYER,
+        )
+
+    def generator(
+        self, parameters: GenerateGeodatabaseParameters, path: Path
+    ) -> GeodatabaseGenerator:
+        """The work of a generate job, for jobs that are made of several."""
+        return GeodatabaseGenerator(self.url, parameters, path, clock=self._clock)
+
+    def create_generate_geodatabase_job(
+        self, parameters: GenerateGeodatabaseParameters, path: str | Path
+    ) -> "GenerateGeodatabaseJob":
+        """The job that makes the geodatabase file ``path``, which must not exist yet."""
+        return GenerateGeodatabaseJob(self.generator(parameters, Path(path)), clock=self._clock)
+
+    # --- sync ---------------------------------------------------------------------------------
+
+    async def create_default_sync_geodatabase_parameters(
+        self, geodatabase: Geodatabase, sync_direction: SyncDirection | None = None
+    ) -> SyncGeodatabaseParameters:
+        """Both directions unless one is given; with the model per layer, one option per layer."""
+        direction = SyncDirection.BIDIRECTIONAL if sync_direction is None else sync_direction
+        parameters = SyncGeodatabaseParameters(geodatabase_sync_direction=direction)
+        if geodatabase.sync_model is SyncModel.PER_LAYER:
+            parameters.layer_options = [
+                SyncLayerOption(layer_id=table.layer_id, sync_direction=direction)
+                for table in geodatabase.feature_tables
+            ]
+        return parameters
+
+    def create_sync_geodatabase_job(
+        self, parameters: SyncGeodatabaseParameters, geodatabase: Geodatabase
+    ) -> "SyncGeodatabaseJob":
+        """The job that syncs ``geodatabase``, which must stay open until it has ended."""
+        if parameters.layer_options and geodatabase.sync_model is not SyncModel.PER_LAYER:
+            raise BadParameterError(
+                "layer_options are for geodatabases of the sync model perLayer only",
+                remedy="Leave layer_options empty; geodatabase_sync_direction counts",
+            )
+        return SyncGeodatabaseJob(geodatabase, parameters, clock=self._clock)
+
+    async def unregister_geodatabase(self, geodatabase: Geodatabase) -> None:
+        """Tell the service to forget this geodatabase's replica; edits can no longer be synced.
+
+        A replica that the service has forgotten already is no error.
+        """
+        replica_id = geodatabase.sync_id
+        if not replica_id:
+            raise BadParameterError(f"{geodatabase.path} is not registered")
+        with suppress(ReplicaNotFoundError):
+            await self._service().unregister_replica(replica_id)
+        await geodatabase.forget_replica()
+
+
+class GenerateGeodatabaseJob(Job[Path]):
+    """Makes a geodatabase; its result is the path of the file."""
+
+    kind = "generate_geodatabase"
+
+    def __init__(self, generator: GeodatabaseGenerator, *, clock: Clock | None = None) -> None:
+        super().__init__(clock=clock)
+        self._generator = generator
+
+    @property
+    def parameters(self) -> GenerateGeodatabaseParameters:
+        return self._generator.parameters
+
+    def to_json(self) -> dict[str, object]:
+        extent = self.parameters.extent
+        return {
+            "kind": self.kind,
+            "service_url": self._generator.url,
+            "path": str(self._generator.path),
+            "extent": None if extent is None else extent.to_json(),
+            "layers": [option.layer_id for option in self.parameters.layer_options],
+        }
+
+    async def _run(self) -> Path:
+        await self._generator.run(self._narrator)
+        return self._generator.path
+
+
+class SyncGeodatabaseJob(Job[list[SyncLayerResult]]):
+    """Syncs a geodatabase; its result has one entry for each layer and table."""
+
+    kind = "sync_geodatabase"
+
+    def __init__(
+        self,
+        geodatabase: Geodatabase,
+        parameters: SyncGeodatabaseParameters,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(clock=clock)
+        self._geodatabase = geodatabase
+        self.parameters = copy.deepcopy(parameters)
+        self.geodatabase_result: SyncGeodatabaseResult | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "kind": self.kind,
+            "path": str(self._geodatabase.path),
+            "geodatabase_sync_direction": self.parameters.geodatabase_sync_direction.name,
+            "rollback_on_failure": self.parameters.rollback_on_failure,
+            "conflict_policy": self.parameters.conflict_policy.value,
+        }
+
+    async def _run(self) -> list[SyncLayerResult]:
+        sync = GeodatabaseSync(self._geodatabase, self.parameters, clock=self._clock)
+        self.geodatabase_result = await sync.run(self._narrator)
+        return self.geodatabase_result.layer_results

@@ -1,0 +1,68 @@
+"""Attachment data on its way down: fetched one at a time, each stored in its own transaction."""
+
+import asyncio
+import hashlib
+import sqlite3
+from pathlib import Path
+
+from engine import faults
+from engine.errors import AuthenticationError, LinkError, ProtocolError, ServiceError
+from engine.geodatabase import attachment_data, fetch_queue
+from engine.geodatabase.fetch_queue import Fetch
+from engine.sync.context import SyncContext
+
+
+async def fetch_photos(context: SyncContext) -> None:
+    """Fetch what is in the queue. One that fails stays there for the next sync.
+
+    Without a link, or with credentials refused, the rest is not tried.
+    """
+    total = await context.database.read(fetch_queue.count)
+    done = 0
+    after = (-1, "")
+    while fetches := await context.database.read(_next, after):
+        for fetch in fetches:
+            await context.narrator.breathe()
+            try:
+                await _fetch(context, fetch)
+            except ServiceError as error:
+                await context.database.write(fetch_queue.failed, fetch, str(error))
+                context.narrator.warn(f"attachment {fetch.gid} was not fetched: {error}")
+                if isinstance(error, LinkError | AuthenticationError):
+                    raise
+            done += 1
+            context.narrator.report(100 * done / max(total, done))
+        after = (fetches[-1].number, fetches[-1].gid)
+
+
+async def _fetch(context: SyncContext, fetch: Fetch) -> None:
+    name = hashlib.sha256(fetch.gid.encode()).hexdigest()[:24]
+    path = context.folder / (fetch.spool_name or f"fetch-{name}")
+    try:
+        if fetch.spool_name is None:
+            await _download(context, fetch, path)
+        elif not path.exists():
+            raise ProtocolError("its data was lost before it was stored")
+        await context.database.write(_store, context, fetch, path, applying=True)
+    finally:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+    faults.point("photo.stored")
+
+
+async def _download(context: SyncContext, fetch: Fetch, path: Path) -> None:
+    if fetch.url is None:
+        raise ProtocolError("the service gave neither its data nor a URL")
+    context.folder.mkdir(exist_ok=True)
+    size = await context.service.download_attachment(fetch.url, path)
+    if fetch.size_bytes is not None and size != fetch.size_bytes:
+        raise ProtocolError(f"{size} bytes came instead of {fetch.size_bytes}")
+
+
+def _store(connection: sqlite3.Connection, context: SyncContext, fetch: Fetch, path: Path) -> None:
+    table = next(t for t in context.tables if t.number == fetch.number)
+    attachment_data.store_data(connection, table, fetch.gid, path)
+    fetch_queue.done(connection, fetch)
+
+
+def _next(connection: sqlite3.Connection, after: tuple[int, str]) -> list[Fetch]:
+    return fetch_queue.next_fetches(connection, after=after)

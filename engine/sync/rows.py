@@ -1,0 +1,118 @@
+"""Features of the wire ⇄ rows of the geodatabase.
+
+A row is a tuple in the order of ``LayerTable.row_names``: GlobalID, geometry (a GeoPackage blob),
+then the columns.
+"""
+
+import json
+from collections.abc import Mapping
+
+from engine import values
+from engine.geodatabase.change_log import Edit
+from engine.geodatabase.difference import Cell, Row
+from engine.geodatabase.layer_table import LayerTable
+from engine.layer_schema import LayerSchema
+from engine.model import EditOperation, SpatialReference, normalise_guid
+from native.errors import NativeError
+from native.geometry import esri_json_to_gpkg, gpkg_to_esri_json
+
+
+class RowError(ValueError):
+    """A row that cannot be decoded or encoded: the reason, for a person."""
+
+
+class RowDecoder:
+    """Makes rows of one layer from Esri JSON features; geometries get ``srs_id``."""
+
+    def __init__(self, layer: LayerSchema, table: LayerTable, srs_id: int) -> None:
+        self._layer = layer
+        self._table = table
+        self._srs_id = srs_id
+
+    def row(self, feature: object) -> Row:
+        """:exc:`RowError` says which field, or the geometry, cannot be stored, and why."""
+        if not isinstance(feature, dict) or not isinstance(feature.get("attributes"), dict):
+            raise RowError("a feature without attributes")
+        attributes: Mapping[str, object] = feature["attributes"]
+        table = self._table
+        if table.global_id not in attributes or len(attributes) < len(table.columns):
+            # Services match names in any letter case; most answer in the layer's own spelling.
+            folded = {name.casefold(): value for name, value in attributes.items()}
+            attributes = {
+                name: folded[name.casefold()]
+                for name in (table.global_id, *(c.name for c in table.columns))
+                if name.casefold() in folded
+            }
+        global_id = normalise_guid(attributes.get(table.global_id))
+        if global_id is None:
+            raise RowError(f"{table.global_id}: no GlobalID")
+        row: list[Cell] = [global_id]
+        if table.geometry is not None:
+            row.append(self._geometry(feature.get("geometry")))
+        for column in table.columns:
+            try:
+                row.append(values.from_wire(column.type, attributes.get(column.name)))
+            except ValueError as error:
+                raise RowError(f"{column.name}: {error}") from error
+        return tuple(row)
+
+    def identity(self, feature: object) -> str | None:
+        """The feature's GlobalID, or None if it has none."""
+        attributes = feature.get("attributes") if isinstance(feature, dict) else None
+        for name, value in attributes.items() if isinstance(attributes, dict) else ():
+            if name.casefold() == self._table.global_id.casefold():
+                return normalise_guid(value)
+        return None
+
+    def _geometry(self, geometry: object) -> bytes | None:
+        if geometry is None:
+            return None
+        assert self._layer.geometry_type is not None
+        try:
+            return esri_json_to_gpkg(
+                json.dumps(geometry).encode(),
+                self._layer.geometry_type,
+                self._srs_id,
+                self._layer.has_z,
+                self._layer.has_m,
+            )
+        except NativeError as error:
+            raise RowError(f"geometry: {error}") from error
+
+
+def encode_edit(
+    edit: Edit, spatial_reference: SpatialReference, *, full: bool = False
+) -> dict[str, object]:
+    """The Esri JSON feature for an add or an update.
+
+    An update carries its GlobalID, the columns that were changed, and the geometry only if that
+    was; with ``full`` every editable column. ``spatial_reference`` is the geodatabase's.
+    :exc:`RowError` for a value with no wire form.
+    """
+    assert edit.row is not None
+    table, row = edit.table, edit.row
+    is_add = edit.operation is EditOperation.ADD
+    attributes: dict[str, object] = {table.global_id: edit.global_id}
+    first = len(row) - len(table.columns)
+    for column, value in zip(table.columns, row[first:], strict=True):
+        if not column.is_editable or not (is_add or full or column.name in edit.columns):
+            continue
+        try:
+            wire = values.to_wire(column.type, value)
+        except ValueError as error:
+            raise RowError(f"{column.name}: {error}") from error
+        if wire is not None or not is_add:
+            attributes[column.name] = wire
+    feature: dict[str, object] = {"attributes": attributes}
+    if table.geometry is not None and (is_add or edit.geometry_changed):
+        blob = row[1]
+        if blob is not None and not isinstance(blob, bytes):
+            raise RowError("geometry: not a GeoPackage geometry")
+        try:
+            feature["geometry"] = None if blob is None else json.loads(gpkg_to_esri_json(blob))
+        except NativeError as error:
+            raise RowError(f"geometry: {error}") from error
+        geometry = feature["geometry"]
+        if isinstance(geometry, dict):
+            geometry["spatialReference"] = spatial_reference.to_json()
+    return feature
