@@ -138,7 +138,7 @@ def test_setup_as_root_installs_what_is_missing_only(bare: Path) -> None:
 
     update, install = (bare / "apt.log").read_text().splitlines()
     assert update.startswith("apt-get update")
-    assert install.endswith("gdal-bin python3-dev python3-gdal shellcheck sqlite3")
+    assert install.endswith("gdal-bin libc6-dev python3-dev python3-gdal shellcheck sqlite3")
 
 
 def test_setup_for_a_person_prints_the_command_and_goes_on(bare: Path) -> None:
@@ -147,7 +147,10 @@ def test_setup_for_a_person_prints_the_command_and_goes_on(bare: Path) -> None:
 
     code, output = set_up(bare, as_root=False, PYTHON="python9")
 
-    assert "\nsetup:   sudo apt-get install -y --no-install-recommends gcc gdal-bin npm " in output
+    assert (
+        "\nsetup:   sudo apt-get install -y --no-install-recommends gcc gdal-bin libc6-dev "
+        in output
+    )
     assert "there is no program python9" in output
     assert code == 1
 
