@@ -145,7 +145,7 @@ def test_the_page_of_the_command_lists_every_verb() -> None:
         r"^\| `(\w+)[^`]*` \|.*\| (?:yes|no) \|$", text("docs/cli.md"), re.MULTILINE
     )
 
-    assert set(listed) == set(verbs_of_the_command())
+    assert set(rows) == set(verbs_of_the_command())
 
 
 def test_the_page_of_the_command_lists_the_exit_codes() -> None:
