@@ -141,9 +141,7 @@ def test_the_readme_shows_every_verb() -> None:
 
 
 def test_the_page_of_the_command_lists_every_verb() -> None:
-    listed = re.findall(
-        r"^\| `(\w+)[^`]*` \|.*\| (?:yes|no) \|$", text("docs/cli.md"), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `(\w+).*\| (?:yes|no) \|$", text("docs/cli.md"), re.MULTILINE)
 
     assert set(rows) == set(verbs_of_the_command())
 
