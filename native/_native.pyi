@@ -6,25 +6,63 @@ class _Pointer:
     """Any pointer or array handed to the core."""
 
     def __len__(self) -> int: ...
+    def __add__(self, bytes_on: int) -> _Pointer: ...
 
 class _Doubles(_Pointer):
     def __getitem__(self, index: int) -> float: ...
+
+class _Integers(_Pointer):
+    def __getitem__(self, index: int) -> int: ...
 
 class _Result(_Pointer):
     size: int
     offset: int
 
+class _Batch(_Pointer):
+    kind: int
+    operation: int
+    attachments: int
+    layer: int
+    size: int
+    count: int
+
+class _Struct(_Pointer):
+    """A structure that Python fills: members as the header names them."""
+
+    def __getitem__(self, index: int) -> _Struct: ...
+    def __setattr__(self, member: str, value: int | _Pointer) -> None: ...
+
 class _Buffer:
     def __getitem__(self, part: slice) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class _FFI:
     NULL: _Pointer
     @overload
     def new(self, cdecl: Literal["struct fs_result *"], /) -> _Result: ...
     @overload
+    def new(self, cdecl: Literal["struct fs_batch *"], /) -> _Batch: ...
+    @overload
+    def new(self, cdecl: Literal["size_t *"], /) -> _Integers: ...
+    @overload
     def new(self, cdecl: Literal["double[4]", "double *"], /) -> _Doubles: ...
     @overload
-    def new(self, cdecl: Literal["uint8_t[]", "char[]"], size: int, /) -> _Pointer: ...
+    def new(
+        self, cdecl: Literal["uint8_t[]", "char[]", "uint16_t[]", "double[]"], size: int, /
+    ) -> _Pointer: ...
+    @overload
+    def new(self, cdecl: Literal["int64_t[]"], values: list[int], /) -> _Pointer: ...
+    @overload
+    def new(
+        self,
+        cdecl: Literal["struct fs_layer[]", "struct fs_column[]", "struct fs_cell[]"],
+        count: int,
+        /,
+    ) -> _Struct: ...
+    @overload
+    def new(self, cdecl: Literal["struct fs_decode_config *"], /) -> _Struct: ...
+    def cast(self, cdecl: str, pointer: _Pointer, /) -> _Pointer: ...
+    def addressof(self, array: _Pointer, index: int, /) -> _Pointer: ...
     def from_buffer(self, data: bytes | bytearray | memoryview, /) -> _Pointer: ...
     def buffer(self, data: _Pointer, size: int, /) -> _Buffer: ...
 
@@ -33,6 +71,10 @@ class _Lib:
     FS_NEED_OUTPUT: int
     FS_NEED_WORK: int
     FS_EMPTY: int
+    FS_NEED_INPUT: int
+    FS_NEED_ITEM: int
+    FS_BATCH: int
+    FS_DONE: int
     FS_ERR_TRUNCATED: int
     FS_ERR_SYNTAX: int
     FS_ERR_DEPTH: int
@@ -46,6 +88,11 @@ class _Lib:
     FS_ERR_VERTEX: int
     FS_ERR_TRAILING: int
     FS_ERR_LIMIT: int
+    FS_ERR_GUID: int
+    FS_ERR_DATE: int
+    FS_ERR_TYPE: int
+    FS_ERR_LAYER: int
+    FS_ERR_BASE64: int
 
     FS_GEOMETRY_ANY: int
     FS_GEOMETRY_POINT: int
@@ -57,6 +104,28 @@ class _Lib:
     FS_DIMS_Z: int
     FS_DIMS_M: int
     FS_DIMS_ZM: int
+
+    FS_COLUMN_INTEGER: int
+    FS_COLUMN_REAL: int
+    FS_COLUMN_TEXT: int
+    FS_COLUMN_GUID: int
+    FS_COLUMN_DATE: int
+
+    FS_BATCH_NONE: int
+    FS_BATCH_ROWS: int
+    FS_BATCH_PARTIAL: int
+    FS_BATCH_DELETES: int
+    FS_BATCH_ATTACHMENT_DATA: int
+    FS_BATCH_ATTACHMENTS: int
+    FS_BATCH_RESULTS: int
+    FS_BATCH_HEADER: int
+    FS_BATCH_BAD: int
+    FS_BATCH_LATE: int
+
+    FS_DATA: int
+    FS_ADDS: int
+    FS_UPDATES: int
+    FS_DELETES: int
 
     def fs_geometry_from_esri(
         self,
@@ -98,6 +167,21 @@ class _Lib:
         value: _Pointer,
         /,
     ) -> int: ...
+    def fs_layer_prepare(self, layer: _Pointer, /) -> int: ...
+    def fs_decoder_size(self) -> int: ...
+    def fs_decode_init(self, decoder: _Pointer, config: _Pointer, /) -> int: ...
+    def fs_decode_run(
+        self,
+        decoder: _Pointer,
+        input: _Pointer,
+        size: int,
+        last: bool,
+        taken: _Pointer,
+        batch: _Pointer,
+        result: _Pointer,
+        /,
+    ) -> int: ...
+    def fs_decode_give(self, decoder: _Pointer, need: int, buffer: _Pointer, size: int, /) -> int: ...
 
 ffi: _FFI
 lib: _Lib

@@ -20,6 +20,11 @@ class ErrorCode(IntEnum):
     VERTEX = -11
     TRAILING = -12
     LIMIT = -13
+    GUID = -14
+    DATE = -15
+    TYPE = -16
+    LAYER = -17
+    BASE64 = -18
 
     @property
     def sentence(self) -> str:
@@ -41,6 +46,11 @@ _SENTENCES = {
     ErrorCode.VERTEX: "a vertex has too few or too many ordinates",
     ErrorCode.TRAILING: "bytes follow the end of the value",
     ErrorCode.LIMIT: "the input is larger than the limit allows",
+    ErrorCode.GUID: "not a GUID",
+    ErrorCode.DATE: "not an instant of the years 0001 to 9999",
+    ErrorCode.TYPE: "a value of a type that the column cannot hold",
+    ErrorCode.LAYER: "an entry names no layer, or one that was not announced",
+    ErrorCode.BASE64: "attachment data is not base64",
 }
 
 
@@ -58,3 +68,7 @@ class NativeError(Exception):
 
 class GeometryError(NativeError):
     """A geometry that is not what it claims to be, or of a kind that has no other form."""
+
+
+class DecodeError(NativeError):
+    """A document whose structure is broken; what came before the error was handed out."""

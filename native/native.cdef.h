@@ -6,6 +6,10 @@ enum fs_status {
     FS_NEED_OUTPUT = 1,
     FS_NEED_WORK = 2,
     FS_EMPTY = 3,
+    FS_NEED_INPUT = 4,
+    FS_NEED_ITEM = 5,
+    FS_BATCH = 6,
+    FS_DONE = 7,
     FS_ERR_TRUNCATED = -1,
     FS_ERR_SYNTAX = -2,
     FS_ERR_DEPTH = -3,
@@ -18,7 +22,12 @@ enum fs_status {
     FS_ERR_Z_MISSING = -10,
     FS_ERR_VERTEX = -11,
     FS_ERR_TRAILING = -12,
-    FS_ERR_LIMIT = -13
+    FS_ERR_LIMIT = -13,
+    FS_ERR_GUID = -14,
+    FS_ERR_DATE = -15,
+    FS_ERR_TYPE = -16,
+    FS_ERR_LAYER = -17,
+    FS_ERR_BASE64 = -18
 };
 
 struct fs_result {
@@ -46,3 +55,85 @@ int fs_geometry_envelope(const uint8_t *blob, size_t blob_size, double bounds[4]
 
 size_t fs_number_print(double value, char *text);
 int fs_number_parse(const uint8_t *text, size_t size, double *value);
+
+enum fs_column_type {
+    FS_COLUMN_INTEGER = 1,
+    FS_COLUMN_REAL = 2,
+    FS_COLUMN_TEXT = 3,
+    FS_COLUMN_GUID = 4,
+    FS_COLUMN_DATE = 5
+};
+
+struct fs_column {
+    const uint8_t *name;
+    size_t name_size;
+    int type;
+};
+
+struct fs_layer {
+    int64_t id;
+    const struct fs_column *columns;
+    size_t column_count;
+    size_t key_column;
+    int geometry_kind;
+    int32_t srs_id;
+    int dims;
+    uint16_t *slots;
+    size_t slot_count;
+};
+
+int fs_layer_prepare(struct fs_layer *layer);
+
+enum fs_batch_kind {
+    FS_BATCH_NONE = 0,
+    FS_BATCH_ROWS = 1,
+    FS_BATCH_PARTIAL = 2,
+    FS_BATCH_DELETES = 3,
+    FS_BATCH_ATTACHMENT_DATA = 4,
+    FS_BATCH_ATTACHMENTS = 5,
+    FS_BATCH_RESULTS = 6,
+    FS_BATCH_HEADER = 7,
+    FS_BATCH_BAD = 8,
+    FS_BATCH_LATE = 9
+};
+
+enum fs_operation { FS_DATA = 0, FS_ADDS = 1, FS_UPDATES = 2, FS_DELETES = 3 };
+
+struct fs_batch {
+    int kind;
+    int operation;
+    int attachments;
+    int64_t layer;
+    size_t size;
+    size_t count;
+};
+
+struct fs_cell { ...; };
+
+struct fs_decode_config {
+    const struct fs_layer *layers;
+    size_t layer_count;
+    const struct fs_layer *default_layer;
+    const int64_t *entries;
+    size_t entry_count;
+    struct fs_cell *cells;
+    uint8_t *item;
+    size_t item_size;
+    size_t item_limit;
+    void *work;
+    size_t work_size;
+    size_t work_limit;
+    uint8_t *out;
+    size_t out_size;
+    size_t out_limit;
+    double *bounds;
+    size_t rows_max;
+    size_t raw_limit;
+};
+
+struct fs_decoder;
+size_t fs_decoder_size(void);
+int fs_decode_init(struct fs_decoder *decoder, const struct fs_decode_config *config);
+int fs_decode_run(struct fs_decoder *decoder, const uint8_t *input, size_t size, _Bool last,
+                  size_t *taken, struct fs_batch *batch, struct fs_result *result);
+int fs_decode_give(struct fs_decoder *decoder, int need, void *buffer, size_t size);

@@ -11,6 +11,10 @@ enum fs_status {
     FS_NEED_OUTPUT = 1, /* output buffer too small: result.size is the size to offer */
     FS_NEED_WORK = 2,   /* work buffer too small: result.size is a size to try next */
     FS_EMPTY = 3,       /* a valid geometry without coordinates, or JSON null */
+    FS_NEED_INPUT = 4,  /* all input was taken, more is wanted */
+    FS_NEED_ITEM = 5,   /* item buffer too small: result.size is the size to offer */
+    FS_BATCH = 6,       /* a batch is ready; not all input was taken */
+    FS_DONE = 7,        /* the end, nothing more will come */
 
     FS_ERR_TRUNCATED = -1,  /* the input ends inside a value */
     FS_ERR_SYNTAX = -2,     /* not JSON, or not the JSON shape that belongs here */
@@ -24,7 +28,12 @@ enum fs_status {
     FS_ERR_Z_MISSING = -10, /* the layer has z, a vertex has none */
     FS_ERR_VERTEX = -11,    /* a vertex with too few or too many ordinates */
     FS_ERR_TRAILING = -12,  /* bytes after the end of the value */
-    FS_ERR_LIMIT = -13      /* larger than the caller's or the format's limit */
+    FS_ERR_LIMIT = -13,     /* larger than the caller's or the format's limit */
+    FS_ERR_GUID = -14,      /* not a GUID */
+    FS_ERR_DATE = -15,      /* not an instant of the years 0001 to 9999 */
+    FS_ERR_TYPE = -16,      /* a value of a type that the column cannot hold */
+    FS_ERR_LAYER = -17,     /* an entry without layer id, or of a layer that was not announced */
+    FS_ERR_BASE64 = -18     /* attachment data that is not base64 */
 };
 
 /* size: bytes written on FS_OK, bytes wanted on FS_NEED_*. offset: where in the input an error

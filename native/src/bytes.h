@@ -21,9 +21,14 @@ static inline bool fs_out_fits(const struct fs_out *out, size_t count) {
 
 static inline bool fs_out_overflowed(const struct fs_out *out) { return out->size > out->cap; }
 
+/* Counts bytes that were written in place, or that would have been had there been room. */
+static inline void fs_out_advance(struct fs_out *out, size_t count) {
+    out->size = count > SIZE_MAX - out->size ? SIZE_MAX : out->size + count;
+}
+
 static inline void fs_out_bytes(struct fs_out *out, const void *bytes, size_t count) {
     if (fs_out_fits(out, count) && count > 0) memcpy(out->data + out->size, bytes, count);
-    out->size = count > SIZE_MAX - out->size ? SIZE_MAX : out->size + count;
+    fs_out_advance(out, count);
 }
 
 static inline void fs_out_byte(struct fs_out *out, uint8_t byte) { fs_out_bytes(out, &byte, 1); }

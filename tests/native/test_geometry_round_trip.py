@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from native.geometry import envelope, esri_json_to_gpkg, gpkg_to_esri_json, is_empty
 
