@@ -46,6 +46,9 @@ def _encode(cell: Cell) -> object:
 def _decode(value: object) -> Cell:
     if isinstance(value, dict):
         return bytes.fromhex(value["hex"]) if "hex" in value else float(value["real"])
-    if value is None or isinstance(value, int | float | str):
+    if isinstance(value, str):
+        # Bytes that were no UTF-8 cannot be bound again as text.
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if value is None or isinstance(value, int | float):
         return value
     raise ValueError(f"a stored cell is {value!r}")

@@ -210,10 +210,20 @@ class LoggedTable:
         self.connection.execute("DELETE FROM fieldsync_change WHERE id=?", (entry.id,))
 
     def settle(self, gid: str) -> bool:
-        """Drop the row's entry if there is nothing to send and it is in no batch; True if done."""
+        """Drop the row's entry if there is nothing to send and it is in no batch; True if done.
+
+        The entry also stays while a column that only the service may change differs from the base:
+        the service's value would be forgotten.
+        """
         entry = self.entry(gid)
         if entry is None or self.is_in_flight(gid) or self.is_edited(entry):
             return False
+        stored = self.stored(gid)
+        base = None if stored is None else self.base(entry, stored.row)
+        if stored is not None and base is not None:
+            owned = [c.name for c in self.table.columns if not c.is_editable]
+            if any(self.cell(base, name) != self.cell(stored.row, name) for name in owned):
+                return False
         self.drop(entry)
         return True
 

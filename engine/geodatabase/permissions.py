@@ -85,13 +85,18 @@ class Refusals:
 
     def on_delete(self) -> str:
         """For AFTER DELETE."""
-        if self._permissions.can_delete:
+        if not self.guards_rows:
             return ""
         return self._refuse("deleted rows", f"NOT {self._own_add(f'OLD.{self._gid}')}")
 
+    @property
+    def guards_rows(self) -> bool:
+        """True if no row of the service may vanish, by a REPLACE either."""
+        return not self._permissions.can_delete
+
     def index_sql(self) -> str | None:
         """The index that :meth:`_replaced_row` needs to stay cheap; None if it is not used."""
-        if self._permissions.can_delete:
+        if not self.guards_rows:
             return None
         return (
             f"CREATE INDEX IF NOT EXISTS {quote(self._table.base_table + '_key')}"
@@ -100,7 +105,7 @@ class Refusals:
 
     def _replaced_row(self, condition: str) -> str:
         """Refuses a REPLACE that removed another row: no DELETE trigger fires for it."""
-        if self._permissions.can_delete:
+        if not self.guards_rows:
             return ""
         return self._refuse(
             "deleted rows",

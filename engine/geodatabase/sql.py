@@ -1,12 +1,6 @@
 """The one place where names become part of SQL text."""
 
 from collections.abc import Iterable
-from functools import partial
-
-lenient_text = partial(str, encoding="utf-8", errors="replace")
-"""A ``text_factory`` for :class:`sqlite3.Connection`. SQLite stores whatever bytes a program calls
-text; one cell in another encoding must not make the whole layer unreadable, so bad bytes are read
-as U+FFFD."""
 
 
 def quote(name: str) -> str:

@@ -190,6 +190,9 @@ class _Triggers:
         gid, key, table = self._gid, self._key, self._table
         renamed = f"NEW.{gid} IS NOT OLD.{gid}"
         changed = _differs(table.row_names)
+        if self._refusals.guards_rows:
+            # A row moved onto another's key may remove it, and that must be refused.
+            changed = f"({changed} OR NEW.{key} IS NOT OLD.{key})"
         editable = [c.name for c in table.columns if c.is_editable]
         if table.geometry is not None:
             editable.append(table.geometry)
@@ -310,16 +313,20 @@ class _Triggers:
 
         It happens in the trigger that logs the row, because the order of triggers is not defined.
         """
-        gid = self._gid
+        gid, name = self._gid, self._name
         message = literal(
-            f"{self._table.name}: {self._table.global_id} must be a GUID, not used by another row,"
+            f"{self._table.name}: {self._table.global_id} must be a GUID that no other row has,"
             " or be left out."
         )
         bad = f"{own} AND NOT {_canonical(gid)}"
+        # Refused beforehand, because an UPDATE that fails in here would, under the outer
+        # statement's OR FAIL, leave the row behind without an entry.
         return (
-            f"UPDATE {self._name} SET {gid}=CASE WHEN coalesce(length({gid}),0)=0 THEN {fallback}"
-            f" ELSE '{{'||upper(trim({gid},'{{}} '))||'}}' END WHERE {bad};"
-            f"SELECT RAISE(ABORT,{message}) FROM {self._name} WHERE {bad};"
+            f"SELECT RAISE(ABORT,{message}) FROM {name} WHERE {bad} AND length({gid})>0"
+            f" AND (NOT {_canonical(_spelled(gid))}"
+            f" OR EXISTS(SELECT 1 FROM {name} y WHERE y.{gid}={_spelled(f'{name}.{gid}')}));"
+            f"UPDATE {name} SET {gid}=CASE WHEN coalesce(length({gid}),0)=0 THEN {fallback}"
+            f" ELSE {_spelled(gid)} END WHERE {bad};"
         )
 
     def _upsert(self, *, data: bool) -> str:
@@ -331,6 +338,10 @@ class _Triggers:
 
 def _canonical(gid: str) -> str:
     return f"(typeof({gid})='text' AND {gid} GLOB '{_CANONICAL}')"
+
+
+def _spelled(gid: str) -> str:
+    return f"'{{'||upper(trim({gid},'{{}} '))||'}}'"
 
 
 def _differs(names: Sequence[str]) -> str:

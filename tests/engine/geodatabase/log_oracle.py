@@ -1,0 +1,484 @@
+"""Random edits by foreign programs, and an oracle that knows nothing of triggers.
+
+The oracle is the net difference of two snapshots of the table by GlobalID, compared type by type.
+"""
+
+import random
+import sqlite3
+import uuid
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
+from pathlib import Path
+
+from engine.geodatabase.change_log import Edit, drop_settled, iterate_pending
+from engine.geodatabase.difference import Cell, Row
+from engine.geodatabase.layer_table import SQL_TYPES, Column, LayerTable
+from engine.geodatabase.sql import quote, quoted
+from engine.geodatabase.triggers import LOG_SCHEMA, Permissions, applying, create_log, trigger_sql
+from engine.layer_schema import FieldType
+from engine.model import EditOperation
+
+NAMES = ("id", "key", "lazy", "select", 'a"b', "sp ace", "seq", "gid", "ünïcode", "v_x", "x", "s")
+KINDS = (
+    FieldType.STRING,
+    FieldType.INTEGER,
+    FieldType.DOUBLE,
+    FieldType.DATE,
+    FieldType.BIG_INTEGER,
+    FieldType.STRING,
+)
+Mutation = Callable[[Mapping[str, str]], Mapping[str, str]]
+
+
+def make_table(
+    width: int = 13,
+    *,
+    lazy: bool = False,
+    name: str = 'the "tree" layer',
+    global_id: str = "GlobalID",
+    geometry: str | None = "geom",
+    number: int = 6,
+) -> LayerTable:
+    """A layer with ``width`` columns of every kind, under names that are hard to quote."""
+    names = [*NAMES, *(f"f{n}" for n in range(width))][: width - 1]
+    return LayerTable(
+        number=number,
+        layer_id=number // 2,
+        name=name,
+        key="fid",
+        global_id=global_id,
+        geometry=geometry,
+        columns=(
+            Column(name="OBJECTID", type=FieldType.OID, is_editable=False),
+            *(Column(name=n, type=KINDS[i % len(KINDS)]) for i, n in enumerate(names)),
+        ),
+        is_lazy=lazy,
+    )
+
+
+def attachments_of(table: LayerTable) -> LayerTable:
+    """The attachment table that belongs to ``table``."""
+    return LayerTable(
+        number=table.number + 1,
+        layer_id=table.layer_id,
+        name=f"{table.name}__ATTACH",
+        key="ATTACHMENTID",
+        global_id="GLOBALID",
+        geometry=None,
+        columns=(
+            Column(name="REL_GLOBALID", type=FieldType.GUID),
+            Column(name="ATT_NAME", type=FieldType.STRING),
+            Column(name="DATA_SIZE", type=FieldType.INTEGER, is_editable=False),
+        ),
+        noted=("DATA",),
+        is_attachment=True,
+    )
+
+
+def table_sql(table: LayerTable) -> str:
+    """The CREATE TABLE of a layer."""
+    types = {column.name: SQL_TYPES[column.type] for column in table.columns}
+    columns = [
+        f"{quote(n)} {types.get(n, 'POINT')}" for n in table.row_names if n != table.global_id
+    ]
+    columns += [f"{quote(name)} BLOB" for name in table.noted]
+    return (
+        f"CREATE TABLE {quote(table.name)}({quote(table.key)} INTEGER PRIMARY KEY AUTOINCREMENT"
+        f" NOT NULL,{quote(table.global_id)} TEXT UNIQUE,{','.join(columns)})"
+    )
+
+
+def connect(path: Path, *, engine: bool = True) -> sqlite3.Connection:
+    """A connection as the engine has it, or as any other program has it."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    if engine:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA temp_store=FILE")
+    connection.execute("PRAGMA synchronous=OFF")
+    return connection
+
+
+def create_file(
+    path: Path,
+    *tables: LayerTable,
+    permissions: Permissions | None = None,
+    mutate: Mutation | None = None,
+) -> sqlite3.Connection:
+    """A file with ``tables`` and an armed log; ``mutate`` may spoil the triggers."""
+    connection = connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in LOG_SCHEMA:
+        connection.execute(statement)
+    for table in tables:
+        connection.execute(table_sql(table))
+        create_log(connection, table, permissions or Permissions())
+        if mutate is not None:
+            good = trigger_sql(table, permissions or Permissions())
+            for name in good:
+                connection.execute(f"DROP TRIGGER {quote(name)}")
+            for sql in mutate(good).values():
+                connection.execute(sql)
+    connection.execute("COMMIT")
+    return connection
+
+
+def insert_own(connection: sqlite3.Connection, table: LayerTable, rows: list[Row]) -> None:
+    """Rows as the engine loads them."""
+    marks = ",".join("?" * len(table.row_names))
+    connection.execute("BEGIN IMMEDIATE")
+    with applying(connection):
+        connection.executemany(
+            f"INSERT INTO {quote(table.name)}({quoted(table.row_names)}) VALUES({marks})", rows
+        )
+    connection.execute("COMMIT")
+
+
+def empty_log(connection: sqlite3.Connection, table: LayerTable) -> None:
+    """What a complete sync leaves behind."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"DELETE FROM {quote(table.base_table)}")
+    connection.execute("DELETE FROM fieldsync_change WHERE layer=?", (table.number,))
+    connection.execute("COMMIT")
+
+
+Snapshot = dict[str, Row]
+Net = dict[str, tuple[str, tuple[object, ...] | None, tuple[object, ...] | None, frozenset[str]]]
+
+
+def snapshot(connection: sqlite3.Connection, table: LayerTable) -> Snapshot:
+    """The rows by GlobalID."""
+    found = connection.execute(f"SELECT {quoted(table.row_names)} FROM {quote(table.name)}")
+    return {str(row[0]): row for row in found}
+
+
+def net(table: LayerTable, before: Snapshot, now: Snapshot) -> Net:
+    """GlobalID → operation, old row, new row and changed columns, each cell with its type."""
+    editable = {c.name for c in table.columns if c.is_editable} | {table.geometry}
+    result: Net = {}
+    for gid in before.keys() | now.keys():
+        old, new = before.get(gid), now.get(gid)
+        if old is None:
+            result[gid] = ("add", None, _typed(new), frozenset())
+        elif new is None:
+            result[gid] = ("delete", _typed(old), None, frozenset())
+        else:
+            changed = frozenset(
+                name
+                for name, a, b in zip(table.row_names, old, new, strict=True)
+                if name in editable and (_kind(a), a) != (_kind(b), b)
+            )
+            if changed:
+                result[gid] = ("update", _typed(old), _typed(new), changed)
+    return result
+
+
+def _kind(cell: Cell) -> type | None:
+    # -2**63 and its REAL twin are the same number for SQL, and for JSON.
+    return float if isinstance(cell, int) else type(cell)
+
+
+def logged(connection: sqlite3.Connection, table: LayerTable) -> Net:
+    """The same, as the change log has it."""
+    return {edit.global_id: _entry(edit) for edit in iterate_pending(connection, table)}
+
+
+def _entry(
+    edit: Edit,
+) -> tuple[str, tuple[object, ...] | None, tuple[object, ...] | None, frozenset[str]]:
+    changed: set[str] = set()
+    if edit.operation is EditOperation.UPDATE:
+        changed = set(edit.columns)
+        if edit.geometry_changed:
+            changed.add(str(edit.table.geometry))
+    return edit.operation.value, _typed(edit.base), _typed(edit.row), frozenset(changed)
+
+
+def _typed(row: Row | None) -> tuple[object, ...] | None:
+    return None if row is None else tuple((type(cell).__name__, cell) for cell in row)
+
+
+def make_guid(rng: random.Random) -> str:
+    """A GUID that depends on the seed alone."""
+    return "{" + str(uuid.UUID(int=rng.getrandbits(128), version=4)).upper() + "}"
+
+
+TEXTS = ("", "a", "b", "Ä\U0001f333", "nul\0inside", "'quote", "12", "12.0")
+NUMBERS = (0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63), 5e-324, 1.5, float("inf"), 1e300)
+BLOBS = (b"", b"\0", b"GP\0\1", b"g" * 40, b"h" * 4000)
+
+
+class Mix:
+    """The statements that programs write, valid and not; each call of ``next`` is one of them."""
+
+    def __init__(self, rng: random.Random, table: LayerTable, foreign: sqlite3.Connection) -> None:
+        self.rng = rng
+        self.table = table
+        self.foreign = foreign
+        self.name = quote(table.name)
+        self.gid = quote(table.global_id)
+        self.key = quote(table.key)
+        self.columns = [quote(n) for n in table.row_names[1:]]
+        self.kinds = [getattr(self, name) for name in sorted(dir(self)) if name.startswith("kind_")]
+        self.gone: list[str] = []
+
+    def next(self) -> None:
+        """One statement; what SQLite refuses is refused."""
+        try:
+            self.rng.choice(self.kinds)()
+        except (sqlite3.IntegrityError, sqlite3.OperationalError) as error:
+            if "no such savepoint" not in str(error) and not isinstance(
+                error, sqlite3.IntegrityError
+            ):
+                raise
+
+    def run(self, sql: str, *values: object) -> None:
+        self.foreign.execute(sql, values)
+
+    def value(self) -> Cell:
+        pool: tuple[Cell, ...] = self.rng.choice(((None,), TEXTS, NUMBERS, BLOBS))
+        return self.rng.choice(pool)
+
+    def column(self) -> str:
+        return self.rng.choice(self.columns)
+
+    def rows(self) -> list[tuple[int, str]]:
+        return self.foreign.execute(f"SELECT {self.key},{self.gid} FROM {self.name}").fetchall()
+
+    def row(self) -> tuple[int, str]:
+        """Some row's key and GlobalID; one that is not there if there is none."""
+        return self.rng.choice(self.rows() or [(1, make_guid(self.rng))])
+
+    def clause(self) -> str:
+        return self.rng.choice(("", "OR REPLACE", "OR IGNORE", "OR ABORT", "OR FAIL"))
+
+    def spelling(self, gid: str) -> str:
+        return self.rng.choice((gid, gid.lower(), gid.strip("{}"), f" {gid} "))
+
+    def insert(self, clause: str, cells: Mapping[str, object], tail: str = "") -> None:
+        names, marks = ",".join(cells), ",".join("?" * len(cells))
+        sql = f"INSERT {clause} INTO {self.name}({names}) VALUES({marks}) {tail}"
+        self.run(sql, *cells.values())
+
+    def cells(self) -> dict[str, object]:
+        return {name: self.value() for name in self.rng.sample(self.columns, 3)}
+
+    def kind_insert_plain(self) -> None:
+        self.insert("", self.cells())
+
+    def kind_insert_named(self) -> None:
+        self.insert("", {self.gid: self.spelling(make_guid(self.rng)), **self.cells()})
+
+    def kind_insert_missing_gid(self) -> None:
+        self.insert(self.clause(), {self.gid: self.rng.choice((None, "")), **self.cells()})
+
+    def kind_insert_deleted_gid(self) -> None:
+        if self.gone:
+            self.insert("", {self.gid: self.rng.choice(self.gone), **self.cells()})
+
+    def kind_insert_taken_gid(self) -> None:
+        gid = self.spelling(self.row()[1])
+        self.insert(self.clause(), {self.gid: gid, **self.cells()})
+
+    def kind_insert_taken_key(self) -> None:
+        self.insert(self.clause(), {self.key: self.row()[0], **self.cells()})
+
+    def kind_insert_both_taken(self) -> None:
+        cells = {self.key: self.row()[0], self.gid: self.row()[1], **self.cells()}
+        self.insert(self.clause(), cells)
+
+    def kind_insert_garbage(self) -> None:
+        self.insert(self.clause(), {self.gid: self.rng.choice(("x", b"y", 7)), **self.cells()})
+
+    def kind_insert_many(self) -> None:
+        column = self.column()
+        self.run(
+            f"INSERT {self.clause()} INTO {self.name}({self.key},{column}) SELECT {self.key}+?,"
+            f"{column} FROM {self.name} ORDER BY {self.key} LIMIT 3",
+            self.rng.choice((0, 1, 1000)),
+        )
+
+    def kind_upsert_gid(self) -> None:
+        column = self.column()
+        cells = {self.gid: self.row()[1], column: self.value()}
+        action = self.rng.choice(("NOTHING", f"UPDATE SET {column}=excluded.{column}"))
+        self.insert("", cells, f"ON CONFLICT({self.gid}) DO {action}")
+
+    def kind_upsert_key(self) -> None:
+        column = self.column()
+        cells = {self.key: self.row()[0], column: self.value()}
+        self.insert("", cells, f"ON CONFLICT({self.key}) DO UPDATE SET {column}=excluded.{column}")
+
+    def kind_update_one(self) -> None:
+        sql = f"UPDATE {self.name} SET {self.column()}=? WHERE {self.key}=?"
+        self.run(sql, self.value(), self.row()[0])
+
+    def kind_update_many(self) -> None:
+        sql = f"UPDATE {self.name} SET {self.column()}=?,{self.column()}=? WHERE {self.key}%3=?"
+        self.run(sql, self.value(), self.value(), self.rng.randrange(3))
+
+    def kind_update_back(self) -> None:
+        column, key = self.column(), self.row()[0]
+        found = self.foreign.execute(
+            f"SELECT {column} FROM {self.name} WHERE {self.key}=?", (key,)
+        ).fetchone()
+        if found:
+            for value in (self.value(), found[0]):
+                self.run(f"UPDATE {self.name} SET {column}=? WHERE {self.key}=?", value, key)
+
+    def kind_write_back(self) -> None:
+        columns = ",".join(f"{c}={c}" for c in self.columns)
+        self.run(f"UPDATE {self.name} SET {columns},{self.gid}={self.gid}")
+
+    def kind_swap(self) -> None:
+        a, b = self.rng.sample(self.columns[1:], 2)
+        self.run(f"UPDATE {self.name} SET {a}={b},{b}={a} WHERE {self.key}%2=0")
+
+    def kind_move_key(self) -> None:
+        alias = self.rng.choice((self.key, "rowid", "_rowid_", "oid"))
+        target = self.rng.choice((self.row()[0], self.row()[0] + 1, self.rng.randrange(1, 99)))
+        sql = f"UPDATE {self.clause()} {self.name} SET {alias}=?,{self.column()}=? WHERE {alias}=?"
+        self.run(sql, target, self.value(), self.row()[0])
+
+    def kind_move_key_alone(self) -> None:
+        sql = f"UPDATE {self.clause()} {self.name} SET {self.key}=? WHERE {self.key}=?"
+        self.run(sql, self.row()[0], self.row()[0])
+
+    def kind_clear_gid(self) -> None:
+        gid = self.rng.choice((None, ""))
+        sql = f"UPDATE {self.clause()} {self.name} SET {self.gid}=?,{self.column()}=?"
+        self.run(f"{sql} WHERE {self.key}%4=1", gid, self.value())
+
+    def kind_take_gid(self) -> None:
+        sql = f"UPDATE {self.clause()} {self.name} SET {self.gid}=? WHERE {self.key}=?"
+        self.run(sql, self.spelling(self.row()[1]), self.row()[0])
+
+    def kind_new_gid(self) -> None:
+        gid = self.rng.choice([make_guid(self.rng), *self.gone[-3:]])
+        sql = f"UPDATE {self.clause()} {self.name} SET {self.gid}=? WHERE {self.key}=?"
+        self.run(sql, self.spelling(gid), self.row()[0])
+
+    def kind_garbage_gid(self) -> None:
+        sql = f"UPDATE {self.clause()} {self.name} SET {self.gid}='no guid' WHERE {self.key}=?"
+        self.run(sql, self.row()[0])
+
+    def kind_delete(self) -> None:
+        key, gid = self.row()
+        self.gone.append(gid)
+        self.run(f"DELETE FROM {self.name} WHERE {self.key}=?", key)
+
+    def kind_delete_many(self) -> None:
+        self.gone += [gid for key, gid in self.rows() if key % 5 == 2]
+        self.run(f"DELETE FROM {self.name} WHERE {self.key}%5=2")
+
+    def kind_delete_and_insert(self) -> None:
+        key, gid = self.row()
+        found = self.foreign.execute(
+            f"SELECT {','.join(self.columns)} FROM {self.name} WHERE {self.key}=?", (key,)
+        ).fetchone()
+        if found is None:
+            return
+        self.run(f"DELETE FROM {self.name} WHERE {self.key}=?", key)
+        cells = dict(zip(self.columns, found, strict=True))
+        if self.rng.random() < 0.5:
+            cells[self.column()] = self.value()
+        self.insert("", {self.gid: gid, **cells})
+
+    def kind_reuse_key(self) -> None:
+        key, gid = self.row()
+        self.gone.append(gid)
+        self.run(f"DELETE FROM {self.name} WHERE {self.key}=?", key)
+        self.insert("", {self.key: key, **self.cells()})
+
+    def kind_savepoint(self) -> None:
+        name = self.rng.choice("ab")
+        self.run(self.rng.choice((f"SAVEPOINT {name}", f"RELEASE {name}", f"ROLLBACK TO {name}")))
+
+    def kind_insert_rollback(self) -> None:
+        self.insert("OR ROLLBACK", {self.gid: self.row()[1], **self.cells()})
+
+
+class Found(Exception):
+    """The log says something else than the oracle."""
+
+
+def first_rows(rng: random.Random, table: LayerTable, count: int) -> list[Row]:
+    """Rows as a service may send them."""
+    pool = (*TEXTS, *NUMBERS, None)
+    return [
+        (
+            make_guid(rng),
+            *(rng.choice(BLOBS if n == 0 else pool) for n in range(len(table.row_names) - 1)),
+        )
+        for _ in range(count)
+    ]
+
+
+def run_mix(
+    path: Path,
+    table: LayerTable,
+    seed: int,
+    *,
+    transactions: int,
+    mutate: Mutation | None = None,
+) -> int:
+    """Random transactions by a foreign program, each compared; returns how many statements.
+
+    :exc:`Found` names the seed and the first difference. The log is emptied at random, as a sync
+    does: otherwise every row is in it after a while and a missing first touch is not noticed.
+    """
+    rng = random.Random(seed)
+    engine = create_file(path, table, mutate=mutate)
+    insert_own(engine, table, first_rows(rng, table, 12))
+    foreign = connect(path, engine=False)
+    before = snapshot(engine, table)
+    statements = 0
+    try:
+        for number in range(transactions):
+            foreign.execute(f"PRAGMA recursive_triggers={rng.choice(('ON', 'OFF'))}")
+            mix = Mix(rng, table, foreign)
+            mix.gone = [gid for gid in before if rng.random() < 0.3]
+            foreign.execute("BEGIN")
+            for _ in range(rng.randrange(1, 9)):
+                mix.next()
+                statements += 1
+                if not foreign.in_transaction:
+                    foreign.execute("BEGIN")
+            foreign.execute(rng.choice(("COMMIT", "COMMIT", "COMMIT", "ROLLBACK")))
+            if rng.random() < 0.2:
+                engine.execute("BEGIN IMMEDIATE")
+                drop_settled(engine, table)
+                engine.execute("COMMIT")
+            now = snapshot(engine, table)
+            expected, found = net(table, before, now), logged(engine, table)
+            if expected != found:
+                raise Found(_difference(seed, number, expected, found))
+            if len(now) < 6:
+                insert_own(engine, table, first_rows(rng, table, 6))
+                now = snapshot(engine, table)
+                empty_log(engine, table)
+                before = now
+            elif rng.random() < 0.4:
+                empty_log(engine, table)
+                before = now
+    finally:
+        foreign.close()
+        engine.close()
+    return statements
+
+
+def _difference(seed: int, number: int, expected: Net, found: Net) -> str:
+    gid = min(g for g in expected.keys() | found.keys() if expected.get(g) != found.get(g))
+    lines = [f"seed {seed}, transaction {number}, row {gid}:"]
+    for name, one, other in zip(
+        ("operation", "base", "row", "columns"),
+        expected.get(gid, ("nothing", (), (), frozenset())),
+        found.get(gid, ("nothing", (), (), frozenset())),
+        strict=True,
+    ):
+        if one != other and isinstance(one, tuple) and isinstance(other, tuple):
+            pairs = zip_longest(one, other)
+            lines += [f" {name}[{n}]: {a} != {b}" for n, (a, b) in enumerate(pairs) if a != b]
+        elif one != other:
+            lines.append(f" {name}: {one!r} != {other!r}")
+    return "\n".join(line[:200] for line in lines)
