@@ -3,6 +3,7 @@
 from .access import Security
 from .clock import Clock, ManualClock, SystemClock
 from .fault import Fault, Faults
+from .map_area import Packer
 from .problem import DataError
 from .profile import Profile
 from .server import FeatureServer, seeded_mint
@@ -14,6 +15,7 @@ __all__ = [
     "Faults",
     "FeatureServer",
     "ManualClock",
+    "Packer",
     "Profile",
     "Security",
     "SystemClock",

@@ -114,6 +114,6 @@ async def _serve(server: FeatureServer) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with server:
-        ready = {"services": server.services, "portal": None, "pid": os.getpid()}
+        ready = {"services": server.services, "portal": server.portal, "pid": os.getpid()}
         print(json.dumps(ready), flush=True)
         await stopped.wait()

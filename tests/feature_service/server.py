@@ -19,6 +19,8 @@ from .fault import Fault, Faults
 from .guid import Mint, random_guid
 from .hosted import Hosted
 from .loader import open_service
+from .map_area import JsonPacker, MapAreas, Packer
+from .portal import Portal
 from .problem import DataError, ServiceError
 from .profile import Profile
 from .site import Site, operation_of, refusal
@@ -50,6 +52,7 @@ class FeatureServer:
         clock: Clock | None = None,
         mint: Mint | None = None,
         security: Security | None = None,
+        packer: Packer | None = None,
         faults: Faults | None = None,
         allows_control: bool = False,
         host: str = "127.0.0.1",
@@ -67,7 +70,9 @@ class FeatureServer:
         self._port = port
         self._hosted: dict[str, Hosted] = {}
         self._access = Access(security or Security(), self.clock, self._mint)
-        self._site = Site(self._hosted, self._access)
+        self._portal = Portal(data_dir / "portal", self.clock)
+        self._areas = MapAreas(self._portal, self._hosted, packer or JsonPacker())
+        self._site = Site(self._hosted, self._access, self._portal)
         self._storage = StorageOrigin(self._hosted, self._mint)
         self._runner: web.AppRunner | None = None
         self._stopping = asyncio.Event()
@@ -92,6 +97,11 @@ class FeatureServer:
         origins = [f"http://{address[0]}:{address[1]}" for address in self._runner.addresses]
         self.origin = origins[0]
         self._storage.origin = origins[-1] if len(origins) > 1 else ""
+        try:
+            self._areas.prepare(self.origin)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop listening, let go of stalled clients, and close the state files."""
@@ -120,6 +130,15 @@ class FeatureServer:
         """Service name -> its FeatureServer url."""
         return {name: self.url(name) for name in self._hosted}
 
+    @property
+    def portal(self) -> str | None:
+        """The portal's url, None when the data folder has none."""
+        return f"{self.origin}/portal" if self._portal.is_there else None
+
+    def refresh_map_area(self, area_id: str) -> dict[str, str]:
+        """Refresh the packages of a map area: package id -> `changed` or `unchanged`."""
+        return self._areas.refresh(area_id, self.origin)
+
     def url(self, name: str) -> str:
         """The FeatureServer url of one service."""
         return f"{self.origin}/arcgis/rest/services/{name}/FeatureServer"
@@ -133,6 +152,7 @@ class FeatureServer:
         self._access.expire_all()
 
     def _open(self) -> None:
+        self._portal.check()
         if not self._data_dir.is_dir():
             raise DataError(f"{self._data_dir}: is not a folder")
         folders = sorted(
@@ -210,7 +230,7 @@ class FeatureServer:
         self, request: web.Request, call: Call, service: str, faults: list[Fault]
     ) -> Answer:
         if self._allows_control and call.segments[:1] == ("control",):
-            return control(self.faults, self._hosted, self.log, call)
+            return control(self, call)
         if self._storage.is_for(request):
             return self._storage.answer(call)
         struck = [self._hosted[service]] if service in self._hosted else self._hosted.values()

@@ -9,6 +9,7 @@ from .call import Call
 from .hosted import Hosted
 from .operations import perform, replica_file
 from .parameters import Parameters
+from .portal import Portal
 from .problem import ServiceError, invalid_url
 
 _NOT_FOUND = Answer(content=b"Not Found", content_type="text/plain", status=404)
@@ -53,9 +54,10 @@ def operation_of(segments: tuple[str, ...]) -> tuple[str, str]:
 class Site:
     """The services of one server and who may use them."""
 
-    def __init__(self, hosted: Mapping[str, Hosted], access: Access) -> None:
+    def __init__(self, hosted: Mapping[str, Hosted], access: Access, portal: Portal) -> None:
         self.hosted = hosted
         self._access = access
+        self._portal = portal
 
     def answer(self, call: Call) -> Answer:
         """The answer to a call; a refusal is an answer too."""
@@ -70,6 +72,10 @@ class Site:
             return self._token(call, self._access.generate)
         if path in _OAUTH_PATHS:
             return self._token(call, self._access.oauth)
+        if path == ("portal", "sharing", "rest", "info"):
+            return document(self._server_info(call), call.format)
+        if path[:3] == ("portal", "sharing", "rest") and self._portal.is_there:
+            return self._portal.answer(call, self._access.actor(call), call.segments[3:])
         if path[:2] != ("arcgis", "rest"):
             return _NOT_FOUND
         if path[2:] == ("info",):
@@ -104,7 +110,10 @@ class Site:
         if not self._access.is_open:
             info["tokenServicesUrl"] = f"{call.origin}/arcgis/tokens/generateToken"
             info["shortLivedTokenValidity"] = 60
-        return {"currentVersion": 11.3, "fullVersion": "11.3.0", "authInfo": info}
+        shown = {"currentVersion": 11.3, "fullVersion": "11.3.0", "authInfo": info}
+        if self._portal.is_there:
+            shown["owningSystemUrl"] = f"{call.origin}/portal"
+        return shown
 
 
 def refusal(call: Call, error: ServiceError) -> Answer:
