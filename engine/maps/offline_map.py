@@ -82,11 +82,11 @@ class OfflineMap:
 
     @property
     def layers(self) -> list[FeatureTable]:
-        return [t for t in self._feature_tables() if t.geometry_type is not None]
+        return [t for t in self._feature_tables() if t.schema.geometry_type is not None]
 
     @property
     def tables(self) -> list[FeatureTable]:
-        return [t for t in self._feature_tables() if t.geometry_type is None]
+        return [t for t in self._feature_tables() if t.schema.geometry_type is None]
 
     def _feature_tables(self) -> list[FeatureTable]:
         return [table for geodatabase in self._geodatabases for table in geodatabase.feature_tables]

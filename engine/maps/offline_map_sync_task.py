@@ -159,5 +159,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
                 error=one.error if found is None else found.error or one.error,
                 edit_errors=() if found is None else tuple(found.edit_results),
             )
-            target = result.table_results if table.geometry_type is None else result.layer_results
+            target = (
+                result.table_results if table.schema.geometry_type is None else result.layer_results
+            )
             target[(name, table.name)] = value

@@ -68,7 +68,9 @@ def steps(tables: Sequence[LayerTable], parents_first: Sequence[int]) -> list[St
     ]
 
 
-def next_edits(connection: sqlite3.Connection, plan: Sequence[Step], cursor: Cursor) -> list[Edit]:
+def next_edits(
+    connection: sqlite3.Connection, plan: Sequence[Step], cursor: Cursor, max_edits: int
+) -> list[Edit]:
     """The edits of the next batch, moving the cursor behind them. Empty: nothing is left.
 
     One batch holds rows or attachments, never both.
@@ -80,7 +82,7 @@ def next_edits(connection: sqlite3.Connection, plan: Sequence[Step], cursor: Cur
         if edits and edits[0].table.is_attachment != step.table.is_attachment:
             break
         found = change_log.pending_edits(
-            connection, step.table, after=cursor.after, limit=MAX_EDITS
+            connection, step.table, after=cursor.after, limit=max_edits
         )
         if not found:
             cursor.step, cursor.after = cursor.step + 1, 0
@@ -93,7 +95,7 @@ def next_edits(connection: sqlite3.Connection, plan: Sequence[Step], cursor: Cur
                 attachment_bytes += size
                 edits.append(edit)
             cursor.after = edit.first
-            if len(edits) >= MAX_EDITS:
+            if len(edits) >= max_edits:
                 return edits
     return edits
 

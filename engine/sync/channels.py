@@ -99,7 +99,7 @@ class ApplyEditsChannel(Channel):
 
     def write(self, stream: BinaryIO, edits: Sequence[LayerEdits]) -> None:
         def features(layer: LayerEdits) -> Iterator[bytes]:
-            yield from _member("adds", map(_json, layer.adds))
+            yield from _member("adds", map(_json, layer.adds), first=True)
             yield from _member("updates", map(_json, layer.updates))
             yield from _member("deletes", map(_json, layer.deletes))
 

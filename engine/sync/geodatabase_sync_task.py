@@ -1,13 +1,16 @@
 """Generating, syncing and unregistering the geodatabase of one feature service."""
 
 import copy
+import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from engine.clock import Clock, SystemClock
 from engine.errors import BadParameterError, NotLoadedError, ReplicaNotFoundError
+from engine.geodatabase import replica
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import AttachmentSyncDirection, Envelope, QueryOption, SyncDirection, SyncModel
@@ -160,7 +163,8 @@ class GeodatabaseSyncTask(Loadable):
             raise BadParameterError(f"{geodatabase.path} is not registered")
         with suppress(ReplicaNotFoundError):
             await self._service().unregister_replica(replica_id)
-        await geodatabase.forget_replica()
+        await geodatabase.database.write(_forget_replica)
+        await geodatabase.refresh()
 
 
 class GenerateGeodatabaseJob(Job[Path]):
@@ -221,3 +225,8 @@ class SyncGeodatabaseJob(Job[list[SyncLayerResult]]):
         sync = GeodatabaseSync(self._geodatabase, self.parameters, clock=self._clock)
         self.geodatabase_result = await sync.run(self._narrator)
         return self.geodatabase_result.layer_results
+
+
+def _forget_replica(connection: sqlite3.Connection) -> None:
+    record = replica.get_replica(connection)
+    replica.set_replica(connection, replace(record, replica_id=""))

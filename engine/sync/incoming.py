@@ -39,11 +39,14 @@ class Undecodable:
 
 @dataclass(slots=True)
 class Staged:
-    """What was found in a file. ``undecodable`` holds the first of the rows that are wrong."""
+    """What was found in a file. ``undecodable`` holds the first of the rows that are wrong;
+    ``replaced`` are layers whose rows are complete, ``positions`` how many a table has to merge.
+    """
 
     undecodable: list[Undecodable] = field(default_factory=list)
     undecodable_count: int = 0
     replaced: set[int] = field(default_factory=set)
+    positions: dict[int, int] = field(default_factory=dict)
     rows: int = 0
 
 
@@ -194,6 +197,10 @@ def stage_file(
         gid = _deleted(connection, table, value)
         if gid is not None:
             staging.stage_deletes(connection, table, [gid])
+    for table in tables:
+        stager.staged.positions[table.number] = staging.arrange(
+            connection, table, complete=table.layer_id in stager.staged.replaced
+        )
     return stager.staged
 
 

@@ -7,6 +7,7 @@ generation, and asking again from there gives the same changes and more.
 import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import faults
@@ -20,6 +21,9 @@ from engine.sync.context import SyncContext
 from engine.sync.incoming import Staged, stage_features, stage_file, staged_fetches
 from engine.sync.replica_request import sync_form
 
+SLICE_S = 0.5  # how long one transaction of a long merge keeps other writers out
+SLICE_GAP_S = 0.12  # SQLite's busy handler looks again every 100 ms at the latest
+PART_ROWS = 500
 QUERY_ROWS = 100  # GlobalIDs in one query: about 4 KB of where clause
 
 
@@ -66,9 +70,12 @@ async def merge_file(
         stage_file, path, header, context.tables, decoders, context.folder
     )
     faults.point("download.staged")
-    counts = await context.database.write(_merge, context, staged, server, layers, applying=True)
+    work = _MergeWork(staged=staged, server=server, layers=layers)
+    while not await context.database.write(_merge_slice, context, work, applying=True):
+        faults.point("slice.merged")
+        await context.clock.sleep(SLICE_GAP_S)
     faults.point("download.merged")
-    for number, merged in counts.items():
+    for number, merged in work.counts.items():
         _count(context, number, merged)
     for wrong in staged.undecodable:
         context.layer_result(wrong.table).downloaded.undecodable += 1
@@ -107,28 +114,41 @@ async def refresh(
     return present
 
 
-def _merge(
-    connection: sqlite3.Connection,
-    context: SyncContext,
-    staged: Staged,
-    server: int | None,
-    layers: Mapping[int, int],
-) -> dict[int, merge.MergeCounts]:
-    now = context.now()
-    counts: dict[int, merge.MergeCounts] = {}
-    for table in context.tables:
-        counts[table.number] = merge.merge_table(
-            connection,
-            table,
-            context.parameters.conflict_policy,
-            complete=table.layer_id in staged.replaced,
-            now=now,
-            dependents=context.dependents(table),
-        )
+@dataclass(slots=True, kw_only=True)
+class _MergeWork:
+    """What is to be merged, and how far that has come: table by table, position by position."""
+
+    staged: Staged
+    server: int | None
+    layers: Mapping[int, int]
+    table: int = 0
+    position: int = 0
+    counts: dict[int, merge.MergeCounts] = field(default_factory=dict)
+
+
+def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _MergeWork) -> bool:
+    """Merge on in the open transaction; True when all is done and the generation has moved.
+
+    It stops after :data:`SLICE_S`, so that no other writer waits long. A run that dies between two
+    slices asks again from the old generation: merging a row twice changes nothing.
+    """
+    end = context.clock.monotonic() + SLICE_S
+    while work.table < len(context.tables):
+        table = context.tables[work.table]
+        last = work.staged.positions[table.number]
+        while work.position < last:
+            part = (work.position + 1, min(work.position + PART_ROWS, last))
+            merged = _merge_rows(connection, context, table, part)
+            work.counts[table.number] = work.counts.get(table.number, merge.MergeCounts()) + merged
+            work.position = part[1]
+            if context.clock.monotonic() >= end:
+                return False
         if table.is_attachment:
             fetch_queue.enqueue(connection, staged_fetches(connection, table))
             fetch_queue.forget_missing(connection, table)
-    for wrong in staged.undecodable:
+        work.table, work.position = work.table + 1, 0
+    now = context.now()
+    for wrong in work.staged.undecodable:
         quarantine.put(
             connection,
             direction=quarantine.Direction.INBOUND,
@@ -141,14 +161,17 @@ def _merge(
             received=wrong.payload,
             now=now,
         )
-    replica.set_generations(connection, server=server, layers=layers)
+    replica.set_generations(connection, server=work.server, layers=work.layers)
     replica.set_last_sync(connection, now)
     faults.point("generation.moved")
-    return counts
+    return True
 
 
 def _merge_rows(
-    connection: sqlite3.Connection, context: SyncContext, table: LayerTable
+    connection: sqlite3.Connection,
+    context: SyncContext,
+    table: LayerTable,
+    part: tuple[int, int] | None = None,
 ) -> merge.MergeCounts:
     return merge.merge_table(
         connection,
@@ -156,6 +179,7 @@ def _merge_rows(
         context.parameters.conflict_policy,
         now=context.now(),
         dependents=context.dependents(table),
+        part=part,
     )
 
 

@@ -9,6 +9,7 @@ refuses goes to quarantine alone; a refused call is halved until the guilty edit
 
 import asyncio
 import sqlite3
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -26,6 +27,7 @@ from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.model import EditOperation, SyncDirection, SyncModel
 from engine.sync.batches import (
+    MAX_EDITS,
     Batch,
     Cursor,
     Step,
@@ -102,7 +104,9 @@ class Push:
         context, cursor = self._context, Cursor()
         total = await context.database.read(_count, [step.table for step in self._plan])
         done = 0
-        while edits := await context.database.read(next_edits, self._plan, cursor):
+        # All or nothing is only possible in one call.
+        limit = sys.maxsize if context.parameters.rollback_on_failure else MAX_EDITS
+        while edits := await context.database.read(next_edits, self._plan, cursor, limit):
             await context.narrator.breathe()
             for edit in edits:
                 self._counts(edit).found += 1
