@@ -23,7 +23,7 @@ def run(
     return subprocess.run(
         command,
         cwd=cwd,
-        env=inherited | environment,
+        env=inherited | {"WORKERS": "0"} | environment,
         capture_output=True,
         text=True,
         timeout=120,
