@@ -69,7 +69,7 @@ def test_no_file_speaks_of_anything_outside_the_project() -> None:
 @pytest.mark.parametrize(
     ("text", "count"),
     [
-        ("see /work/main/x", 1),
+        ("see /root/checkout/x", 1),
         ("`/root/.cache/x`", 1),
         ("/home/pi/map", 1),
         ("https://example.com/work/FeatureServer", 0),
