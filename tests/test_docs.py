@@ -15,6 +15,7 @@ from device.cli_parser import make_parser
 from engine.errors import EngineError
 from engine.geodatabase import journal
 from engine.sync import job
+from engine.sync.geodatabase_sync import SyncStep
 from tests.sources import DOCUMENTS, ROOT
 
 pytestmark = pytest.mark.checkout
@@ -230,6 +231,9 @@ def test_the_states_are_those_of_the_code() -> None:
         if after
     }
 
+    steps = " → ".join(step.value for step in SyncStep)
+
+    assert f"```\n{steps}\n```" in text("ARCHITECTURE.md")
     assert moves_told("ARCHITECTURE.md", "not_started") == jobs
     assert moves_told("ARCHITECTURE.md", "prepared") == batches
 
