@@ -14,7 +14,7 @@ update      changed back           update back to the old value
 update      deleted                delete
 delete      nothing                no edit
 delete      inserted again         add
-any         service's row merged   the service's values where the row still is as it was sent
+any         newer value came       that value is the base, not the one sent
 any         taken to a store       nothing: the row is the store's affair now
 ==========  =====================  ============================================================
 """
@@ -24,9 +24,9 @@ from collections.abc import Iterable, Mapping
 
 from engine.geodatabase.applying import applying
 from engine.geodatabase.conflicts import settle_conflicts
-from engine.geodatabase.difference import Cell, Row, three_way
+from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.logged_table import Entry, LoggedTable, Stored
+from engine.geodatabase.logged_table import Entry, LoggedTable
 from engine.geodatabase.quarantine import settle_quarantine
 from engine.geodatabase.renaming import rename_global_ids
 from engine.geodatabase.sent import (
@@ -78,8 +78,8 @@ def acknowledge(
                 # Entries of rows in flight are kept, unless the row itself was moved to a store.
                 continue
             _confirm(logged, entry, sent)
-            logged.settle(gid)
-            settle_conflicts(connection, table, gid, "mine", now)
+            if logged.settle(gid):
+                settle_conflicts(connection, table, gid, "mine", now)
             settle_quarantine(connection, table, gid, "sent", now)
     return count
 
@@ -114,13 +114,10 @@ def _confirm(logged: LoggedTable, entry: Entry, sent: SentEdit) -> None:
         return
     if sent.values is None:
         raise ValueError(f"the sent row {gid} has no values")
-    if sent.is_merged and entry.had_base:
-        _take_later(logged, entry, sent, stored)
-    else:
-        present = None if stored is None else stored.row
-        base = logged.base(entry, present)
-        key = sent.key if stored is None else stored.key
-        logged.set_base(gid, _confirmed(logged, sent, sent.values, base, present), key=key)
+    present = None if stored is None else stored.row
+    base = logged.base(entry, present)
+    key = sent.key if stored is None else stored.key
+    logged.set_base(gid, _confirmed(logged, sent, sent.values, base, present), key=key)
     if sent.data_changed and entry.data <= sent.last:
         logged.set_data(entry, 0)
 
@@ -135,38 +132,8 @@ def _confirmed(
             return values
         owned = (c.name for c in logged.table.columns if not c.is_editable)
         return logged.with_cells(values, {name: logged.cell(present, name) for name in owned})
-    return logged.with_cells(
-        base, {name: logged.cell(values, name) for name in _names(logged, sent)}
-    )
-
-
-def _take_later(logged: LoggedTable, entry: Entry, sent: SentEdit, stored: Stored | None) -> None:
-    """The service's row was read after the edit was sent, so it is the newer word: cells that were
-    not touched here since are the service's, and the base is right already."""
-    if stored is None:
-        return
-    base = logged.base(entry, stored.row)
-    values = sent.values
-    if base is None or values is None:
-        return
-    merged = three_way(logged.table, values, stored.row, base, theirs_win=False).row
-    names = set(_names(logged, sent))
-    cells: dict[str, Cell] = {
-        name: cell
-        for name, cell in zip(logged.table.row_names, merged, strict=True)
-        if name in names
-    }
-    row = logged.with_cells(stored.row, cells)
-    if logged.replace_row(stored.row, row):
-        logged.set_base(entry.gid, base)
-
-
-def _names(logged: LoggedTable, sent: SentEdit) -> tuple[str, ...]:
-    """The columns that were sent."""
-    geometry = logged.table.geometry
-    if geometry is not None and (sent.geometry_changed or sent.operation is EditOperation.ADD):
-        return (geometry, *sent.columns)
-    return sent.columns
+    names = [name for name in sent.names(logged.table) if name not in sent.overtaken]
+    return logged.with_cells(base, {name: logged.cell(values, name) for name in names})
 
 
 def _is_of(connection: sqlite3.Connection, batch_id: int | str, sent: SentEdit) -> bool:

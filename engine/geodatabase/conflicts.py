@@ -87,7 +87,7 @@ def record(
     resolution: str | None = None,
 ) -> int:
     """Keep a conflict; returns its id. A row has one open conflict at most: it is brought up to
-    date and keeps its first base. ``resolution`` given: decided at once."""
+    date and keeps its first base. ``resolution`` given: decided at once, in a record of its own."""
     named = list(columns)
     held = policy is ConflictPolicy.MANUAL and kind is not ConflictKind.DELETED_THERE
     resolved_at = None if resolution is None else now
@@ -97,7 +97,7 @@ def record(
         " WHERE layer=? AND gid=? AND resolved_at IS NULL AND kind<>? ORDER BY id",
         (table.number, global_id, ConflictKind.DELETED_THERE.value),
     ).fetchone()
-    if open_one is not None:
+    if open_one is not None and resolution is None:
         number, earlier, first_base = open_one
         named = list(dict.fromkeys([*json.loads(earlier), *named]))
         versions[0] = first_base if first_base is not None else versions[0]

@@ -41,6 +41,13 @@ def difference(table: LayerTable, base: Row, row: Row) -> Difference:
     return Difference(columns, table.geometry is not None and not same_geometry(base[1], row[1]))
 
 
+def names_of(table: LayerTable, change: Difference) -> tuple[str, ...]:
+    """The columns of a difference, the geometry among them."""
+    if change.geometry and table.geometry is not None:
+        return (table.geometry, *change.columns)
+    return change.columns
+
+
 @dataclass(frozen=True, slots=True)
 class Merged:
     """The row that comes out of a three-way merge, and the columns both sides changed."""

@@ -22,11 +22,11 @@ LOG_SCHEMA: tuple[str, ...] = (
     " gid TEXT NOT NULL, had_base INTEGER NOT NULL, seq INTEGER NOT NULL,"
     " data INTEGER NOT NULL DEFAULT 0, UNIQUE(layer,gid))",
     # One row per edit in a batch that is not settled; its values are in fieldsync_sent_<number>.
-    # merged 1: the service's row was merged since, so it and not the sent values is the base.
+    # overtaken: columns whose value on the service is known to be newer than the one sent.
     "CREATE TABLE fieldsync_sent(id INTEGER PRIMARY KEY, batch NOT NULL, number INTEGER NOT NULL,"
     " layer INTEGER NOT NULL, gid TEXT NOT NULL, operation TEXT NOT NULL, columns TEXT NOT NULL,"
     " geometry INTEGER NOT NULL, data INTEGER NOT NULL, key INTEGER, first INTEGER NOT NULL,"
-    " last INTEGER NOT NULL, merged INTEGER NOT NULL DEFAULT 0,"
+    " last INTEGER NOT NULL, overtaken TEXT NOT NULL DEFAULT '[]',"
     " UNIQUE(batch,number), UNIQUE(layer,gid))",
     # base, mine and theirs are JSON objects of column values, NULL where there was no row.
     # held 1: the edit is not sent before a person decides.

@@ -25,12 +25,12 @@ from engine.geodatabase.conflicts import (
     settle_conflicts,
     store_deleted,
 )
-from engine.geodatabase.difference import Row, three_way
+from engine.geodatabase.difference import Row, names_of, three_way
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.logged_table import Entry, LoggedTable
 from engine.geodatabase.quarantine import settle_quarantine
-from engine.geodatabase.sent import SentEdit, mark_merged, read_sent
+from engine.geodatabase.sent import SentEdit, mark_overtaken, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import stage_table
 from engine.model import ConflictPolicy
@@ -85,13 +85,17 @@ class RowMerge:
         mine = None if stored is None else stored.row
         base = logged.base(entry, mine)
         sent = read_sent(self._connection, self._table, gid)
+        expected = base
+        if sent is not None and sent.values is not None:
+            expected, overtaken = self._expect(base, sent, sent.values, theirs)
+            mark_overtaken(self._connection, sent, overtaken)
         if mine is None:
-            result = self._incoming_deleted(entry, base, theirs, sent)
+            result = self._incoming_deleted(entry, base, expected, theirs)
+        elif expected is None:
+            result = self._incoming_unknown(entry, mine, theirs)
         else:
-            result = self._incoming_present(entry, base, mine, theirs, sent)
-        if sent is not None:
-            mark_merged(self._connection, self._table, gid)
-        elif logged.settle(gid):
+            result = self._incoming_present(entry, base, expected, mine, theirs, sent)
+        if sent is None and logged.settle(gid):
             self._settle_stores(gid, "agreed")
         return result
 
@@ -123,47 +127,69 @@ class RowMerge:
         settle_quarantine(self._connection, self._table, gid, "conflict", self._now)
         return Outcome.DELETED, 1
 
-    def _incoming_present(
-        self, entry: Entry, base: Row | None, mine: Row, theirs: Row, sent: SentEdit | None
-    ) -> Result:
-        theirs_win = self._policy is ConflictPolicy.REMOTE_WINS
-        conflicts: tuple[str, ...] = ()
+    def _expect(
+        self, base: Row | None, sent: SentEdit, values: Row, theirs: Row
+    ) -> tuple[Row, tuple[str, ...]]:
+        """What the service should have, going by what it answers, and the columns in which it has
+        something newer. Of a batch on its way nobody knows yet whether it arrived; but where the
+        service's value is no longer the base, either ours arrived or somebody else's did."""
+        names = sent.names(self._table)
         if base is None:
-            # Our own add comes back: what the service made of it is the base, mine is newer. Of an
-            # add that is not on its way nothing says who is newer, so the policy decides.
-            row = three_way(self._table, theirs, mine, theirs, theirs_win=False).row
-            if sent is None and self._policy is not ConflictPolicy.LAST_SYNCED:
-                clash = self._logged.difference(theirs, mine)
-                geometry = self._table.geometry if clash.geometry else None
-                conflicts = (*(() if geometry is None else (geometry,)), *clash.columns)
-                row = theirs if theirs_win else row
-        else:
-            merged = three_way(self._table, base, mine, theirs, theirs_win=theirs_win)
-            row, conflicts = merged.row, merged.conflicts
-        if sent is not None and conflicts:
-            # Theirs may be from before or after our edit arrived; acknowledging decides that.
-            decided_later = set(sent.columns)
-            if sent.geometry_changed and self._table.geometry is not None:
-                decided_later.add(self._table.geometry)
-            waiting = {n: self._logged.cell(mine, n) for n in conflicts if n in decided_later}
-            row = self._logged.with_cells(row, waiting)
-            conflicts = tuple(n for n in conflicts if n not in decided_later)
-        if conflicts:
-            self._record(ConflictKind.UPDATED, base, mine, theirs, columns=conflicts)
+            return values, names
+        arrived = names_of(self._table, self._logged.difference(base, theirs))
+        cells = {n: self._logged.cell(values, n) for n in names if n in arrived}
+        expected = self._logged.with_cells(base, cells)
+        newer = names_of(self._table, self._logged.difference(expected, theirs))
+        return expected, tuple(n for n in cells if n in newer)
+
+    def _incoming_present(
+        self,
+        entry: Entry,
+        base: Row | None,
+        expected: Row,
+        mine: Row,
+        theirs: Row,
+        sent: SentEdit | None,
+    ) -> Result:
+        # Of our own add that comes back, whatever differs is what the service made of it.
+        theirs_win = self._policy is ConflictPolicy.REMOTE_WINS and base is not None
+        merged = three_way(self._table, expected, mine, theirs, theirs_win=theirs_win)
+        recorded = 0
+        if merged.conflicts and base is not None:
+            self._record(ConflictKind.UPDATED, base, mine, theirs, columns=merged.conflicts)
+            recorded += 1
+        if sent is not None and base is not None:
+            recorded += self._record_overtaken(base, mine, theirs, merged.row, sent)
+        changed = self._logged.replace_row(mine, merged.row)
+        self._logged.set_base(entry.gid, theirs)
+        return (Outcome.UPDATED if changed else Outcome.UNCHANGED), recorded
+
+    def _incoming_unknown(self, entry: Entry, mine: Row, theirs: Row) -> Result:
+        """A row that was added here and not sent is on the service: given up while it was on its
+        way, then. Nothing says which of the two is newer, so the policy decides."""
+        row = three_way(self._table, theirs, mine, theirs, theirs_win=False).row
+        clash = names_of(self._table, self._logged.difference(theirs, mine))
+        is_conflict = bool(clash) and self._policy is not ConflictPolicy.LAST_SYNCED
+        if is_conflict:
+            self._record(ConflictKind.UPDATED, None, mine, theirs, columns=clash)
+            if self._policy is ConflictPolicy.REMOTE_WINS:
+                row = theirs
         changed = self._logged.replace_row(mine, row)
         self._logged.set_base(entry.gid, theirs)
-        return (Outcome.UPDATED if changed else Outcome.UNCHANGED), int(bool(conflicts))
+        return (Outcome.UPDATED if changed else Outcome.UNCHANGED), int(is_conflict)
 
     def _incoming_deleted(
-        self, entry: Entry, base: Row | None, theirs: Row, sent: SentEdit | None
+        self, entry: Entry, base: Row | None, expected: Row | None, theirs: Row
     ) -> Result:
         """Deleted here: the row stays away, unless the service's change is to win."""
         logged = self._logged
-        if base is None and sent is None:
+        if expected is None and not logged.is_in_flight(entry.gid):
             logged.drop(entry)
             logged.insert(theirs)
             return Outcome.ADDED, 0
-        changed = base is not None and sent is None and bool(logged.difference(base, theirs))
+        changed = False
+        if base is not None and expected is not None:
+            changed = bool(logged.difference(expected, theirs))
         if changed:
             self._record(ConflictKind.DELETED_HERE, base, None, theirs)
         if changed and self._policy is ConflictPolicy.REMOTE_WINS:
@@ -172,6 +198,27 @@ class RowMerge:
             return Outcome.ADDED, 1
         logged.set_base(entry.gid, theirs)
         return Outcome.UNCHANGED, int(changed)
+
+    def _record_overtaken(self, base: Row, mine: Row, theirs: Row, row: Row, sent: SentEdit) -> int:
+        """Values that were sent, perhaps never arrived, and now give way to newer ones."""
+        given_up = names_of(self._table, self._logged.difference(row, mine))
+        lost = [name for name in sent.names(self._table) if name in given_up]
+        if not lost:
+            return 0
+        record(
+            self._connection,
+            self._table,
+            sent.global_id,
+            kind=ConflictKind.UPDATED,
+            policy=self._policy,
+            columns=lost,
+            base=base,
+            mine=mine,
+            theirs=theirs,
+            now=self._now,
+            resolution="theirs",
+        )
+        return 1
 
     def _deleted_on_both_sides(self, entry: Entry) -> None:
         if self._logged.is_in_flight(entry.gid):

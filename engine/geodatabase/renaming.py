@@ -7,7 +7,7 @@ from engine.geodatabase.applying import applying
 from engine.geodatabase.difference import Row, three_way
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable, Stored
-from engine.geodatabase.sent import SentEdit, mark_merged, read_sent
+from engine.geodatabase.sent import SentEdit, mark_overtaken, read_sent
 from engine.geodatabase.sql import quote
 
 
@@ -79,7 +79,7 @@ def _unite(
         logged.replace_row(present, merged.row)
     logged.set_base(new, theirs)
     if sent is not None:
-        mark_merged(logged.connection, logged.table, new)
+        mark_overtaken(logged.connection, sent, sent.names(logged.table))
     logged.settle(new)
 
 

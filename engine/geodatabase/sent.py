@@ -22,8 +22,9 @@ BatchId = int | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentEdit:
-    """One edit as it was sent. ``values`` is the row (None for a delete); ``last`` the sequence
-    number that the row's entry had; ``is_merged``: the service's row was merged since."""
+    """One edit as it was sent. ``values`` is the row (None for a delete);
+    ``last`` the sequence number that the row's entry had.
+    ``overtaken``: columns for which a newer value came from the service since."""
 
     id: int
     global_id: str
@@ -34,8 +35,15 @@ class SentEdit:
     key: int | None
     first: int
     last: int
-    is_merged: bool
+    overtaken: frozenset[str]
     values: Row | None
+
+    def names(self, table: LayerTable) -> tuple[str, ...]:
+        """The columns that were sent, the geometry among them."""
+        is_add = self.operation is EditOperation.ADD
+        if table.geometry is not None and (self.geometry_changed or is_add):
+            return (table.geometry, *self.columns)
+        return self.columns
 
 
 def record_sent(connection: sqlite3.Connection, batch_id: BatchId, edits: Iterable[Edit]) -> None:
@@ -109,13 +117,13 @@ def sent_edits(
 def read_sent(connection: sqlite3.Connection, table: LayerTable, gid: str) -> SentEdit | None:
     """The edit of the row ``gid`` that is in flight, or None."""
     found = connection.execute(
-        "SELECT id,operation,columns,geometry,data,key,first,last,merged FROM fieldsync_sent"
+        "SELECT id,operation,columns,geometry,data,key,first,last,overtaken FROM fieldsync_sent"
         " WHERE layer=? AND gid=?",
         (table.number, gid),
     ).fetchone()
     if found is None:
         return None
-    id_, operation, columns, geometry, data, key, first, last, merged = found
+    id_, operation, columns, geometry, data, key, first, last, overtaken = found
     names = "".join(f",{quote(name)}" for name in value_names(table))
     values = connection.execute(
         f"SELECT ?{names} FROM {quote(sent_table(table))} WHERE id=?", (gid, id_)
@@ -130,15 +138,16 @@ def read_sent(connection: sqlite3.Connection, table: LayerTable, gid: str) -> Se
         key=key,
         first=first,
         last=last,
-        is_merged=bool(merged),
+        overtaken=frozenset(json.loads(overtaken)),
         values=values,
     )
 
 
-def mark_merged(connection: sqlite3.Connection, table: LayerTable, gid: str) -> None:
-    """Note that the service's row came in while the edit of ``gid`` was in flight."""
+def mark_overtaken(connection: sqlite3.Connection, sent: SentEdit, columns: Iterable[str]) -> None:
+    """Note that for these columns the base is newer than what was sent."""
     connection.execute(
-        "UPDATE fieldsync_sent SET merged=1 WHERE layer=? AND gid=?", (table.number, gid)
+        "UPDATE fieldsync_sent SET overtaken=? WHERE id=?",
+        (json.dumps(sorted({*sent.overtaken, *columns})), sent.id),
     )
 
 
