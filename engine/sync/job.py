@@ -30,6 +30,8 @@ MAX_MESSAGES = 1000  # older ones are dropped: a job may run for days on a bad l
 
 
 class MessageSeverity(Enum):
+    """How much a message matters."""
+
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
@@ -37,6 +39,8 @@ class MessageSeverity(Enum):
 
 
 class MessageSource(Enum):
+    """Who said it."""
+
     CLIENT = "client"
     SERVICE = "service"
 
