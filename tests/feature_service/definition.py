@@ -10,6 +10,9 @@ from typing import Any
 from .field import Field, is_known_type
 from .problem import DataError
 
+VERSION = 11.5
+"""The version a service plays unless `service.json` says otherwise."""
+
 _GEOMETRY_TYPES = (
     "esriGeometryPoint",
     "esriGeometryMultipoint",
@@ -142,9 +145,27 @@ class Service:
                 layer = Layer(entry, is_table=is_table)
                 self.layers[layer.id] = layer
 
+    @property
+    def version(self) -> float:
+        """The version of the server it plays."""
+        return float(self.document.get("currentVersion", VERSION))
+
+    @cached_property
+    def capability_list(self) -> tuple[str, ...]:
+        """The capabilities in the order of `service.json`.
+
+        Before 11.5 a field of one of the four newer types switches sync off.
+        """
+        listed = str(self.document.get("capabilities", "Query")).split(",")
+        words = [word.strip() for word in listed if word.strip()]
+        is_new = any(field.is_new_type for one in self.layers.values() for field in one.fields)
+        if is_new and self.version < 11.5 and "Sync" in words:
+            words.remove("Sync")
+        return tuple(words)
+
     @cached_property
     def capabilities(self) -> frozenset[str]:
-        return _words(self.document.get("capabilities", "Query"))
+        return frozenset(self.capability_list)
 
     def layer_capabilities(self, layer: Layer) -> frozenset[str]:
         """What may be done to this layer: its own list, else the service's."""

@@ -79,6 +79,12 @@ class Field:
         return self.document.get("editable", True) is not False
 
     @property
+    def is_new_type(self) -> bool:
+        """Whether the type came with 11.3 and syncs only from 11.5 on."""
+        newer = self.kind in ("date-only", "time-only", "timestamp-offset")
+        return newer or self.type == "esriFieldTypeBigInteger"
+
+    @property
     def is_geometry(self) -> bool:
         return self.type == "esriFieldTypeGeometry"
 

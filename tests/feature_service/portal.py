@@ -16,6 +16,7 @@ from typing import Any
 from .answer import Answer, document
 from .call import Call
 from .clock import Clock
+from .definition import VERSION
 from .hosted import Actor
 from .problem import DataError, ServiceError, invalid_url
 
@@ -152,7 +153,7 @@ def _self(call: Call, actor: Actor) -> dict[str, Any]:
         "id": "0123456789ABCDEF",
         "name": "Reference portal",
         "isPortal": True,
-        "currentVersion": "11.3",
+        "currentVersion": str(VERSION),
         "portalHostname": call.origin.partition("//")[2] + "/portal",
         "supportsOAuth": True,
         "helperServices": {},

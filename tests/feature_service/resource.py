@@ -19,15 +19,13 @@ _PRIVATE = frozenset(("layers", "tables"))
 def service_document(hosted: Hosted) -> dict[str, Any]:
     """The service root."""
     service, profile = hosted.service, hosted.profile
-    capabilities = [
-        word.strip() for word in str(service.document.get("capabilities", "Query")).split(",")
-    ]
+    capabilities = list(service.capability_list)
     if not profile.supports_change_tracking and "ChangeTracking" in capabilities:
         capabilities.remove("ChangeTracking")
     syncs = "Sync" in capabilities
     full = service_extent(hosted)
     shown: dict[str, Any] = {
-        "currentVersion": 11.3,
+        "currentVersion": service.version,
         "serviceDescription": "",
         "hasVersionedData": False,
         "hasBranchVersionedData": False,
@@ -199,7 +197,7 @@ def layer_document(hosted: Hosted, layer: Layer) -> dict[str, Any]:
     """The resource of a layer or a table."""
     service = hosted.service
     shown: dict[str, Any] = {
-        "currentVersion": service.document.get("currentVersion", 11.3),
+        "currentVersion": service.version,
         "id": layer.id,
         "name": layer.name,
         "type": "Table" if layer.is_table else "Feature Layer",

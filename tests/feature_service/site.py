@@ -6,6 +6,7 @@ from typing import Any
 from .access import Access
 from .answer import Answer, document
 from .call import Call
+from .definition import VERSION
 from .hosted import Hosted
 from .operations import perform, replica_file
 from .parameters import Parameters
@@ -103,14 +104,14 @@ class Site:
 
     def _directory(self) -> dict[str, Any]:
         listed = [{"name": name, "type": "FeatureServer"} for name in sorted(self.hosted)]
-        return {"currentVersion": 11.3, "folders": [], "services": listed}
+        return {"currentVersion": VERSION, "folders": [], "services": listed}
 
     def _server_info(self, call: Call) -> dict[str, Any]:
         info: dict[str, Any] = {"isTokenBasedSecurity": not self._access.is_open}
         if not self._access.is_open:
             info["tokenServicesUrl"] = f"{call.origin}/arcgis/tokens/generateToken"
             info["shortLivedTokenValidity"] = 60
-        shown = {"currentVersion": 11.3, "fullVersion": "11.3.0", "authInfo": info}
+        shown = {"currentVersion": VERSION, "fullVersion": f"{VERSION}.0", "authInfo": info}
         if self._portal.is_there:
             shown["owningSystemUrl"] = f"{call.origin}/portal"
         return shown

@@ -1,11 +1,15 @@
 """Queries and the resources they go with."""
 
 import json
+from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
+
+from tests.feature_service import FeatureServer
 
 from .client import Client, names
-from .world import HYDRANTS, PIPES, VISITS, ZONES, gid
+from .world import HYDRANTS, PIPES, VISITS, ZONES, gid, service_document, write_service
 
 
 async def test_query_when_paged_then_says_so_until_the_end(client: Client) -> None:
@@ -163,6 +167,19 @@ async def test_service_root_when_read_then_has_what_sync_needs(client: Client) -
         "serverGen": 1000,
     }
     assert root["fullExtent"]["xmin"] == 0.0
+
+
+async def test_sync_when_new_field_types_and_an_older_server_then_off(data_dir: Path) -> None:
+    document = {**service_document(), "currentVersion": 11.3}
+    write_service(data_dir / "older", document, {})
+
+    async with FeatureServer(data_dir) as server, ClientSession() as session:
+        older = Client(session, server.url("older"))
+        root = await older.get("")
+        refused = await older.replica()
+
+    assert (root["syncEnabled"], "Sync" in root["capabilities"]) == (False, False)
+    assert refused["error"]["code"] == 400
 
 
 async def test_layer_when_read_then_has_fields_and_relationships(client: Client) -> None:
