@@ -88,14 +88,15 @@ class GeodatabaseSyncTask(Loadable):
     ) -> GenerateGeodatabaseParameters:
         """Every layer that can sync, filtered by ``extent``; tables by their relationships.
 
-        A table that no layer is related to is taken whole.
+        A table that no layer is related to is taken whole. ``extent`` None filters nothing: also
+        what is added later outside of the present data belongs to the map.
         """
         await self.load()
         options = []
         for layer in self._layers:
             if not layer.global_id_field:
                 continue
-            option = GenerateLayerOption(layer_id=layer.id)
+            option = GenerateLayerOption(layer_id=layer.id, use_geometry=extent is not None)
             if layer.geometry_type is None:
                 is_related = any(not r.is_origin for r in layer.relationships)
                 option.query_option = QueryOption.NONE if is_related else QueryOption.ALL
