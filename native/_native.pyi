@@ -26,6 +26,13 @@ class _Batch(_Pointer):
     size: int
     count: int
 
+class _Progress(_Pointer):
+    written: int
+    at: int
+    row: int
+    column: int
+    rows: int
+
 class _Struct(_Pointer):
     """A structure that Python fills: members as the header names them."""
 
@@ -42,6 +49,8 @@ class _FFI:
     def new(self, cdecl: Literal["struct fs_result *"], /) -> _Result: ...
     @overload
     def new(self, cdecl: Literal["struct fs_batch *"], /) -> _Batch: ...
+    @overload
+    def new(self, cdecl: Literal["struct fs_encode_progress *"], /) -> _Progress: ...
     @overload
     def new(self, cdecl: Literal["size_t *"], /) -> _Integers: ...
     @overload
@@ -122,6 +131,9 @@ class _Lib:
     FS_BATCH_BAD: int
     FS_BATCH_LATE: int
 
+    FS_ENCODE_ADDS: int
+    FS_ENCODE_UPDATES: int
+
     FS_DATA: int
     FS_ADDS: int
     FS_UPDATES: int
@@ -182,6 +194,18 @@ class _Lib:
         /,
     ) -> int: ...
     def fs_decode_give(self, decoder: _Pointer, need: int, buffer: _Pointer, size: int, /) -> int: ...
+    def fs_encode_rows(
+        self,
+        layer: _Pointer,
+        form: int,
+        batch: _Pointer,
+        size: int,
+        progress: _Pointer,
+        out: _Pointer,
+        out_size: int,
+        result: _Pointer,
+        /,
+    ) -> int: ...
 
 ffi: _FFI
 lib: _Lib

@@ -72,3 +72,16 @@ class GeometryError(NativeError):
 
 class DecodeError(NativeError):
     """A document whose structure is broken; what came before the error was handed out."""
+
+
+class EncodeError(NativeError):
+    """A row that has no form on the wire.
+
+    ``row`` counts from 0 in the batch; ``column`` is the field's name, ``"geometry"``, or None.
+    """
+
+    def __init__(self, code: ErrorCode, offset: int, row: int, column: str | None) -> None:
+        super().__init__(code, offset)
+        self.row = row
+        self.column = column
+        self.args = (f"row {row}, {column or 'as a whole'}: {code.sentence}",)

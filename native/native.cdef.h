@@ -137,3 +137,17 @@ int fs_decode_init(struct fs_decoder *decoder, const struct fs_decode_config *co
 int fs_decode_run(struct fs_decoder *decoder, const uint8_t *input, size_t size, _Bool last,
                   size_t *taken, struct fs_batch *batch, struct fs_result *result);
 int fs_decode_give(struct fs_decoder *decoder, int need, void *buffer, size_t size);
+
+enum fs_encode_form { FS_ENCODE_ADDS = 1, FS_ENCODE_UPDATES = 2 };
+
+struct fs_encode_progress {
+    size_t written;
+    size_t at;
+    size_t row;
+    size_t column;
+    size_t rows;
+};
+
+int fs_encode_rows(const struct fs_layer *layer, int form, const uint8_t *batch, size_t size,
+                   struct fs_encode_progress *progress, uint8_t *out, size_t out_size,
+                   struct fs_result *result);

@@ -65,24 +65,3 @@ bool fs_base64_finish(struct fs_base64_decoder *decoder, uint8_t out[3], size_t 
     out[1] = (uint8_t)(bits >> 8);
     return true;
 }
-
-size_t fs_base64_encode(const uint8_t *bytes, size_t size, uint8_t *out) {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint8_t *start = out;
-    for (; size >= 3; size -= 3, bytes += 3) {
-        uint32_t bits = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
-        *out++ = (uint8_t)alphabet[bits >> 18];
-        *out++ = (uint8_t)alphabet[bits >> 12 & 63];
-        *out++ = (uint8_t)alphabet[bits >> 6 & 63];
-        *out++ = (uint8_t)alphabet[bits & 63];
-    }
-    if (size > 0) {
-        uint32_t bits = (uint32_t)bytes[0] << 16 | (size == 2 ? (uint32_t)bytes[1] << 8 : 0);
-        *out++ = (uint8_t)alphabet[bits >> 18];
-        *out++ = (uint8_t)alphabet[bits >> 12 & 63];
-        *out++ = (uint8_t)(size == 2 ? alphabet[bits >> 6 & 63] : '=');
-        *out++ = '=';
-    }
-    return (size_t)(out - start);
-}

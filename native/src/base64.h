@@ -1,4 +1,4 @@
-/* Base64 (RFC 4648 section 4) in pieces of any size. */
+/* Decoding base64 (RFC 4648 section 4) that comes in pieces of any size. */
 #ifndef FS_BASE64_H
 #define FS_BASE64_H
 
@@ -22,8 +22,5 @@ size_t fs_base64_take_groups(const uint8_t *text, size_t size, uint8_t *out);
 
 /* At the end: missing padding is forgiven, a dangling character is not. */
 bool fs_base64_finish(struct fs_base64_decoder *decoder, uint8_t out[3], size_t *out_size);
-
-/* Encodes; `out` has room for 4 * ceil(size / 3). Returns the characters written, padded at the end. */
-size_t fs_base64_encode(const uint8_t *bytes, size_t size, uint8_t *out);
 
 #endif

@@ -1,39 +1,39 @@
 /* GeoPackage binary -> Esri JSON geometry, one pass over the WKB. */
 #include <math.h>
 
-#include "bytes.h"
 #include "fs_geometry.h"
-#include "number.h"
+#include "geometry_print.h"
+#include "json_print.h"
 #include "wkb.h"
 
 struct writer {
     struct fs_wkb wkb;
-    struct fs_out out;
+    struct fs_out *out;
+    int dims; /* which of the blob's further ordinates are written */
     struct fs_wkb_head head; /* of the whole geometry: its parts must have the same dimensions */
     bool listed;             /* something was written into the list that is open */
 };
 
-static void put_text(struct fs_out *out, const char *text) { fs_out_bytes(out, text, strlen(text)); }
-
 static void put_comma(struct writer *writer) {
-    if (writer->listed) fs_out_byte(&writer->out, ',');
+    if (writer->listed) fs_out_byte(writer->out, ',');
     writer->listed = true;
 }
 
-/* Numbers go straight into the buffer while there is room for the longest. */
-static void put_number(struct fs_out *out, double value) {
-    char text[FS_NUMBER_TEXT_MAX];
-    if (fs_out_fits(out, FS_NUMBER_TEXT_MAX))
-        out->size += fs_number_print(value, (char *)out->data + out->size);
-    else
-        fs_out_bytes(out, text, fs_number_print(value, text));
+/* The axes that are written, of 0 = x to 3 = m: in the order of the blob. */
+static bool shows(const struct writer *writer, const struct fs_wkb_head *head, size_t axis) {
+    if (axis < 2) return true;
+    bool is_m = head->has_m && axis == head->dims - 1;
+    return (writer->dims & (is_m ? FS_DIMS_M : FS_DIMS_Z)) != 0;
 }
 
-static bool is_finite_vertex(const struct fs_wkb_head *head, const uint8_t *vertices, size_t index) {
-    size_t count = head->dims - head->has_m;
-    for (size_t axis = 0; axis < count; axis++)
-        if (!isfinite(fs_wkb_ordinate(head, vertices, index, axis))) return false;
-    return !head->has_m || !isinf(fs_wkb_ordinate(head, vertices, index, count));
+static bool is_finite_vertex(const struct writer *writer, const struct fs_wkb_head *head,
+                             const uint8_t *vertices, size_t index) {
+    for (size_t axis = 0; axis < head->dims; axis++) {
+        double value = fs_wkb_ordinate(head, vertices, index, axis);
+        bool is_m = head->has_m && axis == head->dims - 1;
+        if (shows(writer, head, axis) && (is_m ? isinf(value) : !isfinite(value))) return false;
+    }
+    return true;
 }
 
 static bool is_empty_point(const struct fs_wkb_head *head, const uint8_t *vertex) {
@@ -43,23 +43,24 @@ static bool is_empty_point(const struct fs_wkb_head *head, const uint8_t *vertex
 /* An M may be NaN: it travels as null. */
 static void put_ordinate(struct fs_out *out, double value) {
     if (isnan(value))
-        put_text(out, "null");
+        fs_json_print_text(out, "null");
     else
-        put_number(out, value);
+        fs_json_print_real(out, value);
 }
 
 static int put_vertex(struct writer *writer, const struct fs_wkb_head *head,
                       const uint8_t *vertices, size_t index) {
-    if (!is_finite_vertex(head, vertices, index)) {
+    if (!is_finite_vertex(writer, head, vertices, index)) {
         writer->wkb.at = (size_t)(vertices - writer->wkb.data) + index * head->dims * 8;
         return FS_ERR_NOT_FINITE;
     }
     put_comma(writer);
     for (size_t axis = 0; axis < head->dims; axis++) {
-        fs_out_byte(&writer->out, axis == 0 ? '[' : ',');
-        put_ordinate(&writer->out, fs_wkb_ordinate(head, vertices, index, axis));
+        if (!shows(writer, head, axis)) continue;
+        fs_out_byte(writer->out, axis == 0 ? '[' : ',');
+        put_ordinate(writer->out, fs_wkb_ordinate(head, vertices, index, axis));
     }
-    fs_out_byte(&writer->out, ']');
+    fs_out_byte(writer->out, ']');
     return FS_OK;
 }
 
@@ -98,13 +99,13 @@ static int put_part(struct writer *writer, const struct fs_wkb_head *head, enum 
         reversed = part == PART_EXTERIOR ? area > 0 : area < 0;
     }
     put_comma(writer);
-    fs_out_byte(&writer->out, '[');
+    fs_out_byte(writer->out, '[');
     writer->listed = false;
     for (size_t i = 0; i < count && status == FS_OK; i++)
         status = put_vertex(writer, head, vertices, reversed ? count - 1 - i : i);
     if (status == FS_OK && part != PART_LINE && (count == 1 || !is_closed(head, vertices, count)))
         status = put_vertex(writer, head, vertices, reversed ? count - 1 : 0);
-    fs_out_byte(&writer->out, ']');
+    fs_out_byte(writer->out, ']');
     writer->listed = true;
     return status;
 }
@@ -154,13 +155,15 @@ static int part_head(struct writer *writer, struct fs_wkb_head *head) {
 }
 
 static int put_list(struct writer *writer, const char *name) {
-    struct fs_out *out = &writer->out;
+    struct fs_out *out = writer->out;
     fs_out_byte(out, '{');
-    if (writer->head.has_z) put_text(out, "\"hasZ\":true,");
-    if (writer->head.has_m) put_text(out, "\"hasM\":true,");
+    if (writer->head.has_z && (writer->dims & FS_DIMS_Z) != 0)
+        fs_json_print_text(out, "\"hasZ\":true,");
+    if (writer->head.has_m && (writer->dims & FS_DIMS_M) != 0)
+        fs_json_print_text(out, "\"hasM\":true,");
     fs_out_byte(out, '"');
-    put_text(out, name);
-    put_text(out, "\":[");
+    fs_json_print_text(out, name);
+    fs_json_print_text(out, "\":[");
     int status = FS_OK;
     if (is_multi(writer->head.type)) {
         size_t parts;
@@ -173,7 +176,7 @@ static int put_list(struct writer *writer, const char *name) {
     } else {
         status = put_single(writer, &writer->head);
     }
-    put_text(out, "]}");
+    fs_json_print_text(out, "]}");
     return status;
 }
 
@@ -187,7 +190,7 @@ static int put_point(struct writer *writer) {
         if (status == FS_OK && points == 1) status = part_head(writer, &head);
         if (status != FS_OK) return status;
         if (points == 0) {
-            put_text(&writer->out, "{\"x\":null,\"y\":null}");
+            fs_json_print_text(writer->out, "{\"x\":null,\"y\":null}");
             return FS_OK;
         }
     }
@@ -196,19 +199,20 @@ static int put_point(struct writer *writer) {
     int status = fs_wkb_vertex(&writer->wkb, &head, &vertex);
     if (status != FS_OK) return status;
     if (is_empty_point(&head, vertex)) {
-        put_text(&writer->out, "{\"x\":null,\"y\":null}");
+        fs_json_print_text(writer->out, "{\"x\":null,\"y\":null}");
         return FS_OK;
     }
-    if (!is_finite_vertex(&head, vertex, 0)) {
+    if (!is_finite_vertex(writer, &head, vertex, 0)) {
         writer->wkb.at = start;
         return FS_ERR_NOT_FINITE;
     }
     for (size_t axis = 0; axis < head.dims; axis++) {
+        if (!shows(writer, &head, axis)) continue;
         bool is_m = head.has_m && axis == head.dims - 1;
-        put_text(&writer->out, names[is_m ? 3 : axis]);
-        put_ordinate(&writer->out, fs_wkb_ordinate(&head, vertex, 0, axis));
+        fs_json_print_text(writer->out, names[is_m ? 3 : axis]);
+        put_ordinate(writer->out, fs_wkb_ordinate(&head, vertex, 0, axis));
     }
-    fs_out_byte(&writer->out, '}');
+    fs_out_byte(writer->out, '}');
     return FS_OK;
 }
 
@@ -235,15 +239,22 @@ static int put_kind(struct writer *writer, int kind) {
     return put_list(writer, kind == FS_GEOMETRY_POLYLINE ? "paths" : "rings");
 }
 
-int fs_geometry_to_esri(const uint8_t *blob, size_t blob_size, int kind, uint8_t *out,
-                        size_t out_size, struct fs_result *result) {
-    struct writer writer = {.wkb = {blob, blob_size, 0}, .out = {out, out_size, 0}};
+int fs_geometry_print(struct fs_out *out, const uint8_t *blob, size_t blob_size, int kind, int dims,
+                      size_t *at) {
+    struct writer writer = {.wkb = {blob, blob_size, 0}, .out = out, .dims = dims};
     struct fs_gpkg_header header;
     int status = fs_gpkg_header(&writer.wkb, &header);
     if (status == FS_OK) status = fs_wkb_head(&writer.wkb, &writer.head);
     if (status == FS_OK) status = put_kind(&writer, kind);
     if (status == FS_OK && writer.wkb.at != blob_size) status = FS_ERR_TRAILING;
-    *result = (struct fs_result){writer.out.size, writer.wkb.at};
-    if (status == FS_OK && fs_out_overflowed(&writer.out)) return FS_NEED_OUTPUT;
+    *at = writer.wkb.at;
     return status;
+}
+
+int fs_geometry_to_esri(const uint8_t *blob, size_t blob_size, int kind, uint8_t *out,
+                        size_t out_size, struct fs_result *result) {
+    struct fs_out sink = {out, out_size, 0};
+    int status = fs_geometry_print(&sink, blob, blob_size, kind, FS_DIMS_ZM, &result->offset);
+    result->size = sink.size;
+    return status == FS_OK && fs_out_overflowed(&sink) ? FS_NEED_OUTPUT : status;
 }

@@ -3,6 +3,7 @@
  * four candidates are compared. */
 #include "fs_number.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "powers.h"
@@ -118,16 +119,17 @@ static struct decimal without_trailing_zeros(struct decimal value) {
     return value;
 }
 
-/* ECMA-262 Number::toString: k digits, the decimal point n places from the left. */
+/* k digits, the decimal point n places from the left, as in ECMA-262 Number::toString; but whole numbers of
+ * 17 digits and more get an exponent: filled up with zeros they would be other integers. */
 static size_t lay_out(struct decimal value, char *text) {
     int k = (int)count_digits(value.digits);
     int n = k + value.exponent;
-    if (k <= n && n <= 21) {
+    if (k <= n && n <= 16) {
         write_digits(text, value.digits, (size_t)k);
         memset(text + k, '0', (size_t)(n - k));
         return (size_t)n;
     }
-    if (0 < n && n <= 21) {
+    if (0 < n && n <= 16) {
         write_digits(text + 1, value.digits, (size_t)k);
         memmove(text, text + 1, (size_t)n);
         text[n] = '.';
@@ -147,6 +149,27 @@ static size_t lay_out(struct decimal value, char *text) {
     return (size_t)k + 1 + print_exponent(text + k + 1, n - 1);
 }
 
+/* Coordinates and measurements mostly lie on a decimal grid. If n / 10^places is the value and n has at
+ * most 15 digits, then n is its shortest text: no two such decimals share a double. */
+static bool on_grid(double magnitude, double scale, uint64_t *n) {
+    if (!(magnitude >= 1e-6 && magnitude * scale < 1e15)) return false;
+    *n = (uint64_t)(magnitude * scale + 0.5);
+    return (double)*n / scale == magnitude;
+}
+
+static size_t print_grid(uint64_t n, uint64_t scale, size_t places, char *text) {
+    uint64_t whole = n / scale, fraction = n % scale;
+    size_t count = count_digits(whole);
+    write_digits(text, whole, count);
+    text[count++] = '.';
+    while (fraction % 10 == 0) {
+        fraction /= 10;
+        places--;
+    }
+    write_digits(text + count, fraction, places);
+    return count + places;
+}
+
 size_t fs_number_print(double value, char *text) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -161,5 +184,8 @@ size_t fs_number_print(double value, char *text) {
     double magnitude = sign ? -value : value;
     if (magnitude < 9007199254740992.0 && (double)(uint64_t)magnitude == magnitude)
         return fs_integer_print((int64_t)value, text);
+    uint64_t n;
+    if (on_grid(magnitude, 1e8, &n)) return sign + print_grid(n, 100000000, 8, text + sign);
+    if (on_grid(magnitude, 1e4, &n)) return sign + print_grid(n, 10000, 4, text + sign);
     return sign + lay_out(without_trailing_zeros(shortest(fraction, biased)), text + sign);
 }
