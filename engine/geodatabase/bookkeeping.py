@@ -34,7 +34,7 @@ _TABLES = {
     "fieldsync_table": (
         "(number INTEGER PRIMARY KEY, layer_id INTEGER NOT NULL, name TEXT NOT NULL UNIQUE, "
         "definition TEXT NOT NULL, permissions TEXT NOT NULL, srs_id INTEGER NOT NULL, "
-        "is_indexed INTEGER NOT NULL, is_loaded INTEGER NOT NULL DEFAULT 0)"
+        "is_indexed INTEGER NOT NULL, is_loaded INTEGER NOT NULL DEFAULT 0, triggers_sha256 TEXT)"
     ),
     "fieldsync_batch": (
         "(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, channel TEXT NOT NULL, "
@@ -83,20 +83,26 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def migrate(connection: sqlite3.Connection) -> int:
-    """Bring the file to :data:`SCHEMA_VERSION` inside the open transaction; the version it had.
+def is_older(connection: sqlite3.Connection) -> bool:
+    """True if the file must be moved forward before it is used.
 
     :exc:`GeodatabaseVersionError` if a newer fieldsync wrote it.
     """
-    version = found = schema_version(connection)
+    version = schema_version(connection)
     if version > SCHEMA_VERSION:
         raise GeodatabaseVersionError(
             f"the file has schema version {version}; this fieldsync knows {SCHEMA_VERSION}"
         )
-    while version < SCHEMA_VERSION:
+    return version < SCHEMA_VERSION
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring the file to :data:`SCHEMA_VERSION` inside the open transaction; the version it had."""
+    found = schema_version(connection)
+    while is_older(connection):
+        version = schema_version(connection)
         MIGRATIONS[version](connection)
-        version += 1
         connection.execute(
-            "UPDATE fieldsync_meta SET value = ? WHERE name = 'schema_version'", (version,)
+            "UPDATE fieldsync_meta SET value = ? WHERE name = 'schema_version'", (version + 1,)
         )
     return found

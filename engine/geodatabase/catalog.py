@@ -37,7 +37,8 @@ def add_entry(connection: sqlite3.Connection, entry: Entry) -> None:
     """Write ``entry`` to the catalog."""
     table = entry.table
     connection.execute(
-        "INSERT INTO fieldsync_table VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO fieldsync_table (number, layer_id, name, definition, permissions, srs_id, "
+        "is_indexed, is_loaded) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             table.number,
             table.layer_id,
@@ -49,11 +50,6 @@ def add_entry(connection: sqlite3.Connection, entry: Entry) -> None:
             entry.is_loaded,
         ),
     )
-
-
-def set_loaded(connection: sqlite3.Connection, table: LayerTable) -> None:
-    """Note that ``table`` holds its rows and that its edits are logged."""
-    connection.execute("UPDATE fieldsync_table SET is_loaded = 1 WHERE number = ?", (table.number,))
 
 
 def entries(connection: sqlite3.Connection) -> list[Entry]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
 from engine.errors import BadParameterError, NotAGeodatabaseError
-from engine.geodatabase import bookkeeping, catalog, triggers
+from engine.geodatabase import bookkeeping, catalog
+from engine.geodatabase.arming import arm
 from engine.geodatabase.catalog import Entry
 from engine.geodatabase.columns import create_column_tables, describe_columns
 from engine.geodatabase.layer_table import LayerTable, attachment_table, layer_table
@@ -164,10 +165,9 @@ def load(connection: sqlite3.Connection, fill: Fill | None = None) -> None:
             create_index(connection, entry.table)
         if entry.table.geometry is not None:
             note_extent(connection, entry.table)
-        triggers.create_log(connection, entry.table, entry.permissions)
+        arm(connection, entry)
         for name in (entry.table.base_table, sent_table(entry.table)):
             bookkeeping.declare(connection, name)
-        catalog.set_loaded(connection, entry.table)
 
 
 def note_extent(connection: sqlite3.Connection, table: LayerTable) -> None:
