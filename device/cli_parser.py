@@ -1,0 +1,252 @@
+"""The words of the ``fieldsync`` command: verbs, options, help."""
+
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+    _SubParsersAction,
+)
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NoReturn
+
+from device.cli_errors import UsageError
+from engine import (
+    AttachmentSyncDirection,
+    ConflictPolicy,
+    EngineError,
+    Envelope,
+    SyncDirection,
+    SyncModel,
+)
+
+DESCRIPTION = """\
+Takes maps of ArcGIS feature services offline, and brings both sides back into agreement.
+
+A map is a folder with one GeoPackage per service. Edit it with any program that writes
+GeoPackages; every edit is noticed, and goes up with the next sync."""
+
+EPILOG = """\
+example:
+  fieldsync take https://example.org/arcgis/rest/services/Trees/FeatureServer trees \\
+      --area -114.1,36.9,-109.0,42.0
+  fieldsync edits trees
+  fieldsync sync trees
+
+exit codes:
+  0 done   1 error   2 wrong usage   4 no permission   5 no link   6 finished with conflicts
+  7 edits were refused and set aside   75 try again later   130 interrupted
+
+`fieldsync VERB --help` explains a verb."""
+
+TAKE = """\
+Takes a map: downloads the layers of a feature service into the new folder MAP and registers the
+device with the service, so that later syncs exchange only what changed. The folder appears
+complete or not at all."""
+
+TAKE_EXAMPLE = """\
+examples:
+  fieldsync take https://example.org/arcgis/rest/services/Trees/FeatureServer trees \\
+      --area -114.1,36.9,-109.0,42.0
+  fieldsync take https://example.org/arcgis/rest/services/Trees/FeatureServer trees \\
+      --area 1480000,6890000,1500000,6900000,3857 --where 0:"STATE='UT'" --layers 0,1"""
+
+SYNC = """\
+Syncs a map: downloads what others changed, merges it attribute by attribute, and sends this
+device's edits. An interrupted sync loses and doubles nothing; the next one goes on where it
+stopped."""
+
+SYNC_EXAMPLE = """\
+examples:
+  fieldsync sync trees
+  fieldsync sync trees --direction upload --conflicts manual"""
+
+EDITS = "Lists the edits on this device that the service does not have yet. Needs no network."
+
+INFO = "Tells what a map holds, where it came from, and what is pending. Needs no network."
+
+UNREGISTER = """\
+Tells the service that this device no longer syncs the map. The folder stays, with all its rows;
+it cannot be synced again."""
+
+
+class Parser(ArgumentParser):
+    """A parser whose complaints are one line, told like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, remedy=f"See {self.prog} --help")
+
+
+def make_parser() -> Parser:
+    """The parser; what it reads goes into the namespace of :func:`defaults`."""
+    parser = Parser(
+        prog="fieldsync",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"fieldsync {_version()}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
+    _add_take(verbs)
+    _add_sync(verbs)
+    _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
+    _add_map_verb(verbs, "info", INFO, "tell what a map holds")
+    unregister = _add_map_verb(verbs, "unregister", UNREGISTER, "end a map's tie to its service")
+    unregister.add_argument(
+        "--give-up-edits",
+        action="store_true",
+        help="unregister although there are edits that were not sent",
+    )
+    return parser
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """``--area -114,36,…`` → ``--area=-114,36,…``: its value may begin with a minus."""
+    given, result = iter(arguments), []
+    for argument in given:
+        value = next(given, None) if argument == "--area" else None
+        result.append(argument if value is None else f"{argument}={value}")
+    return result
+
+
+def _add_take(verbs: "_SubParsersAction[Parser]") -> None:
+    take = _add_verb(verbs, "take", TAKE, TAKE_EXAMPLE, "take a map of a feature service")
+    take.add_argument("url", metavar="URL", help="the feature service; it ends in /FeatureServer")
+    take.add_argument("map", metavar="MAP", type=Path, help="the folder to make")
+    take.add_argument(
+        "--area",
+        metavar="XMIN,YMIN,XMAX,YMAX[,WKID]",
+        type=_area,
+        help="the rectangle to take, in longitude and latitude unless a wkid is given "
+        "(default: all that the service has)",
+    )
+    take.add_argument(
+        "--layers",
+        metavar="ID,ID…",
+        type=_layers,
+        help="only these layers and tables (default: all)",
+    )
+    take.add_argument(
+        "--where",
+        metavar="ID:CLAUSE",
+        type=_where,
+        action="append",
+        default=[],
+        help="only the rows of that layer for which the SQL clause holds; may be repeated",
+    )
+    photos = take.add_mutually_exclusive_group()
+    photos.add_argument(
+        "--attachments",
+        choices=[d.value for d in AttachmentSyncDirection],
+        default=AttachmentSyncDirection.BIDIRECTIONAL.value,
+        help="which way photos and other attachments travel, for good (default: bidirectional)",
+    )
+    photos.add_argument(
+        "--no-attachments",
+        dest="attachments",
+        action="store_const",
+        const=AttachmentSyncDirection.NONE.value,
+        help="the same as --attachments none",
+    )
+    take.add_argument(
+        "--sync-model",
+        choices=[m.value for m in (SyncModel.PER_REPLICA, SyncModel.PER_LAYER)],
+        help="how the service keeps track of this device (default: what the service prefers)",
+    )
+
+
+def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
+    sync = _add_verb(verbs, "sync", SYNC, SYNC_EXAMPLE, "exchange edits with the service")
+    _add_map(sync)
+    directions = (SyncDirection.BIDIRECTIONAL, SyncDirection.UPLOAD, SyncDirection.DOWNLOAD)
+    sync.add_argument(
+        "--direction",
+        choices=[d.name.lower() for d in directions],
+        default=SyncDirection.BIDIRECTIONAL.name.lower(),
+        help="send, receive, or both (default: both)",
+    )
+    sync.add_argument(
+        "--conflicts",
+        choices=[p.value.replace("_", "-") for p in ConflictPolicy],
+        default=ConflictPolicy.LAST_SYNCED.value.replace("_", "-"),
+        help="who wins where both sides changed the same attribute: this device because it syncs "
+        "last, the service, or nobody until a person decides (default: last-synced)",
+    )
+    sync.add_argument(
+        "--all-or-nothing",
+        action="store_true",
+        help="if the service refuses one edit, it shall apply none",
+    )
+
+
+def _add_map_verb(
+    verbs: "_SubParsersAction[Parser]", name: str, description: str, summary: str
+) -> Parser:
+    parser = _add_verb(verbs, name, description, f"example:\n  fieldsync {name} trees", summary)
+    _add_map(parser)
+    return parser
+
+
+def _add_verb(
+    verbs: "_SubParsersAction[Parser]", name: str, description: str, example: str, summary: str
+) -> Parser:
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=example,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json", action="store_true", help="print one JSON object (docs/cli.md has its members)"
+    )
+    output.add_argument("--quiet", action="store_true", help="print errors only; no progress")
+    output.add_argument(
+        "--debug", action="store_true", help="tell everything, with tracebacks, on standard error"
+    )
+    return parser
+
+
+def _add_map(parser: Parser) -> None:
+    parser.add_argument("map", metavar="MAP", type=Path, help="the folder of the map")
+
+
+def _area(text: str) -> Envelope:
+    try:
+        return Envelope.parse(text)
+    except EngineError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    try:
+        ids = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no list of layer ids; write them like 0,1") from None
+    return tuple(dict.fromkeys(ids))
+
+
+def _where(text: str) -> tuple[int, str]:
+    layer, _, clause = text.partition(":")
+    if not layer.strip().isdecimal() or not clause.strip():
+        raise ArgumentTypeError(
+            f"{text!r} is no layer id and clause; write them like 0:\"STATE='UT'\""
+        )
+    return int(layer), clause.strip()
+
+
+def _version() -> str:
+    try:
+        return version("fieldsync")
+    except PackageNotFoundError:  # run from a copy of the sources that was never installed
+        return "(not installed)"
+
+
+def defaults() -> Namespace:
+    """What holds for all verbs before any argument is read."""
+    return Namespace(verb=None, json=False, quiet=False, debug=False)

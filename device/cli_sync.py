@@ -1,0 +1,145 @@
+"""``fieldsync sync``: this device's edits up, everybody else's down."""
+
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from device.cli_run import follow, run_async
+from device.cli_traffic import traffic
+from device.console import Console, Report
+from device.tables import table
+from engine import (
+    ConflictPolicy,
+    EngineError,
+    ExitCode,
+    OfflineMap,
+    OfflineMapSyncTask,
+    SyncDirection,
+    SyncGeodatabaseResult,
+    SyncLayerResult,
+    SyncTotals,
+)
+
+WHEN_STOPPED = "Nothing is lost: what was not sent stays on this device and goes up next time"
+HEADINGS = (
+    "layer",
+    "sent",
+    "added",
+    "changed",
+    "deleted",
+    "photos up",
+    "photos down",
+    "conflicts",
+    "refused",
+    "waiting",
+)
+
+
+def run(options: Namespace, console: Console) -> Report:
+    """Sync every geodatabase of the map."""
+    return run_async(lambda: _sync(options, console), when_stopped=WHEN_STOPPED)
+
+
+async def _sync(options: Namespace, console: Console) -> Report:
+    async with OfflineMap.open(options.map) as map_:
+        task = OfflineMapSyncTask(map_)
+        parameters = await task.create_default_offline_map_sync_parameters()
+        parameters.sync_direction = SyncDirection[options.direction.upper()]
+        parameters.conflict_policy = ConflictPolicy(options.conflicts.replace("-", "_"))
+        parameters.rollback_on_failure = options.all_or_nothing
+        job = task.create_offline_map_sync_job(parameters)
+        result = await follow(job, f"syncing {options.map.name}", console)
+    return make_report(str(options.map), result.geodatabase_results)
+
+
+def make_report(map_name: str, results: list[SyncGeodatabaseResult]) -> Report:
+    """What the results say, and the exit code they call for."""
+    layers = [layer for result in results for layer in result.layer_results]
+    error = next(_errors(results), None)
+    totals = SyncTotals(
+        sent_bytes=sum(r.totals.sent_bytes for r in results),
+        received_bytes=sum(r.totals.received_bytes for r in results),
+        seconds=sum(r.totals.seconds for r in results),
+    )
+    return Report(
+        data={
+            "map": map_name,
+            "has_errors": any(result.has_errors for result in results),
+            "geodatabases": [_geodatabase_json(result) for result in results],
+            "totals": asdict(totals),
+        },
+        lines=[
+            *table(HEADINGS, [_row(layer) for layer in layers]),
+            *(line for layer in layers for line in _complaints(layer)),
+            traffic(totals),
+        ],
+        exit_code=exit_code(layers) if error is None else error.exit_code,
+        error=error,
+    )
+
+
+def exit_code(layers: Iterable[SyncLayerResult]) -> ExitCode:
+    """The gravest thing that happened to an edit: refused, then in conflict, then nothing."""
+    counts = [(x.uploaded, x.attachments_uploaded, x.downloaded) for x in layers]
+    if any(rows.quarantined or photos.quarantined for rows, photos, _ in counts):
+        return ExitCode.QUARANTINE
+    if any(rows.conflict or photos.conflict or down.conflicts for rows, photos, down in counts):
+        return ExitCode.CONFLICTS
+    return ExitCode.OK
+
+
+def _errors(results: Iterable[SyncGeodatabaseResult]) -> Iterator[EngineError]:
+    """What kept a geodatabase, or else a layer, from being synced."""
+    for result in results:
+        found = (result.error, *(layer.error for layer in result.layer_results))
+        yield from (error for error in found if error is not None)
+
+
+def _row(layer: SyncLayerResult) -> tuple[object, ...]:
+    up, down = layer.uploaded, layer.downloaded
+    photos_up, photos_down = layer.attachments_uploaded, layer.attachments_downloaded
+    return (
+        layer.table_name,
+        up.applied,
+        down.added,
+        down.updated,
+        down.deleted,
+        photos_up.applied,
+        photos_down.added + photos_down.updated,
+        up.conflict + photos_up.conflict + down.conflicts,
+        up.quarantined + photos_up.quarantined,
+        up.pending + photos_up.pending,
+    )
+
+
+def _complaints(layer: SyncLayerResult) -> Iterator[str]:
+    for result in layer.edit_results:
+        if result.error is None:
+            continue
+        code = "" if result.error.code is None else f" (error {result.error.code})"
+        yield (
+            f"{layer.table_name} {result.global_id}, {result.edit_operation.value} not applied: "
+            f"{result.error.description}{code} {result.error.remedy}".rstrip()
+        )
+
+
+def _geodatabase_json(result: SyncGeodatabaseResult) -> dict[str, object]:
+    return {
+        "path": str(result.geodatabase_path),
+        "error": None if result.error is None else result.error.to_json(),
+        "layers": [_layer_json(layer) for layer in result.layer_results],
+        "totals": asdict(result.totals),
+    }
+
+
+def _layer_json(layer: SyncLayerResult) -> dict[str, object]:
+    return {
+        "layer_id": layer.layer_id,
+        "table": layer.table_name,
+        "uploaded": asdict(layer.uploaded),
+        "downloaded": asdict(layer.downloaded),
+        "attachments_uploaded": asdict(layer.attachments_uploaded),
+        "attachments_downloaded": asdict(layer.attachments_downloaded),
+        "edit_results": [result.to_json() for result in layer.edit_results],
+        "error": None if layer.error is None else layer.error.to_json(),
+    }
