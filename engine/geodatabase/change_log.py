@@ -145,8 +145,11 @@ def edit_of(connection: sqlite3.Connection, table: LayerTable, global_id: str) -
     return _edit(table, entry, key, row, logged.base(entry, row), EditState(state))
 
 
-def drop_settled(connection: sqlite3.Connection, table: LayerTable) -> int:
-    """Forget entries with nothing to send; returns how many. Rows in a batch keep theirs."""
+def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str) -> int:
+    """Forget entries with nothing to send; returns how many. Rows in a batch keep theirs.
+
+    Conflicts and refused edits of rows without an entry need nobody's attention any more.
+    """
     logged = LoggedTable(connection, table)
     dropped, after = 0, 0
     while gids := connection.execute(
@@ -155,16 +158,18 @@ def drop_settled(connection: sqlite3.Connection, table: LayerTable) -> int:
     ).fetchall():
         dropped += sum(logged.settle(gid) for _, gid in gids)
         after = gids[-1][0]
-    # An edit that was refused and then taken back needs nobody's attention any more.
-    connection.execute(
-        "UPDATE fieldsync_quarantine SET resolution='undone',"
-        " resolved_at=recorded_at WHERE resolved_at IS NULL AND direction='outbound' AND layer=?"
-        " AND NOT EXISTS(SELECT 1 FROM fieldsync_change c"
-        " WHERE c.layer=fieldsync_quarantine.layer AND c.gid=fieldsync_quarantine.gid)",
-        (table.number,),
-    )
+    for store, kind in (("conflict", "kind<>'deleted_there'"), ("quarantine", _OUTBOUND)):
+        connection.execute(
+            f"UPDATE fieldsync_{store} SET resolved_at=?,resolution='settled'"
+            f" WHERE resolved_at IS NULL AND layer=? AND {kind} AND NOT EXISTS"
+            f"(SELECT 1 FROM fieldsync_change c WHERE c.layer=fieldsync_{store}.layer"
+            f" AND c.gid=fieldsync_{store}.gid)",
+            (now, table.number),
+        )
     return dropped
 
+
+_OUTBOUND = "direction='outbound'"
 
 # A quarantined edit is pending again as soon as the row is touched again (its seq grows); a row
 # held with its parent is, as soon as the parent is.

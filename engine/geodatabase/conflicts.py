@@ -238,8 +238,11 @@ def resolve(
             case ConflictKind.DELETED_HERE, Side.THEIRS:
                 _bring_back(logged, gid)
             case _:
-                version = decode_row(logged.table, mine if side is Side.MINE else theirs)
-                _write_columns(logged, gid, json.loads(columns), version)
+                my_row, their_row = decode_row(logged.table, mine), decode_row(logged.table, theirs)
+                if my_row is not None and their_row is not None:
+                    _write_columns(
+                        logged, conflict_id, json.loads(columns), my_row, their_row, side
+                    )
     connection.execute(
         "UPDATE fieldsync_conflict SET resolved_at=?,resolution=? WHERE id=?",
         (now, side.value, conflict_id),
@@ -339,11 +342,28 @@ def _bring_back(logged: LoggedTable, gid: str) -> None:
 
 
 def _write_columns(
-    logged: LoggedTable, gid: str, columns: Iterable[str], version: Row | None
+    logged: LoggedTable,
+    conflict: int,
+    columns: Iterable[str],
+    mine: Row,
+    theirs: Row,
+    side: Side,
 ) -> None:
-    stored = logged.stored(gid)
-    if stored is None or version is None:
+    """Write one side's cells, as a person's edit. A cell edited here since is mine as it is now;
+    where theirs is taken, the record keeps it."""
+    stored = logged.stored(str(mine[0]))
+    if stored is None:
         return
-    row = logged.with_cells(stored.row, {c: logged.cell(version, c) for c in columns})
-    logged.edit(stored.row, row)
-    logged.settle(gid)
+    present = stored.row
+    newest = {}
+    for name in columns:
+        cell = logged.cell(present, name)
+        newest[name] = logged.cell(mine, name) if cell == logged.cell(theirs, name) else cell
+    mine = logged.with_cells(mine, newest)
+    logged.connection.execute(
+        "UPDATE fieldsync_conflict SET mine=? WHERE id=?",
+        (encode_row(logged.table, mine), conflict),
+    )
+    chosen = mine if side is Side.MINE else theirs
+    logged.edit(present, logged.with_cells(present, {n: logged.cell(chosen, n) for n in newest}))
+    logged.settle(str(mine[0]))

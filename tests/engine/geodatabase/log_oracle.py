@@ -447,7 +447,7 @@ def run_mix(
             foreign.execute(rng.choice(("COMMIT", "COMMIT", "COMMIT", "ROLLBACK")))
             if rng.random() < 0.2:
                 engine.execute("BEGIN IMMEDIATE")
-                drop_settled(engine, table)
+                drop_settled(engine, table, now="2026-01-01T00:00:00.000Z")
                 engine.execute("COMMIT")
             now = snapshot(engine, table)
             expected, found = net(table, before, now), logged(engine, table)
