@@ -120,6 +120,11 @@ class Database:
 
     async def close(self) -> None:
         """Close the file and roll back a transaction that is still open. May be repeated."""
+        # To the end even if it still waits for its turn: the connection's thread would keep the
+        # process alive.
+        await _to_the_end(asyncio.ensure_future(self._close()))
+
+    async def _close(self) -> None:
         async with self._lock:
             if not self._is_open:
                 return
@@ -331,7 +336,7 @@ def _reading(
     try:
         return function(raw, *args)
     finally:
-        raw.execute("ROLLBACK")
+        _rollback(raw)
 
 
 def _staging(

@@ -18,7 +18,7 @@ from engine.geodatabase.catalog import StoredLayer
 from engine.geodatabase.change_log import Edit, EditCounts, EditState
 from engine.geodatabase.connection import Database
 from engine.geodatabase.feature import Feature, FeatureForm, Geometry, Keep
-from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.layer_table import LayerTable, is_stored
 from engine.geodatabase.relations import Relation
 from engine.geodatabase.triggers import Permissions
 from engine.layer_schema import Field, LayerSchema
@@ -133,6 +133,11 @@ class FeatureTable:
     def permissions(self) -> Permissions:
         """What may be done with the features on this device."""
         return self._layer.features.permissions
+
+    @property
+    def omitted_fields(self) -> tuple[str, ...]:
+        """Fields of the layer that are not in the table: their values have no form in JSON."""
+        return tuple(f.name for f in self.schema.fields if not is_stored(f))
 
     @property
     def has_attachments(self) -> bool:
@@ -391,7 +396,12 @@ class FeatureTable:
         return guid
 
     async def _read(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
-        return await self._database.read(function, *args, joining=True)
+        try:
+            return await self._database.read(function, *args, joining=True)
+        except sqlite3.OperationalError as error:
+            if self.error is None:
+                raise
+            raise self.error from error  # the table is not there any more, or not as it was
 
     async def _read_log(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
         self._require_log()

@@ -82,6 +82,8 @@ class Geodatabase:
             await geodatabase.refresh()
         except BaseException:
             await geodatabase.close()
+            for suffix in ("", "-journal"):  # nobody else has seen the file
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
             raise
         return geodatabase
 

@@ -94,13 +94,14 @@ def widen_extent(connection: sqlite3.Connection, table: LayerTable, extent: Enve
 
 
 def _create(connection: sqlite3.Connection, table: LayerTable, columns: dict[str, str]) -> None:
-    # UNIQUE inline and without a default: with an index of its own, or an expression as default,
-    # GDAL's changes of a table damage the file.
-    lines = [
-        f"{quote(table.key)} INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL",
-        f"{quote(table.global_id)} TEXT UNIQUE",
-        *(f"{quote(name)} {kind}" for name, kind in columns.items()),
-    ]
+    # The geometry second: GDAL takes that for granted and, when a person alters a field, writes
+    # the table's SQL in that order over the one that the rows were stored in. And UNIQUE inline,
+    # without a default: an index of its own, or an expression as default, is damaged likewise.
+    kinds = {table.global_id: "TEXT UNIQUE", **columns}
+    if table.geometry is not None:
+        kinds = {table.geometry: kinds[table.geometry], **kinds}
+    lines = [f"{quote(table.key)} INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL"]
+    lines += [f"{quote(name)} {kind}" for name, kind in kinds.items()]
     connection.execute(f"CREATE TABLE {quote(table.name)} ({', '.join(lines)})")
 
 

@@ -1,5 +1,6 @@
 """Features through the API: what goes in comes out, what the service would refuse is refused."""
 
+import asyncio
 import math
 import sqlite3
 from collections.abc import AsyncIterator
@@ -416,8 +417,6 @@ async def test_deleting_takes_the_parts_along(geodatabase: Geodatabase) -> None:
 
 
 async def test_cancelled_edits_are_whole(geodatabase: Geodatabase) -> None:
-    import asyncio
-
     table = geodatabase.table(0)
     steps = 0
     while True:

@@ -1,12 +1,15 @@
 """A geodatabase is made whole, opened with care, and says what it is."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from engine.errors import (
+    BadParameterError,
     ChangeLogBrokenError,
     EditRefusedError,
     FeatureNotFoundError,
@@ -21,8 +24,8 @@ from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.replica import Replica
 from engine.model import SyncModel
 from tests.engine.geodatabase import gdal
-from tests.engine.geodatabase.made import ELM, OAK, made_trees
-from tests.engine.geodatabase.schemas import URL, layer, service, trees
+from tests.engine.geodatabase.made import ELM, OAK, made, made_trees
+from tests.engine.geodatabase.schemas import URL, field, layer, service, trees
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -71,6 +74,56 @@ async def test_nothing_is_made_over_another_file(tmp_path: Path) -> None:
     with pytest.raises(GeodatabaseError, match="already exists"):
         await Geodatabase.create(path, service(), [trees()], Replica())
     assert path.read_text() == "mine"
+
+
+async def test_a_geodatabase_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BadParameterError, match="no GlobalID field"):
+        await Geodatabase.create(
+            tmp_path / "x.gpkg", service(), [layer(globalIdField="Nothing")], Replica()
+        )
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_fields_without_a_form_in_json_are_left_out(tmp_path: Path) -> None:
+    fields = [field("scan", "esriFieldTypeBlob"), field("note", "esriFieldTypeString")]
+    async with await made(tmp_path / "x.gpkg", [layer(fields=fields)]) as geodatabase:
+        table = geodatabase.table(0)
+
+        assert table.omitted_fields == ("scan",)
+        assert set((await table.add_feature()).attributes) == {"OBJECTID", "GlobalID", "note"}
+        with pytest.raises(EditRefusedError, match="has no field 'scan'"):
+            await table.add_feature({"scan": b""})
+
+
+async def test_cancelling_at_any_turn_leaves_the_file_free(geodatabase: Geodatabase) -> None:
+    await geodatabase.close()
+
+    async def life() -> None:
+        async with await Geodatabase.open(geodatabase.path) as again:
+            async with again.transaction():
+                await again.table(0).update_feature(OAK, {"height": 1})
+                await again.table(0).add_attachment(OAK, "a", None, b"x")
+            await again.table(0).delete_feature(ELM)
+
+    other = sqlite3.connect(geodatabase.path, isolation_level=None, timeout=0)
+    steps, done = 0, False
+    while not done:
+        task = asyncio.create_task(life())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        done = task.done()
+        task.cancel()
+        with suppress(asyncio.CancelledError, FeatureNotFoundError):
+            await task
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+        # What was done in the transaction is there together or not at all.
+        (height,) = other.execute("SELECT height FROM Trees WHERE fid = 1").fetchone()
+        (photos,) = other.execute("SELECT count(*) FROM Trees__ATTACH").fetchone()
+        assert (height == 1) == (photos > 0)
+        steps += 7
+    other.close()
 
 
 async def test_a_database_that_is_no_geopackage_is_refused(tmp_path: Path) -> None:

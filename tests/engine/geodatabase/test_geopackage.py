@@ -234,7 +234,7 @@ async def test_odd_names_validate_and_stay_apart(tmp_path: Path) -> None:
 
     gdal.validate(path)
     columns = query(path, "SELECT name FROM pragma_table_info('Select_10')")
-    assert [name for (name,) in columns][:3] == ["fid_", "GlobalID", "geom_"]
+    assert [name for (name,) in columns][:3] == ["fid_", "geom_", "GlobalID"]
     identifiers = {str(i) for (i,) in query(path, "SELECT identifier FROM gpkg_contents")}
     assert set(ODD_NAMES) <= identifiers
 
