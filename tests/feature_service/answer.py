@@ -57,7 +57,7 @@ class Answer:
 
 def document(value: Any, form: str, *, title: str = "ArcGIS REST Services Directory") -> Answer:
     """A JSON answer, or the page a browser sees when `f` is html."""
-    if form == "json":
+    if form in ("json", "geojson"):
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
         return Answer(content=text.encode(), content_type="application/json; charset=utf-8")
     text = json.dumps(value, indent=2, ensure_ascii=False)

@@ -73,7 +73,8 @@ def perform(hosted: Hosted, actor: Actor, call: Call, path: tuple[str, ...]) -> 
             content_type=known.content_type,
             headers={"Content-Disposition": disposition},
         )
-    if call.format not in _FORMATS:
+    is_geojson = call.format == "geojson" and path[-1:] == ("query",)
+    if call.format not in _FORMATS and not is_geojson:
         raise invalid_parameter("f", f"Output format '{call.format}' is not supported")
     delivery = _deliver(hosted, actor, asked, path)
     if delivery.file is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from .definition import Layer
 from .feature import FeatureView
 from .field import Field
+from .geojson import collection
 from .geometry import show
 from .hosted import Actor, Hosted
 from .parameters import Parameters
@@ -86,13 +87,14 @@ def query(hosted: Hosted, actor: Actor, layer: Layer, parameters: Parameters) ->
     if "Query" not in hosted.service.capabilities:
         raise not_supported()
     selection = select(hosted, actor, layer, parameters)
-    target = wkid_of(parameters.json_or_text("outSR")) or hosted.wkid
+    is_geojson = parameters.text("f").lower() == "geojson"
+    target = 4326 if is_geojson else wkid_of(parameters.json_or_text("outSR")) or hosted.wkid
     move = mover(hosted.wkid, target)
     if parameters.flag("returnCountOnly"):
-        answer: dict[str, Any] = {"count": _count(hosted, layer, selection)}
+        counted: dict[str, Any] = {"count": _count(hosted, layer, selection)}
         if parameters.flag("returnExtentOnly"):
-            answer["extent"] = extent(hosted, layer, selection, move, target)
-        return answer
+            counted["extent"] = extent(hosted, layer, selection, move, target)
+        return counted
     if parameters.flag("returnIdsOnly"):
         return _ids(hosted, layer, selection, parameters)
     if parameters.flag("returnExtentOnly"):
@@ -104,7 +106,8 @@ def query(hosted: Hosted, actor: Actor, layer: Layer, parameters: Parameters) ->
         return _statistics(hosted, layer, selection, parameters)
     if parameters.flag("returnDistinctValues"):
         return _distinct(hosted, layer, selection, parameters)
-    return _features(hosted, layer, selection, parameters, move, target)
+    answer = _features(hosted, layer, selection, parameters, move, target)
+    return collection(answer, layer.object_id_field) if is_geojson else answer
 
 
 def _count(hosted: Hosted, layer: Layer, selection: Selection) -> int:

@@ -38,7 +38,7 @@ def service_document(hosted: Hosted) -> dict[str, Any]:
         ),
         "hasStaticData": False,
         "maxRecordCount": service.max_record_count,
-        "supportedQueryFormats": "JSON",
+        "supportedQueryFormats": "JSON, geoJSON",
         "supportedExportFormats": "",
         "capabilities": ",".join(capabilities),
         "description": "",
@@ -252,7 +252,7 @@ def layer_document(hosted: Hosted, layer: Layer) -> dict[str, Any]:
         "types": [],
         "templates": [],
         "maxRecordCount": service.max_record_count,
-        "supportedQueryFormats": "JSON",
+        "supportedQueryFormats": "JSON, geoJSON",
         "capabilities": ",".join(sorted(service.layer_capabilities(layer))),
     }
     if not layer.is_table:

@@ -231,6 +231,8 @@ class FeatureServer:
     ) -> Answer:
         if self._allows_control and call.segments[:1] == ("control",):
             return control(self, call)
+        if call.method == "OPTIONS":
+            return Answer(content=b"", content_type="text/plain")
         if self._storage.is_for(request):
             return self._storage.answer(call)
         struck = [self._hosted[service]] if service in self._hosted else self._hosted.values()

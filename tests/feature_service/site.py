@@ -12,6 +12,7 @@ from .operations import perform, replica_file
 from .parameters import Parameters
 from .portal import Portal
 from .problem import ServiceError, invalid_url
+from .tracking import clean_up
 
 _NOT_FOUND = Answer(content=b"Not Found", content_type="text/plain", status=404)
 _TOKEN_PATHS = (
@@ -21,6 +22,7 @@ _TOKEN_PATHS = (
     ("arcgis", "sharing", "rest", "generatetoken"),
     ("portal", "sharing", "rest", "generatetoken"),
 )
+_CLEAN_UP = ("featureserver", "cleanupchangetracking")
 _OAUTH_PATHS = (
     ("arcgis", "sharing", "rest", "oauth2", "token"),
     ("portal", "sharing", "rest", "oauth2", "token"),
@@ -81,6 +83,8 @@ class Site:
             return _NOT_FOUND
         if path[2:] == ("info",):
             return document(self._server_info(call), call.format)
+        if path[2:4] == ("admin", "services") and path[5:] == _CLEAN_UP:
+            return self._clean_up(call, call.segments[4])
         if path[2:] == ("services",):
             return document(self._directory(), call.format)
         if path[2:3] == ("services",) and len(path) > 4 and call.segments[3] in self.hosted:
@@ -95,6 +99,12 @@ class Site:
             self._access.actor(call)
             return replica_file(hosted, rest[0]) or _NOT_FOUND
         raise invalid_url()
+
+    def _clean_up(self, call: Call, name: str) -> Answer:
+        actor = self._access.actor(call)
+        if name not in self.hosted:
+            raise invalid_url()
+        return document(clean_up(self.hosted[name], actor, call.parameters), call.format)
 
     def _token(self, call: Call, give: Callable[[Parameters], dict[str, Any]]) -> Answer:
         if call.method != "POST":

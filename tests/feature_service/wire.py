@@ -47,6 +47,19 @@ def damaged(answer: Answer, faults: Sequence[Fault]) -> Answer:
     return answer
 
 
+def _cross_origin(request: web.Request) -> dict[str, str]:
+    """What lets a page of another origin read an answer, as ArcGIS Server allows to all."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+        "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "*"),
+    }
+
+
 async def send(
     request: web.Request, answer: Answer, faults: Sequence[Fault], sleep: Sleep
 ) -> web.StreamResponse:
@@ -56,6 +69,7 @@ async def send(
         "Content-Type": answer.content_type,
         "Cache-Control": "no-store",
         "Vary": "Accept-Encoding",
+        **_cross_origin(request),
         **answer.headers,
     }
     if packed:

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.feature_service import FeatureServer
+from tests.feature_service.geojson import collection
 
 from .client import Client, names
 from .world import HYDRANTS, PIPES, VISITS, ZONES, gid, service_document, write_service
@@ -146,6 +147,30 @@ async def test_query_related_when_asked_then_groups(client: Client) -> None:
     ] == [(1, ["visit 1", "visit 2"]), (8, ["visit 3"])]
 
 
+async def test_query_when_geojson_is_wanted_then_in_degrees(client: Client) -> None:
+    points = await client.get(f"{HYDRANTS}/query", where="serial<3", outFields="*", f="geojson")
+    page = await client.get(f"{HYDRANTS}/query", where="1=1", resultRecordCount=2, f="geojson")
+    areas = await client.get(f"{ZONES}/query", where="1=1", f="geojson")
+
+    assert points["type"] == "FeatureCollection"
+    assert points["features"][0]["geometry"]["coordinates"][0] == pytest.approx(0.00089831528)
+    assert (points["features"][0]["id"], points["features"][0]["properties"]["name"]) == (1, "H1")
+    assert page["properties"]["exceededTransferLimit"] is True
+    assert areas["features"][0]["geometry"]["type"] == "Polygon"
+
+
+def test_geojson_when_rings_are_mixed_then_grouped_by_what_holds_them() -> None:
+    outer = [[0, 0], [0, 9], [9, 9], [9, 0], [0, 0]]
+    hole = [[1, 1], [2, 1], [2, 2], [1, 2], [1, 1]]
+    island = [[20, 20], [20, 21], [21, 21], [21, 20], [20, 20]]
+    feature = {"attributes": {"OBJECTID": 1}, "geometry": {"rings": [island, hole, outer]}}
+
+    shown = collection({"features": [feature]}, "OBJECTID")["features"][0]["geometry"]
+
+    assert shown["type"] == "MultiPolygon"
+    assert shown["coordinates"] == [[island[::-1]], [outer[::-1], hole[::-1]]]
+
+
 async def test_statistics_when_asked_then_computed(client: Client) -> None:
     wanted = [{"statisticType": "max", "onStatisticField": "serial", "outStatisticFieldName": "m"}]
 
@@ -206,6 +231,14 @@ async def test_answer_when_gzip_is_accepted_then_packed(client: Client) -> None:
     ) as response:
         assert response.headers["Content-Encoding"] == "gzip"
         assert json.loads(await response.read())["syncEnabled"] is True
+
+
+async def test_answer_when_from_a_page_of_another_origin_then_readable(client: Client) -> None:
+    headers = {"Origin": "http://maps.example", "Access-Control-Request-Headers": "x-esri"}
+
+    async with client.session.options(client.url, headers=headers) as response:
+        assert response.headers["Access-Control-Allow-Origin"] == "http://maps.example"
+        assert response.headers["Access-Control-Allow-Headers"] == "x-esri"
 
 
 async def test_parameters_when_spelled_oddly_then_understood(client: Client) -> None:

@@ -1,0 +1,30 @@
+// What a driver has found, as lines the script that runs it can count.
+export class Report {
+  failed = 0;
+
+  check(what, isSo) {
+    this.tell(what, isSo ? "" : "not as expected");
+  }
+
+  equal(what, found, expected) {
+    const [one, other] = [JSON.stringify(found), JSON.stringify(expected)];
+    this.tell(what, one === other ? "" : `${one} is not ${other}`);
+  }
+
+  tell(what, wrong) {
+    this.failed += wrong ? 1 : 0;
+    console.log(`${wrong ? "FAIL" : "ok"} ${what}${wrong ? `: ${wrong}` : ""}`);
+  }
+
+  async run(parts) {
+    for (const [name, part] of Object.entries(parts)) {
+      try {
+        await part();
+        this.tell(name, "");
+      } catch (error) {
+        this.tell(name, `${error.name}: ${error.message}`);
+      }
+    }
+    process.exitCode = this.failed ? 1 : 0;
+  }
+}
