@@ -19,7 +19,6 @@ from urllib.parse import quote as url_quote
 
 import aiosqlite
 
-from engine import faults
 from engine.errors import (
     GeodatabaseBusyError,
     GeodatabaseError,
@@ -27,8 +26,15 @@ from engine.errors import (
     TransactionNotStartedError,
     TransactionOpenError,
 )
-from engine.geodatabase.applying import applying as own_writes
 from engine.geodatabase.sqlite_errors import engine_error
+from engine.geodatabase.transaction import (
+    commit,
+    reading,
+    rollback,
+    savepoint,
+    staging,
+    transaction,
+)
 from native import geometry
 
 T = TypeVar("T")
@@ -146,7 +152,7 @@ class Database:
         Cancelling interrupts it. Nothing that needs the connection may leave it (no cursors).
         """
         async with self._turn(joining):
-            return await self._hop(_reading, self._raw, function, args, interruptible=True)
+            return await self._hop(reading, self._raw, function, args, interruptible=True)
 
     async def stage(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
         """Run a function that fills temporary tables and only reads the others.
@@ -155,7 +161,7 @@ class Database:
         Cancelling interrupts it, and what it filled is empty again.
         """
         async with self._turn(False):
-            return await self._hop(_staging, self._raw, function, args, interruptible=True)
+            return await self._hop(staging, self._raw, function, args, interruptible=True)
 
     async def write(
         self,
@@ -171,7 +177,7 @@ class Database:
         """
         async with self._turn(joining):
             inside = self.is_in_transaction
-            run = _savepoint if inside else _transaction
+            run = savepoint if inside else transaction
             try:
                 return await self._hop(run, self._raw, function, args, applying)
             finally:
@@ -195,17 +201,17 @@ class Database:
                 await self._hop(self._raw.execute, "BEGIN IMMEDIATE")
             except asyncio.CancelledError:
                 # The caller never learns that it began, so nobody would end it.
-                await self._hop(_rollback, self._raw)
+                await self._hop(rollback, self._raw)
                 raise
             self._no_transaction.clear()
 
     async def commit(self) -> None:
         """Commit the caller's transaction; if that fails it is rolled back."""
-        await self._end(_commit)
+        await self._end(commit)
 
     async def rollback(self) -> None:
         """Undo the caller's transaction."""
-        await self._end(_rollback)
+        await self._end(rollback)
 
     async def _end(self, how: Callable[[sqlite3.Connection], None]) -> None:
         async def end() -> None:
@@ -325,91 +331,6 @@ def _decoded(text: bytes) -> str:
 
 def _use_wal(raw: sqlite3.Connection) -> None:
     raw.execute("PRAGMA journal_mode=WAL")
-
-
-def _reading(
-    raw: sqlite3.Connection, function: Callable[[sqlite3.Connection, *Ts], T], args: tuple[*Ts]
-) -> T:
-    if raw.in_transaction:
-        return function(raw, *args)
-    raw.execute("BEGIN")  # one state of the file for all of the function's statements
-    try:
-        return function(raw, *args)
-    finally:
-        _rollback(raw)
-
-
-def _staging(
-    raw: sqlite3.Connection, function: Callable[[sqlite3.Connection, *Ts], T], args: tuple[*Ts]
-) -> T:
-    raw.execute("BEGIN")  # deferred: temporary tables are in a file of their own
-    try:
-        result = function(raw, *args)
-        raw.execute("COMMIT")
-    except BaseException:
-        _rollback(raw)
-        raise
-    return result
-
-
-def _transaction(
-    raw: sqlite3.Connection,
-    function: Callable[[sqlite3.Connection, *Ts], T],
-    args: tuple[*Ts],
-    applying: bool,
-) -> T:
-    raw.execute("BEGIN IMMEDIATE")
-    try:
-        result = _run(raw, function, args, applying)
-        raw.execute("COMMIT")
-    except BaseException:
-        _rollback(raw)
-        raise
-    faults.point("transaction.committed")
-    return result
-
-
-def _savepoint(
-    raw: sqlite3.Connection,
-    function: Callable[[sqlite3.Connection, *Ts], T],
-    args: tuple[*Ts],
-    applying: bool,
-) -> T:
-    raw.execute("SAVEPOINT fieldsync")
-    try:
-        result = _run(raw, function, args, applying)
-        raw.execute("RELEASE fieldsync")
-    except BaseException:
-        if raw.in_transaction:
-            raw.execute("ROLLBACK TO fieldsync")
-            raw.execute("RELEASE fieldsync")
-        raise
-    return result
-
-
-def _run(
-    raw: sqlite3.Connection,
-    function: Callable[[sqlite3.Connection, *Ts], T],
-    args: tuple[*Ts],
-    applying: bool,
-) -> T:
-    if not applying:
-        return function(raw, *args)
-    with own_writes(raw):
-        return function(raw, *args)
-
-
-def _commit(raw: sqlite3.Connection) -> None:
-    try:
-        raw.execute("COMMIT")
-    except BaseException:
-        _rollback(raw)
-        raise
-
-
-def _rollback(raw: sqlite3.Connection) -> None:
-    if raw.in_transaction:  # not after errors at which SQLite rolls back by itself
-        raw.execute("ROLLBACK")
 
 
 def _checkpoint(raw: sqlite3.Connection, path: Path, busy_ms: int) -> tuple[bool, int]:

@@ -6,23 +6,23 @@ another program may write between two pieces.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
 
-from engine.errors import EditRefusedError, EngineError, FeatureNotFoundError
+from engine.errors import EditRefusedError, EngineError
 from engine.geodatabase import attachments as attached, change_log, related_rows, rows
 from engine.geodatabase.attachments import Attachment, Source, content_type_of
 from engine.geodatabase.catalog import StoredLayer
-from engine.geodatabase.change_log import Edit, EditCounts, EditState
+from engine.geodatabase.change_log import Edit, EditCounts
 from engine.geodatabase.connection import Database
 from engine.geodatabase.feature import Feature, FeatureForm, Geometry, Keep
 from engine.geodatabase.layer_table import LayerTable, is_stored
+from engine.geodatabase.local_edit import AttachmentEdit, LocalEdit, RelatedFeature
 from engine.geodatabase.relations import Relation
+from engine.geodatabase.table_access import TableAccess
 from engine.geodatabase.triggers import Permissions
 from engine.layer_schema import Field, LayerSchema
-from engine.model import EditOperation, normalise_guid
+from engine.model import EditOperation
 from engine.values import ColumnValue
 
 __all__ = [
@@ -34,53 +34,11 @@ __all__ = [
     "RelatedFeature",
 ]
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalEdit:
-    """What was done to a feature since the service last acknowledged it.
-
-    ``feature`` is as it is now, None after a delete; ``base`` as the service last knew it, None
-    for an add. ``fields`` were changed. ``sequence`` grows with every touch of any row.
-    """
-
-    global_id: str
-    operation: EditOperation
-    state: EditState
-    sequence: int
-    fields: tuple[str, ...]
-    geometry_changed: bool
-    feature: Feature | None = field(repr=False)
-    base: Feature | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachmentEdit:
-    """What was done to an attachment since the service last acknowledged it."""
-
-    global_id: str
-    parent_global_id: str
-    name: str
-    operation: EditOperation
-    state: EditState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelatedFeature:
-    """A feature of ``layer_id`` that a relationship ties to the one that was asked about."""
-
-    relationship: str
-    layer_id: int
-    feature: Feature
-
 
 class FeatureTable:
     """One layer or table. Made by :class:`engine.geodatabase.geodatabase.Geodatabase`.
 
-    ``error`` is set if the layer's edits cannot be trusted (its change log was damaged) or if it
-    was never loaded: then it can be read, and everything that touches edits raises that error.
+    What is done here happens inside the caller's transaction, if one is open.
     """
 
     def __init__(
@@ -91,15 +49,21 @@ class FeatureTable:
         relations: Sequence[Relation],
         error: EngineError | None,
     ) -> None:
-        self._database = database
         self._layers = layers
         self._layer = layers[number]
         self._table = self._layer.features.table
         self._relations = relations
         self._form = FeatureForm(self._layer)
-        self.error = error
+        self._access = TableAccess(database, self._layer.schema.name, error)
 
     # --- what it is -------------------------------------------------------------------------------
+
+    @property
+    def error(self) -> EngineError | None:
+        """Set if the layer's edits are not known (its change log was damaged) or if it was never
+        loaded: then it can be read, and everything that touches edits raises this error.
+        """
+        return self._access.error
 
     @property
     def name(self) -> str:
@@ -145,13 +109,13 @@ class FeatureTable:
 
     async def count(self) -> int:
         """How many features there are."""
-        return await self._read(rows.count_rows, self._table)
+        return await self._access.read(rows.count_rows, self._table)
 
     async def attachment_count(self) -> int:
         """How many attachments all the features have together."""
         if self._layer.attachments is None:
             return 0
-        return await self._read(rows.count_rows, self._layer.attachments.table)
+        return await self._access.read(rows.count_rows, self._layer.attachments.table)
 
     # --- features ---------------------------------------------------------------------------------
 
@@ -165,7 +129,7 @@ class FeatureTable:
         """
         after: int | None = None
         while True:
-            page, after = await self._read(
+            page, after = await self._access.read(
                 rows.read_page, self._table, where, tuple(parameters), after
             )
             for row in page:
@@ -176,7 +140,7 @@ class FeatureTable:
     async def feature(self, global_id: str) -> Feature:
         """The feature of that GlobalID; :exc:`FeatureNotFoundError` if there is none."""
         return self._form.feature(
-            await self._read(rows.get_row, self._table, self._guid(global_id))
+            await self._access.read(rows.get_row, self._table, self._access.guid(global_id))
         )
 
     async def add_feature(
@@ -184,7 +148,7 @@ class FeatureTable:
     ) -> Feature:
         """Add a feature; it is returned as stored, with its GlobalID and the layer's defaults."""
         cells = self._form.added(attributes or {}, geometry)
-        return self._form.feature(await self._edit(rows.insert_row, self._table, cells))
+        return self._form.feature(await self._access.edit(rows.insert_row, self._table, cells))
 
     async def update_feature(
         self,
@@ -199,17 +163,17 @@ class FeatureTable:
             cells = self._form.updated(present, attributes or {}, geometry)
             return rows.update_row(connection, self._table, guid, cells)
 
-        return self._form.feature(await self._edit(change, self._guid(global_id)))
+        return self._form.feature(await self._access.edit(change, self._access.guid(global_id)))
 
     async def delete_feature(self, global_id: str) -> None:
         """Delete a feature with its attachments, and the rows that are composed into it."""
 
-        await self._edit(
+        await self._access.edit(
             related_rows.delete_with_parts,
             self._layers,
             self._relations,
             self._table,
-            self._guid(global_id),
+            self._access.guid(global_id),
         )
 
     # --- what was edited --------------------------------------------------------------------------
@@ -221,7 +185,7 @@ class FeatureTable:
         """
         if self.error is not None:
             return True
-        return await self._read(_has_edits, self._tables())
+        return await self._access.read(_has_edits, self._tables())
 
     async def edit_counts(self) -> EditCounts:
         """How many features were added, updated and deleted."""
@@ -236,7 +200,7 @@ class FeatureTable:
     async def get_local_edits(self) -> AsyncIterator[LocalEdit]:
         """All edits of features, in the order in which the rows were first touched."""
         after = 0
-        while edits := await self._read_log(_edits_after, self._table, after):
+        while edits := await self._access.read_log(_edits_after, self._table, after):
             for edit in edits:
                 yield self._local_edit(edit)
             after = edits[-1].first
@@ -246,7 +210,7 @@ class FeatureTable:
         if self._layer.attachments is None:
             return
         after, table = 0, self._layer.attachments.table
-        while edits := await self._read_log(_edits_after, table, after):
+        while edits := await self._access.read_log(_edits_after, table, after):
             for edit in edits:
                 yield _attachment_edit(edit)
             after = edits[-1].first
@@ -287,7 +251,7 @@ class FeatureTable:
         )
 
     async def _counts(self, table: LayerTable) -> EditCounts:
-        return await self._read_log(_all_counts, table)
+        return await self._access.read_log(_all_counts, table)
 
     def _tables(self) -> list[LayerTable]:
         entries = (self._layer.features, self._layer.attachments)
@@ -298,7 +262,9 @@ class FeatureTable:
     async def attachments(self, global_id: str) -> list[Attachment]:
         """The attachments of a feature, without their data."""
         table = self._attachment_table()
-        return await self._read(attached.list_attachments, table, self._guid(global_id))
+        return await self._access.read(
+            attached.list_attachments, table, self._access.guid(global_id)
+        )
 
     async def add_attachment(
         self, global_id: str, name: str, content_type: str | None, data: bytes | Path
@@ -316,7 +282,7 @@ class FeatureTable:
                 connection, table, guid, self._file_name(name), kind, Source(data)
             )
 
-        return await self._edit(add, self._guid(global_id))
+        return await self._access.edit(add, self._access.guid(global_id))
 
     async def update_attachment(
         self, attachment_id: str, name: str, content_type: str | None, data: bytes | Path
@@ -330,19 +296,21 @@ class FeatureTable:
                 connection, table, guid, self._file_name(name), kind, Source(data)
             )
 
-        return await self._edit(change, self._guid(attachment_id))
+        return await self._access.edit(change, self._access.guid(attachment_id))
 
     async def attachment_data(self, attachment_id: str) -> AsyncIterator[bytes]:
         """The data of an attachment, in pieces of at most 256 KB."""
-        table, guid = self._attachment_table(), self._guid(attachment_id)
+        table, guid = self._attachment_table(), self._access.guid(attachment_id)
         offset = 0
-        while piece := await self._read(attached.read_piece, table, guid, offset):
+        while piece := await self._access.read(attached.read_piece, table, guid, offset):
             yield piece
             offset += len(piece)
 
     async def delete_attachment(self, attachment_id: str) -> None:
         """Delete an attachment; :exc:`FeatureNotFoundError` if there is none."""
-        await self._edit(rows.delete_row, self._attachment_table(), self._guid(attachment_id))
+        await self._access.edit(
+            rows.delete_row, self._attachment_table(), self._access.guid(attachment_id)
+        )
 
     def _attachment_table(self) -> LayerTable:
         if self._layer.attachments is None:
@@ -358,13 +326,13 @@ class FeatureTable:
 
     async def related_features(self, global_id: str) -> AsyncIterator[RelatedFeature]:
         """The features that relationships tie to a feature, from either end."""
-        guid = self._guid(global_id)
+        guid = self._access.guid(global_id)
         for relation in self._relations:
             if self._table.number not in (relation.origin.number, relation.destination.number):
                 continue
             after = -(2**63)
             while True:
-                found, other = await self._read(
+                found, other = await self._access.read(
                     related_rows.find_related, relation, self._table, guid, after
                 )
                 if not found:
@@ -383,40 +351,9 @@ class FeatureTable:
 
         Nothing of it prevents an edit, here or on the service.
         """
-        return await self._read(
-            related_rows.violations, self._relations, self._table, self._guid(global_id)
+        return await self._access.read(
+            related_rows.violations, self._relations, self._table, self._access.guid(global_id)
         )
-
-    # --- ways into the file -----------------------------------------------------------------------
-
-    def _guid(self, text: str) -> str:
-        guid = normalise_guid(text)
-        if guid is None:
-            raise FeatureNotFoundError(f"{self.name}: {text!r} is no GlobalID")
-        return guid
-
-    async def _read(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
-        try:
-            return await self._database.read(function, *args, joining=True)
-        except sqlite3.OperationalError as error:
-            if self.error is None:
-                raise
-            raise self.error from error  # the table is not there any more, or not as it was
-
-    async def _read_log(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
-        self._require_log()
-        return await self._read(function, *args)
-
-    async def _edit(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
-        self._require_log()
-        try:
-            return await self._database.write(function, *args, joining=True)
-        except sqlite3.IntegrityError as error:
-            raise EditRefusedError(f"{self.name}: {error}") from error
-
-    def _require_log(self) -> None:
-        if self.error is not None:
-            raise self.error
 
 
 def _has_edits(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> bool:

@@ -427,3 +427,26 @@ async def test_cancelling_the_opening_at_any_turn_leaves_nothing_behind(
         steps += 1
 
     assert steps >= 20
+
+
+async def test_staging_takes_nobodys_lock(database: Database) -> None:
+    def fill(connection: sqlite3.Connection) -> int:
+        connection.execute("CREATE TEMP TABLE staged (v)")
+        connection.execute("INSERT INTO staged VALUES ('x')")
+        return _counted(connection)
+
+    other = _foreign(database)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO t (v) VALUES ('foreign')")
+
+    assert await database.stage(fill) == 0
+
+    other.execute("COMMIT")
+    other.close()
+    assert await database.stage(_counted) == 1
+
+
+def _counted(connection: sqlite3.Connection) -> int:
+    """Rows of ``t``, while the staged row is there."""
+    assert connection.execute("SELECT v FROM staged").fetchall() == [("x",)]
+    return len(_values(connection))
