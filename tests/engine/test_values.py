@@ -6,8 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from engine.layer_schema import FieldType
 from engine.values import from_python, from_wire, same_value, to_python, to_wire
