@@ -1,7 +1,7 @@
 """Adding, replacing and deleting one attachment by GlobalID.
 
 Source: ArcGIS REST API, "Sync and attachments" and the `attachments` parameter of "Apply
-Edits": the bytes come as base64 `data` or as the `uploadId` of an earlier upload.
+Edits": the bytes come as base64 `data`, or as the `uploadId` or the `url` of an earlier upload.
 """
 
 import base64
@@ -93,6 +93,8 @@ class AttachmentEdits:
 
     def _data(self, sent: Mapping[str, Any], code: int) -> bytes | None:
         upload = sent.get("uploadId")
+        if not upload and "/uploads/" in str(sent.get("url")):
+            upload = str(sent["url"]).rstrip("/").rsplit("/", 1)[-1]
         if upload:
             data = uploaded_bytes(self._hosted, str(upload))
             if data is None:

@@ -26,7 +26,9 @@ _EDITING = frozenset(("Create", "Update", "Delete", "Editing"))
 
 def create_replica(hosted: Hosted, actor: Actor, asked: Asked) -> Delivery:
     """Answer one createReplica request."""
-    check_sync(hosted)
+    is_extract = asked.parameters.text("syncModel").lower() == "none"
+    if not (is_extract and "Extract" in hosted.service.capabilities):
+        check_sync(hosted)
     check_async(hosted, asked)
     replica = _read(hosted, actor, asked.parameters)
     try:

@@ -22,17 +22,27 @@ _E_FAIL = -2147467259
 
 
 class EditSession:
-    """The edits of one request."""
+    """The edits of one request.
+
+    Geometries that name no spatial reference are in `wkid`, the service's own by default.
+    """
 
     def __init__(
-        self, hosted: Hosted, actor: Actor, *, origin: str, by_global_id: bool, is_sync: bool
+        self,
+        hosted: Hosted,
+        actor: Actor,
+        *,
+        origin: str,
+        by_global_id: bool,
+        is_sync: bool,
+        wkid: int | None = None,
     ) -> None:
         self._hosted = hosted
         self._may_everything = is_sync and actor.is_owner
         self.generation = hosted.store.generation + 1
         stamp = Stamp(generation=self.generation, origin=origin)
         self._features = FeatureEdits(
-            hosted, actor, stamp, by_global_id=by_global_id, is_sync=is_sync
+            hosted, actor, stamp, by_global_id=by_global_id, is_sync=is_sync, wkid=wkid
         )
         self._attachments = AttachmentEdits(hosted, stamp, self._features.reminted)
         self.has_changed = False

@@ -34,7 +34,14 @@ class FeatureEdits:
     """The feature edits of one session."""
 
     def __init__(
-        self, hosted: Hosted, actor: Actor, stamp: Stamp, *, by_global_id: bool, is_sync: bool
+        self,
+        hosted: Hosted,
+        actor: Actor,
+        stamp: Stamp,
+        *,
+        by_global_id: bool,
+        is_sync: bool,
+        wkid: int | None,
     ) -> None:
         self._hosted = hosted
         self._profile = hosted.profile
@@ -42,6 +49,7 @@ class FeatureEdits:
         self._stamp = stamp
         self._by_global_id = by_global_id
         self._is_sync = is_sync
+        self._wkid = wkid
         self.reminted: dict[str, str] = {}
 
     def add(self, layer: Layer, feature: Any) -> Result:
@@ -207,7 +215,7 @@ class FeatureEdits:
         if layer.is_table:
             raise EditError(_UNUSABLE_GEOMETRY, "A table keeps no geometry.")
         reference = geometry.get("spatialReference") if isinstance(geometry, dict) else None
-        move = mover(wkid_of(reference), self._hosted.wkid)
+        move = mover(wkid_of(reference) or self._wkid, self._hosted.wkid)
         return intake(layer, move, self._hosted.decimals).keep(geometry)
 
     def _track(self, layer: Layer, values: dict[str, Value], *, is_new: bool) -> None:

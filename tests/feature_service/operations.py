@@ -150,7 +150,10 @@ def _unregister(hosted: Hosted, actor: Actor, replica_id: str) -> dict[str, Any]
     if replica_id == "*":
         gone = [one for one in replicas.every() if actor.may_see(one.owner)]
     else:
-        gone = [find_replica(hosted, actor, replica_id)]
+        try:
+            gone = [find_replica(hosted, actor, replica_id)]
+        except ServiceError as error:
+            return {"success": False, **error.document()}
     with hosted.store.transaction():
         for replica in gone:
             replicas.remove(replica)

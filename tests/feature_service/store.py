@@ -131,6 +131,10 @@ class Store:
         self._db.execute(f"CREATE INDEX {quoted(f'layer_{layer.id}_past')} ON {name} (gid, gen_to)")
         self._db.execute(f"CREATE INDEX {quoted(f'layer_{layer.id}_from')} ON {name} (gen_from)")
         self._db.execute(f"CREATE INDEX {quoted(f'layer_{layer.id}_to')} ON {name} (gen_to)")
+        for relationship in layer.relationships:
+            name_of_key = f"layer_{layer.id}_key_{relationship.id}"
+            key = column(layer, relationship.key_field)
+            self._db.execute(f"CREATE INDEX {quoted(name_of_key)} ON {name} ({key}, gen_to)")
         self._db.execute(
             "INSERT INTO layer_state VALUES (?, 1, 1, ?)", (layer.id, FIRST_GENERATION)
         )

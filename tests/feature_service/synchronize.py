@@ -128,6 +128,7 @@ class _Synchronization:
             origin=self._replica.id,
             by_global_id=True,
             is_sync=True,
+            wkid=self._replica.wkid,
         )
         for entry in edits:
             if not isinstance(entry, dict):

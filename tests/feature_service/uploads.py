@@ -4,6 +4,7 @@ Source: ArcGIS REST API, "Uploads", "Upload", "Register", "Upload part", "Commit
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def upload(hosted: Hosted, parameters: Parameters) -> dict[str, Any]:
     item = _new_item(hosted, parameters.text("itemName") or sent.filename, parameters, True)
     target = _file(hosted, item["itemID"])
     target.parent.mkdir(exist_ok=True)
-    target.write_bytes(sent.path.read_bytes())
+    shutil.copyfile(sent.path, target)
     _save(hosted, item)
     return {"success": True, "item": item}
 
@@ -44,7 +45,7 @@ def upload_part(hosted: Hosted, item_id: str, parameters: Parameters) -> dict[st
         raise invalid_parameter("partId", "parts are numbered from 1")
     target = _part(hosted, item["itemID"], part)
     target.parent.mkdir(exist_ok=True)
-    target.write_bytes(_only_file(parameters).path.read_bytes())
+    shutil.copyfile(_only_file(parameters).path, target)
     return {"success": True}
 
 
@@ -64,7 +65,8 @@ def commit(hosted: Hosted, item_id: str, parameters: Parameters) -> dict[str, An
         raise ServiceError(400, "Unable to commit item.", f"parts missing: {missing or 'all'}")
     with _file(hosted, item["itemID"]).open("wb") as whole:
         for part in wanted:
-            whole.write(_part(hosted, item["itemID"], part).read_bytes())
+            with _part(hosted, item["itemID"], part).open("rb") as piece:
+                shutil.copyfileobj(piece, whole)
     for part in present:
         _part(hosted, item["itemID"], part).unlink()
     item["committed"] = True

@@ -206,6 +206,18 @@ async def test_schema_when_changed_then_resource_and_rows_follow(broken: Broken)
     assert "error" in await broken.client.post("0/query", where="made IS NULL")
 
 
+async def test_domain_when_changed_then_old_values_are_refused(broken: Broken) -> None:
+    domain = {"type": "range", "name": "Pressure", "range": [0, 1]}
+    change = {"layer": 0, "field": "pressure", "set": {"domain": domain}}
+    broken.fault(kind="schema-changed", operation="layer", change=change)
+    await broken.client.get("0")
+
+    changed = {"attributes": {"OBJECTID": 1, "pressure": 5}}
+    answer = await broken.client.post("0/applyEdits", updates=[changed], rollbackOnFailure=False)
+
+    assert answer["updateResults"][0]["error"]["code"] == 1016
+
+
 def _depth(oid: int) -> Json:
     return {"OBJECTID": oid, "depth": 2.5}
 

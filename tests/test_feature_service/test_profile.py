@@ -31,6 +31,34 @@ def test_random_when_same_seed_then_same_profile() -> None:
         assert {getattr(profile, name) for profile in drawn} == set(choices), name
 
 
+@pytest.mark.parametrize("seed", range(25))
+async def test_random_when_served_then_every_call_is_answered(serve: Serve, seed: int) -> None:
+    profile = Profile.random(seed)
+    client = await serve(profile)
+    model = "perReplica" if profile.sync_models == "perReplica" else "perLayer"
+    replica = await client.replica(syncModel=model, returnAttachments=True)
+    attachment = {"globalId": gid(90), "parentGlobalId": gid(2), "name": "a", "data": "aGk="}
+    edits = [
+        {
+            "id": HYDRANTS,
+            "features": {
+                "adds": [hydrant(30)],
+                "updates": [{"attributes": {"GlobalID": gid(1), "name": "new"}}],
+                "deletes": [gid(3)],
+            },
+            "attachments": {"adds": [attachment]},
+        }
+    ]
+
+    generation = {"replicaServerGen": 1000} if model == "perReplica" else {}
+    await client.sync(replica, edits=edits, **generation)
+    answer = await client.sync(replica, **generation)
+
+    assert "error" not in answer
+    assert await client.oids(HYDRANTS, "name = 'new'") == [1]
+    assert await client.oids(HYDRANTS, f"GlobalID = '{gid(3)}'") == []
+
+
 @pytest.mark.parametrize(
     ("choice", "success", "name"), [("ignore", True, "H30"), ("upsert", True, "again")]
 )

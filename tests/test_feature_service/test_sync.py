@@ -1,5 +1,7 @@
 """createReplica and synchronizeReplica, seen from outside."""
 
+import pytest
+
 from tests.feature_service import Profile
 
 from .client import Client, layer_of, names
@@ -217,6 +219,102 @@ async def test_job_when_polled_then_walks_to_completed(client: Client) -> None:
     ]
     assert seen[0]["resultUrl"] == ""
     assert layer_of(await client.fetch(seen[-1]["resultUrl"]), HYDRANTS, "layers")["features"]
+
+
+async def test_sync_when_replica_is_in_degrees_then_both_ways_in_degrees(client: Client) -> None:
+    replica = await client.replica(replicaSR=4326)
+    first = layer_of(replica, HYDRANTS, "layers")["features"][0]["geometry"]
+    assert first["x"] == pytest.approx(0.00089831528)
+    added = _add(30)
+    added["geometry"] = {"x": 0.5, "y": 0.5}
+    await client.post("0/updateFeatures", features=[{"attributes": {"OBJECTID": 2}}])
+
+    answer = await client.sync(replica, edits=_edits(adds=[added]), returnIdsForAdds=True)
+
+    entry = layer_of(answer, HYDRANTS)
+    assert entry["features"]["updates"][0]["geometry"]["x"] == pytest.approx(0.0017966306)
+    row = await client.get(f"0/{entry['addResults'][0]['objectId']}")
+    assert row["feature"]["geometry"] == {"x": 55659.7454, "y": 55660.4519}
+
+
+async def test_create_replica_when_model_is_none_then_nothing_is_registered(
+    client: Client,
+) -> None:
+    replica = await client.replica(syncModel="none", geometry="")
+
+    assert replica["replicaID"] == ""
+    assert len(layer_of(replica, HYDRANTS, "layers")["features"]) == 9
+    assert await client.get("replicas") == []
+
+
+async def test_create_replica_when_it_refers_to_another_then_no_data(client: Client) -> None:
+    first = await client.replica(layerQueries={"0": {"where": "serial < 5"}})
+    options = {"refReplicaId": first["replicaID"]}
+
+    second = await client.replica(replicaName="r", replicaOptions=options)
+
+    assert second["responseType"] == "esriReplicaResponseTypeInfo"
+    assert "layers" not in second
+    assert second["replicaName"] == "r_0"
+    info = await client.get(f"replicas/{second['replicaID']}")
+    assert info["layers"][0]["where"] == "serial < 5"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"layers": ""},
+        {"layers": "0,77"},
+        {"geometry": ""},
+        {"layerQueries": {"0": {"where": "gone = 1"}}},
+        {"layerQueries": {"9": {"where": "1=1"}}},
+        {"layerQueries": {"0": {"queryOption": "some"}}},
+        {"attachmentsSyncDirection": "bidirectional"},
+        {"returnAttachments": True, "attachmentsSyncDirection": "none"},
+        {"dataFormat": "sqlite"},
+        {"replicaSR": 27700},
+        {"syncModel": "perRow"},
+    ],
+)
+async def test_create_replica_when_unclear_then_error(client: Client, fields: Json) -> None:
+    assert (await client.replica(**fields))["error"]["code"] == 400
+    assert await client.get("replicas") == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"replicaID": "nobody"},
+        {"syncLayers": ""},
+        {"syncLayers": [{"id": 0}]},
+        {"syncLayers": [{"id": 0, "serverGen": 999}]},
+        {"syncLayers": [{"id": 0, "serverGen": 1001}]},
+        {"syncLayers": [{"id": 77, "serverGen": 1000}]},
+        {"edits": [{"id": 77, "features": {"adds": []}}]},
+        {"edits": "nonsense"},
+        {"editsUploadId": "i0"},
+        {"dataFormat": "sqlite"},
+    ],
+)
+async def test_sync_when_unclear_then_error(client: Client, fields: Json) -> None:
+    replica = await client.replica()
+
+    assert (await client.sync(replica, **fields))["error"]["code"] == 400
+
+
+async def test_unregister_when_unknown_then_success_is_false(client: Client) -> None:
+    answer = await client.post("unRegisterReplica", replicaID=gid(1))
+
+    assert answer["success"] is False
+    assert answer["error"]["code"] == 400
+
+
+async def test_unregister_when_star_then_all_are_gone(client: Client) -> None:
+    await client.replica()
+    await client.replica()
+
+    assert (await client.post("unRegisterReplica", replicaID="*")) == {"success": True}
+    assert await client.get("replicas") == []
 
 
 async def test_result_file_when_idle_too_long_then_gone(client: Client, clock: object) -> None:
