@@ -6,32 +6,30 @@ service/layer)". Parameter names are sent as documented; answers are read tolera
 versions of the server differ in spelling.
 """
 
+import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urljoin
 
 from engine.errors import (
+    AuthenticationError,
     BadParameterError,
     NotAFeatureServiceError,
+    PermissionDeniedError,
     ProtocolError,
     ReplicaNotFoundError,
     ServiceRefusedError,
 )
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
-from engine.model import normalise_guid
-from engine.service.session import Session, place, raise_error_in
+from engine.model import Envelope, SpatialReference, normalise_guid
+from engine.service import operation
+from engine.service.answer import place, raise_error_in
+from engine.service.operation import Listener
+from engine.service.session import Session
 
-POLL_FIRST_S = 0.2
-POLL_LIMIT_S = 5.0
-SMALL_ANSWER_BYTES = 256 * 1024  # an envelope is far smaller, so a larger answer is data
-
-_DONE = frozenset({"completed", "completedwitherrors"})
-_FAILED = frozenset({"failed", "esrijobfailed", "cancelled", "timedout"})
-_REPLICA_MEMBERS = frozenset(
-    {"replicaID", "responseType", "replicaServerGen", "layerServerGens", "layers", "edits"}
-)
-
-Listener = Callable[[str], None]
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class FeatureService:
@@ -49,9 +47,9 @@ class FeatureService:
         """The service resource. :exc:`NotAFeatureServiceError` if the URL is something else."""
         try:
             resource = await self._session.get(self.url)
+        except (AuthenticationError, PermissionDeniedError):
+            raise
         except (ProtocolError, ServiceRefusedError) as error:
-            if isinstance(error, ServiceRefusedError) and error.service_code in (403, 498, 499):
-                raise
             raise NotAFeatureServiceError(
                 f"{place(self.url)} is no feature service: {error.message}"
             ) from error
@@ -86,7 +84,8 @@ class FeatureService:
         """
         url = f"{self.url}/createReplica"
         await self._session.post_to_file(url, form, target)
-        return await self._collect(_small_answer(target, url), url, target, on_status)
+        answer = operation.small_answer(target, url)
+        return await self._follow(answer, url, target, on_status, needs_data=True)
 
     async def download_changes(
         self, form: Mapping[str, str], target: Path, on_status: Listener | None = None
@@ -97,7 +96,8 @@ class FeatureService:
         """
         url = f"{self.url}/synchronizeReplica"
         await self._session.post_to_file(url, form, target, repeatable=True)
-        return await self._collect(_small_answer(target, url), url, target, on_status)
+        answer = operation.small_answer(target, url)
+        return await self._follow(answer, url, target, on_status, needs_data=True)
 
     async def upload_edits(
         self,
@@ -110,71 +110,49 @@ class FeatureService:
     ) -> JsonObject:
         """``synchronizeReplica`` with the edits in a file; the results are in ``target``.
 
-        Never retried here: whether a lost call was carried out must be found out first.
-        ``on_submitted`` is told the status URL before it is asked.
+        Never retried here: whether a lost call was carried out must be found out first. A refusal
+        (:exc:`ServiceRefusedError`) means that the service did not take the call; results that
+        cannot be had of a call that it took are a :exc:`ProtocolError`. ``on_submitted`` is told
+        the status URL before it is asked.
         """
         url = f"{self.url}/synchronizeReplica"
         answer = await self._session.post_file(url, form, "edits", edits)
-        target.write_text(json.dumps(answer))
-        status_url = _find(answer, "statusUrl")
+        await asyncio.to_thread(target.write_text, json.dumps(answer))
+        status_url = operation.link(answer, url, "statusUrl")
         if status_url and on_submitted is not None:
             await on_submitted(status_url)
-        return await self._collect(answer, url, target, on_status)
+        return await self._follow(answer, url, target, on_status, needs_data=False)
 
-    async def _collect(
-        self, answer: JsonObject | None, url: str, target: Path, on_status: Listener | None
+    async def _follow(
+        self,
+        answer: JsonObject | None,
+        url: str,
+        target: Path,
+        on_status: Listener | None,
+        *,
+        needs_data: bool,
     ) -> JsonObject:
-        """Follow an answer to its data: wait for the job, fetch the result file.
+        return await operation.follow(
+            self._session, answer, url, target, on_status, needs_data=needs_data
+        )
 
-        ``answer`` None means that the body was data already.
-        """
-        if answer is None:
-            return {}
-        status_url = _find(answer, "statusUrl")
-        if status_url and not _find(answer, "resultUrl"):
-            answer = await self.wait_for_job(status_url, on_status)
-            target.write_text(json.dumps(answer))
-        result_url = _find(answer, "resultUrl", "responseUrl", "URL")
-        if result_url:
-            await self._session.download(result_url, target)
-            _small_answer(target, result_url)  # an expired file answers with an error object
-        elif not _REPLICA_MEMBERS & answer.keys():
-            raise ProtocolError(f"{place(url)} did not do what was asked")
-        return answer
-
-    async def wait_for_job(self, status_url: str, on_status: Listener | None = None) -> JsonObject:
-        """Ask for a job's status until it has ended; returns its last answer.
-
-        "Completed" without a result URL is still writing its file and is asked again, except when
-        the job's response type says that there is no file.
-        """
-        pause, last = POLL_FIRST_S, ""
-        empty_answers = 0
-        while True:
-            answer = await self._session.get(status_url)
-            status = str(answer.get("status", ""))
-            if status != last and on_status is not None:
-                on_status(status)
-            last = status
-            folded = status.replace(" ", "").casefold()
-            if folded in _FAILED:
-                raise ServiceRefusedError(f"the job {place(status_url)} failed: {_reason(answer)}")
-            if folded in _DONE:
-                no_file = "noedits" in str(answer.get("responseType", "")).casefold()
-                if _find(answer, "resultUrl") or no_file or empty_answers >= 10:
-                    return answer
-                empty_answers += 1
-            await self._session.clock.sleep(pause)
-            pause = min(POLL_LIMIT_S, pause * 1.5)
+    async def wait_for_job(
+        self, status_url: str, on_status: Listener | None = None, *, needs_result: bool = True
+    ) -> JsonObject:
+        """Ask for a job's status until it has ended; see :func:`operation.wait_for_job`."""
+        return await operation.wait_for_job(
+            self._session, status_url, on_status, needs_result=needs_result
+        )
 
     async def unregister_replica(self, replica_id: str) -> None:
         """Unregister one replica. :exc:`ReplicaNotFoundError` if the service does not know it."""
         if normalise_guid(replica_id) is None:
             raise BadParameterError(f"{replica_id!r} is no replica id")  # "*" means all of them
+        url = f"{self.url}/unRegisterReplica"
         try:
-            await self._session.post(
-                f"{self.url}/unRegisterReplica", {"replicaID": replica_id}, repeatable=True
-            )
+            answer = await self._session.post(url, {"replicaID": replica_id}, repeatable=True)
+            if answer.get("success") is not True and await self.has_replica(replica_id):
+                raise ProtocolError(f"{place(url)} did not do what was asked")
         except ServiceRefusedError as error:
             if await self.has_replica(replica_id):
                 raise
@@ -205,14 +183,18 @@ class FeatureService:
     # --- rows -----------------------------------------------------------------------------------
 
     async def apply_edits(self, form: Mapping[str, str], edits: Path) -> list[JsonObject]:
-        """Service-level ``applyEdits``; one object of results per layer. Never retried."""
+        """Service-level ``applyEdits``; one object of results per layer. Never retried.
+
+        An error of a layer is the call's error unless another layer's edits were carried out.
+        """
         url = f"{self.url}/applyEdits"
         answer = await self._session.post_file(url, form, "edits", edits)
         results = answer.get("")
         if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
             raise ProtocolError(f"{place(url)} did not answer with results per layer")
-        for result in results:
-            raise_error_in(result, place(url))
+        if not any(_has_results(result) for result in results):
+            for result in results:
+                raise_error_in(result, place(url))
         return results
 
     async def count(self, layer_id: int, form: Mapping[str, str]) -> int:
@@ -226,20 +208,64 @@ class FeatureService:
             raise ProtocolError(f"{place(url)} did not answer with a count")
         return count
 
+    async def extent(self, layer_id: int, out_sr: SpatialReference) -> Envelope | None:
+        """Where a layer's rows lie, in ``out_sr``; None if there are none, or it cannot tell."""
+        url = f"{self.url}/{layer_id}/query"
+        form = {"where": "1=1", "returnExtentOnly": "true", "outSR": wkid_text(out_sr)}
+        try:
+            answer = await self._session.post(url, form, repeatable=True)
+        except (AuthenticationError, PermissionDeniedError):
+            raise
+        except (ProtocolError, ServiceRefusedError):
+            return None  # an older service: it knows no such query
+        extent = answer.get("extent")
+        try:
+            found = Envelope.from_json(extent if isinstance(extent, dict) else {})
+        except ProtocolError:
+            return None
+        reference = found.spatial_reference
+        return found if reference is None or reference.same_as(out_sr) else None
+
     async def query_by_global_ids(
         self, layer: LayerSchema, global_ids: Sequence[str], out_sr: int
     ) -> list[JsonObject]:
-        """The rows of those GlobalIDs as the service holds them now, all fields and geometry."""
+        """The rows of those GlobalIDs as the service holds them now, all fields and geometry.
+
+        As many queries are made as the service's limit of rows per answer asks for.
+        """
+        wanted = list(dict.fromkeys(gid for gid in map(normalise_guid, global_ids) if gid))
+        limit = max(1, layer.max_record_count)
+        chunks = [wanted[at : at + limit] for at in range(0, len(wanted), limit)]
+        found: list[JsonObject] = []
+        while chunks:
+            chunk = chunks.pop()
+            rows, is_cut = await self._query_chunk(layer, chunk, out_sr)
+            if not is_cut:
+                found += rows
+            elif len(chunk) > 1:
+                middle = len(chunk) // 2
+                chunks += [chunk[:middle], chunk[middle:]]
+            else:
+                raise ProtocolError(
+                    f"{place(self.url)}/{layer.id} cuts its answer for a single row"
+                )
+        return found
+
+    async def _query_chunk(
+        self, layer: LayerSchema, global_ids: Sequence[str], out_sr: int
+    ) -> tuple[list[JsonObject], bool]:
+        """The rows of one query, and whether the service left some out."""
         url = f"{self.url}/{layer.id}/query"
         quoted = ",".join(f"'{guid}'" for guid in global_ids)
         answer = await self._session.post(
             url,
             {
-                "where": f"{layer.global_id_field} IN ({quoted})",
+                "where": f"{_sql_name(layer.global_id_field)} IN ({quoted})",
                 "outFields": "*",
                 "returnGeometry": "true",
                 "returnZ": "true" if layer.has_z else "false",
                 "returnM": "true" if layer.has_m else "false",
+                "returnTrueCurves": "false",
                 "outSR": str(out_sr),
             },
             repeatable=True,
@@ -247,9 +273,8 @@ class FeatureService:
         features = answer.get("features")
         if not isinstance(features, list):
             raise ProtocolError(f"{place(url)} did not answer with features")
-        if answer.get("exceededTransferLimit") is True:
-            raise ProtocolError(f"{place(url)} cut its answer to {len(features)} rows")
-        return [f for f in features if isinstance(f, dict)]
+        rows: list[JsonObject] = [f for f in features if isinstance(f, dict)]
+        return rows, answer.get("exceededTransferLimit") is True
 
     async def attachment_ids(self, layer_id: int, object_id: int) -> set[str]:
         """GlobalIDs of the attachments that one row has on the service."""
@@ -260,49 +285,37 @@ class FeatureService:
 
     async def download_attachment(self, url: str, target: Path) -> int:
         """The bytes of an attachment; returns their number."""
-        return await self._session.download(url, target)
+        return await self._session.download(urljoin(f"{self.url}/", url), target)
+
+
+def wkid_text(reference: SpatialReference) -> str:
+    """A spatial reference as a parameter: its number, or JSON when it has none."""
+    return str(reference.wkid) if reference.wkid else json.dumps(reference.to_json())
 
 
 def _service_url(url: str) -> str:
     url = url.strip().split("?")[0].rstrip("/")
-    scheme = url.split("://")[0].casefold()
-    if scheme not in ("http", "https") or "://" not in url:
-        raise NotAFeatureServiceError(f"{url!r} is not an http or https URL")
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.casefold() not in ("http", "https"):
+        raise NotAFeatureServiceError(f"{place(url)!r} is not an http or https URL")
+    if "@" in rest.split("/")[0]:
+        raise NotAFeatureServiceError(
+            f"the URL {place(url)} was given with credentials in it",
+            remedy="Leave user and password out of the URL",
+        )
     return url
 
 
-def _find(answer: JsonObject, *names: str) -> str:
-    """The first non-empty text among the members of those names, in any letter case."""
-    folded = {key.casefold(): value for key, value in answer.items()}
-    for name in names:
-        value = folded.get(name.casefold())
-        if isinstance(value, str) and value:
-            return value
-    return ""
+def _has_results(result: JsonObject) -> bool:
+    return any(name.casefold().endswith("results") for name in result)
 
 
-def _small_answer(path: Path, url: str) -> JsonObject | None:
-    """The answer in a file if it may be an envelope, None if it is data; raises its error."""
-    if path.stat().st_size > SMALL_ANSWER_BYTES:
-        return None
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError:
-        raise ProtocolError(f"{place(url)} answered with something that is not JSON") from None
-    if not isinstance(value, dict):
-        raise ProtocolError(f"{place(url)} answered with a bare {type(value).__name__}")
-    raise_error_in(value, place(url))
-    return value
-
-
-def _reason(answer: JsonObject) -> str:
-    error = answer.get("error")
-    if isinstance(error, dict):
-        details = error.get("details")
-        texts = [error.get("message") or error.get("description"), *_list(details)]
-        return " ".join(str(t) for t in texts if t) or "no reason given"
-    texts = [m.get("description") for m in _list(answer.get("messages")) if isinstance(m, dict)]
-    return " ".join(str(t) for t in texts if t) or "no reason given"
+def _sql_name(name: str) -> str:
+    """A field's name for a where clause."""
+    if _PLAIN_NAME.fullmatch(name):
+        return name
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _list(value: object) -> list[object]:

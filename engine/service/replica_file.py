@@ -6,21 +6,22 @@ the end and gives its header, so that a cut-off file is refused before anything 
 :func:`read_rows` then gives features in file order. Members may come in any order.
 """
 
-import codecs
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.errors import ProtocolError
 from engine.layer_schema import JsonObject
+from engine.service.json_window import WINDOW_BYTES, JsonWindow
 
-CHUNK_BYTES = 64 * 1024
-MAX_VALUE_CHARS = 64 * 1024 * 1024  # one feature; a longer one is hostile or broken
+MAX_ENTRIES = 10_000  # layers in one file
+MAX_HEADER_CHARS = 4 * 1024 * 1024  # everything that is not a row or an edit result of a layer
 
-_SPACE = " \t\n\r"
 _DATA_MEMBERS = ("layers", "edits")
 
 
@@ -36,231 +37,163 @@ class Section(Enum):
     ATTACHMENT_UPDATES = "attachment updates"
     ATTACHMENT_DELETES = "attachment deletes"
     RESULTS = "results"
+    ATTACHMENT_RESULTS = "attachment results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One feature, attachment, deleted id or edit result of a layer, as its JSON value."""
+    """One feature, attachment, deleted id or edit result of a layer, as its JSON value.
+
+    ``operation`` is ``add``, ``update`` or ``delete`` for an edit result, else empty.
+    """
 
     layer_id: int
     section: Section
     value: object
+    operation: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
 class ReplicaHeader:
-    """What a file says besides its rows: all small members, and how many items it holds."""
+    """What a file says besides its rows: all small members, and how many items it holds.
+
+    ``layer_ids`` has one id for each entry, in file order. ``replaced`` are the layers of which
+    the file has all rows (replica or replacement data), and not only what changed.
+    """
 
     members: dict[str, object] = field(default_factory=dict)
     layer_ids: list[int] = field(default_factory=list)
     counts: Counter[tuple[int, Section]] = field(default_factory=Counter)
-    has_replacement_data: bool = False
-    has_edits: bool = False
+    replaced: set[int] = field(default_factory=set)
 
 
-_CHANGES = {"adds": "ADDS", "updates": "UPDATES", "deletes": "DELETES", "deleteids": "DELETES"}
-_RESULTS = ("addresults", "updateresults", "deleteresults", "attachmentresults")
+class _Found(NamedTuple):
+    """Something met on the walk: an entry's id, the beginning of all its rows, or an item."""
+
+    entry: int
+    section: Section | None = None
+    value: object = None
+    operation: str = ""
+    layer_id: int | None = None
+    begins_data: bool = False
 
 
-class _Reader:
-    """A cursor over JSON text of which only a window is in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stream = open(path, "rb")  # noqa: SIM115 (closed by close, which callers guarantee)
-        self._decode = codecs.getincrementaldecoder("utf-8")("strict").decode
-        self._decoder = json.JSONDecoder()
-        self._text = ""
-        self._at = 0
-        self._dropped = 0
-        self._ended = False
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def error(self, what: str) -> ProtocolError:
-        where = self._dropped + self._at
-        return ProtocolError(f"the result file {self._path.name}: {what} at character {where}")
-
-    def _more(self) -> bool:
-        if self._ended:
-            return False
-        chunk = self._stream.read(max(CHUNK_BYTES, len(self._text) - self._at))
-        try:
-            text = self._decode(chunk, final=not chunk)
-        except UnicodeDecodeError:
-            raise self.error("not UTF-8 text") from None
-        self._text = self._text[self._at :] + text
-        self._dropped += self._at
-        self._at = 0
-        self._ended = not chunk
-        return True
-
-    def peek(self) -> str:
-        """The next character that is not white space; empty at the end."""
-        while True:
-            while self._at < len(self._text):
-                character = self._text[self._at]
-                if character not in _SPACE:
-                    return character
-                self._at += 1
-            if not self._more():
-                return ""
-
-    def take(self, expected: str) -> str:
-        """Step over the next character, which must be one of ``expected``."""
-        character = self.peek()
-        if not character or character not in expected:
-            found = repr(character) if character else "the end of the file"
-            raise self.error(f"{found} where one of {expected!r} must be")
-        self._at += 1
-        return character
-
-    def value(self) -> object:
-        """The next whole value."""
-        self.peek()
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._text, self._at)
-                # A number at the window's edge may go on behind it.
-                if end < len(self._text) or self._ended:
-                    self._at = end
-                    return value
-            except ValueError as error:
-                if self._ended:
-                    raise self.error(f"no JSON value ({error})") from None
-            except RecursionError:
-                raise self.error("a value is nested too deep") from None
-            if len(self._text) - self._at > MAX_VALUE_CHARS:
-                raise self.error("a value is too long")
-            self._more()
-
-    def members(self) -> Iterator[str]:
-        """Names of the object that begins here; the caller consumes each value."""
-        self.take("{")
-        if self.peek() == "}":
-            self.take("}")
-            return
-        while True:
-            name = self.value()
-            if not isinstance(name, str):
-                raise self.error("a member without a name")
-            self.take(":")
-            yield name
-            if self.take(",}") == "}":
-                return
-
-    def items(self) -> Iterator[None]:
-        """Once for each item of the array that begins here; the caller consumes it.
-
-        ``null`` in place of an array is an empty one.
-        """
-        if self.peek() == "n":
-            if self.value() is not None:
-                raise self.error("no array")
-            return
-        self.take("[")
-        if self.peek() == "]":
-            self.take("]")
-            return
-        while True:
-            yield
-            if self.take(",]") == "]":
-                return
+_CHANGES = {
+    ("adds", False): Section.ADDS,
+    ("updates", False): Section.UPDATES,
+    ("deletes", False): Section.DELETES,
+    ("deleteids", False): Section.DELETES,
+    ("adds", True): Section.ATTACHMENT_ADDS,
+    ("updates", True): Section.ATTACHMENT_UPDATES,
+    ("deletes", True): Section.ATTACHMENT_DELETES,
+    ("deleteids", True): Section.ATTACHMENT_DELETES,
+}
+_RESULTS = re.compile(r"(add|update|delete)(features?|attachments?|)results?", re.IGNORECASE)
 
 
-def scan(path: Path) -> ReplicaHeader:
+def scan(path: Path, *, window_bytes: int = WINDOW_BYTES) -> ReplicaHeader:
     """Walk the whole file and give its header. :exc:`ProtocolError` if it is not complete."""
     header = ReplicaHeader()
-    for index, layer_id, section, _ in _walk(path, header):
-        if layer_id is not None:
-            while len(header.layer_ids) <= index:
-                header.layer_ids.append(-1)
-            header.layer_ids[index] = layer_id
-        if section is not None:
-            header.counts[(index, section)] += 1
-    if -1 in header.layer_ids:
+    ids: dict[int, int] = {}
+    counts: Counter[tuple[int, Section]] = Counter()
+    data: set[int] = set()
+    for found in _walk(path, header.members, window_bytes):
+        if found.layer_id is not None:
+            ids[found.entry] = found.layer_id
+        elif found.begins_data:
+            data.add(found.entry)
+        elif found.section is not None:
+            counts[(found.entry, found.section)] += 1
+    entries = {*ids, *data, *(index for index, _ in counts)}
+    if len(ids) <= max(entries, default=-1):
         raise ProtocolError(f"the result file {path.name}: a layer without an id")
-    by_layer: Counter[tuple[int, Section]] = Counter()
-    for (index, section), count in header.counts.items():
-        if index >= len(header.layer_ids):
-            raise ProtocolError(f"the result file {path.name}: a layer without an id")
-        by_layer[(header.layer_ids[index], section)] += count
-    header.counts = by_layer
+    header.layer_ids = [ids[index] for index in range(len(ids))]
+    header.replaced = {ids[index] for index in data}
+    for (index, section), count in counts.items():
+        header.counts[(ids[index], section)] += count
     return header
 
 
-def read_rows(path: Path, header: ReplicaHeader) -> Iterator[Item]:
+def read_rows(
+    path: Path, header: ReplicaHeader, *, window_bytes: int = WINDOW_BYTES
+) -> Iterator[Item]:
     """The items of a file that :func:`scan` accepted."""
-    for index, _, section, value in _walk(path, ReplicaHeader()):
-        if section is not None:
-            yield Item(layer_id=header.layer_ids[index], section=section, value=value)
+    for found in _walk(path, {}, window_bytes):
+        if found.section is not None:
+            yield Item(
+                layer_id=header.layer_ids[found.entry],
+                section=found.section,
+                value=found.value,
+                operation=found.operation,
+            )
 
 
-_Found = tuple[int, int | None, Section | None, object]
-
-
-def _walk(path: Path, header: ReplicaHeader) -> Iterator[_Found]:
-    """(number of the layer entry, its id when met, section, item) for all there is."""
-    reader = _Reader(path)
-    try:
-        index = 0
-        for name in reader.members():
-            if name not in _DATA_MEMBERS:
-                header.members[name] = reader.value()
+def _walk(path: Path, members: dict[str, object], window_bytes: int) -> Iterator[_Found]:
+    """All there is; what is not about a layer goes into ``members``."""
+    with JsonWindow(path, window_bytes=window_bytes) as window:
+        index, header_chars = 0, 0
+        for name in window.members():
+            if name.casefold() not in _DATA_MEMBERS:
+                start = window.position
+                members[name] = window.value()
+                header_chars += window.position - start + len(name)
+                if header_chars > MAX_HEADER_CHARS:
+                    raise window.error("a header that is too long")
                 continue
-            for _ in reader.items():
-                if name == "layers":
-                    header.has_replacement_data = True
-                else:
-                    header.has_edits = True
-                yield from _walk_layer(reader, index)
+            is_data = name.casefold() == "layers"
+            for _ in window.items():
+                yield from _walk_layer(window, index, is_data)
                 index += 1
-        if reader.peek():
-            raise reader.error("more text after the end")
-    finally:
-        reader.close()
+                if index > MAX_ENTRIES:
+                    raise window.error(f"more than {MAX_ENTRIES} layers")
+        if window.peek():
+            raise window.error("more text after the end")
 
 
-def _walk_layer(reader: _Reader, index: int) -> Iterator[_Found]:
-    for name in reader.members():
+def _walk_layer(window: JsonWindow, index: int, is_data: bool) -> Iterator[_Found]:
+    for name in window.members():
         folded = name.casefold()
         if folded == "id":
-            layer_id = reader.value()
-            if not isinstance(layer_id, int):
-                raise reader.error("a layer id that is no number")
-            yield index, layer_id, None, None
+            layer_id = window.value()
+            if not isinstance(layer_id, int) or isinstance(layer_id, bool):
+                raise window.error("a layer id that is no number")
+            yield _Found(index, layer_id=layer_id)
         elif folded in ("features", "attachments"):
-            prefix = "ATTACHMENT_" if folded == "attachments" else ""
-            if reader.peek() == "{":
-                yield from _walk_changes(reader, index, prefix)
-            else:
-                whole = Section.ATTACHMENTS if prefix else Section.FEATURES
-                for _ in reader.items():
-                    yield index, None, whole, reader.value()
-        elif folded in _RESULTS:
-            yield from _results(reader, index, name)
+            of_attachments = folded == "attachments"
+            if window.peek() == "{":
+                yield from _walk_changes(window, index, of_attachments)
+                continue
+            if is_data and not of_attachments and window.peek() == "[":
+                yield _Found(index, begins_data=True)
+            whole = Section.ATTACHMENTS if of_attachments else Section.FEATURES
+            for _ in window.items():
+                yield _Found(index, whole, window.value())
+        elif folded in ("attachmentresults", "attachmentsresults") and window.peek() == "{":
+            yield from _walk_changes(window, index, True)
         else:
-            reader.value()
+            yield from _results(window, index, name, False)
 
 
-def _walk_changes(reader: _Reader, index: int, prefix: str) -> Iterator[_Found]:
-    for name in reader.members():
-        section = _CHANGES.get(name.casefold())
-        if section is not None:
-            for _ in reader.items():
-                yield index, None, Section[prefix + section], reader.value()
-        elif name.casefold() in _RESULTS:
-            yield from _results(reader, index, prefix + name)
+def _walk_changes(window: JsonWindow, index: int, of_attachments: bool) -> Iterator[_Found]:
+    for name in window.members():
+        section = _CHANGES.get((name.casefold(), of_attachments))
+        if section is None:
+            yield from _results(window, index, name, of_attachments)
         else:
-            reader.value()
+            for _ in window.items():
+                yield _Found(index, section, window.value())
 
 
-def _results(reader: _Reader, index: int, name: str) -> Iterator[_Found]:
-    for _ in reader.items():
-        value = reader.value()
-        if isinstance(value, dict):
-            yield index, None, Section.RESULTS, {**value, "": name}
+def _results(window: JsonWindow, index: int, name: str, of_attachments: bool) -> Iterator[_Found]:
+    """The edit results that a member holds, if its name says so; any other member is passed."""
+    match = _RESULTS.fullmatch(name)
+    if match is None or window.peek() != "[":
+        window.value()
+        return
+    of_attachments = of_attachments or match[2].casefold().startswith("attachment")
+    section = Section.ATTACHMENT_RESULTS if of_attachments else Section.RESULTS
+    for _ in window.items():
+        yield _Found(index, section, window.value(), match[1].casefold())
 
 
 def generations(members: JsonObject) -> tuple[int | None, dict[int, int]]:
@@ -268,17 +201,26 @@ def generations(members: JsonObject) -> tuple[int | None, dict[int, int]]:
 
     The documentation prints ``layerServerGens`` as a list and as a string that holds one.
     """
-    replica = members.get("replicaServerGen")
-    layers = members.get("layerServerGens")
+    folded = {name.casefold(): value for name, value in members.items()}
+    layers = folded.get("layerservergens")
     if isinstance(layers, str):
         try:
             layers = json.loads(layers)
-        except ValueError:
+        except (ValueError, RecursionError):
             layers = None
     per_layer: dict[int, int] = {}
     for entry in layers if isinstance(layers, list) else []:
         if isinstance(entry, dict):
-            layer_id, generation = entry.get("id"), entry.get("serverGen")
-            if isinstance(layer_id, int) and isinstance(generation, int):
+            layer_id, generation = _whole(entry.get("id")), _whole(entry.get("serverGen"))
+            if layer_id is not None and generation is not None:
                 per_layer[layer_id] = generation
-    return (replica if isinstance(replica, int) else None), per_layer
+    return _whole(folded.get("replicaservergen")), per_layer
+
+
+def _whole(value: object) -> int | None:
+    """A whole number in any of its spellings in JSON: 5, 5.0 or "5"."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,60 +1,123 @@
 """HTTP with an ArcGIS server: requests with a deadline, answers that are checked, errors that say.
 
-Every application error of ArcGIS comes with HTTP status 200 and an ``error`` object in the body
-(ArcGIS REST API, "Handling errors"), so an answer is only believed when it is a JSON object
-without one. Only requests that may safely be repeated are retried.
+Only requests that may safely be repeated are retried. A time limit counts from the last byte that
+moved, never the whole: on a thin link a transfer may take hours.
 """
 
-import json
+import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
-from urllib.parse import urlsplit
+from typing import BinaryIO, Self, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from engine.atomic import disk_errors
 from engine.clock import Clock, SystemClock
 from engine.errors import (
-    AuthenticationError,
+    EngineError,
     LinkError,
     NotAFeatureServiceError,
-    PermissionDeniedError,
     ProtocolError,
     ServiceBusyError,
-    ServiceRefusedError,
     TransientError,
-    service_error,
 )
 from engine.layer_schema import JsonObject
+from engine.service.answer import Inflater, check_status, json_object, place, raise_error_in
+from engine.service.form_body import FormBody
+from engine.service.job_watch import JobWatch
 
 T = TypeVar("T")
 Form = Mapping[str, str]
+Check = Callable[[JsonObject, str], None]
 
 CONNECT_TIMEOUT_S = 30.0
-STALL_TIMEOUT_S = 60.0  # no byte for so long; there is no limit on the whole of a slow transfer
+STALL_TIMEOUT_S = 60.0  # no byte moved for so long
+ANSWER_TIMEOUT_S = 600.0
+"""Until an operation that may be long begins to answer: as long as ArcGIS Server lets one run."""
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # a resource or an edit answer; data goes to files instead
+MAX_REDIRECTS = 5
 ATTEMPTS = 5
 BACKOFF_BASE_S = 0.5
 BACKOFF_LIMIT_S = 30.0
+RETRY_AFTER_LIMIT_S = 120.0  # a longer wait is for the caller to plan
 CHUNK_BYTES = 64 * 1024
+WRITE_BYTES = 512 * 1024  # to the disk at once, in a thread
 
-_BUSY = frozenset({429, 500, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class _Limit:
+    """The moment at which a request counts as stalled; every byte that moves puts it off."""
+
+    def __init__(self, timeout: asyncio.Timeout) -> None:
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self.is_over = False
+
+    def put_off(self, seconds: float | None) -> None:
+        """Count again from now; None: do not count."""
+        if not self.is_over and not self._timeout.expired():
+            self._timeout.reschedule(None if seconds is None else self._loop.time() + seconds)
+
+
+class _Exchange:
+    """One request whose answer has begun."""
+
+    def __init__(
+        self, session: "Session", answer: aiohttp.ClientResponse, limit: _Limit, where: str
+    ) -> None:
+        self.answer = answer
+        self.where = where
+        self._session = session
+        self._limit = limit
+        self._inflater = Inflater(answer.headers.get("Content-Encoding", ""), where)
+        self._plain: Iterator[bytes] = iter(())
+
+    async def read(self) -> bytes:
+        """The next piece of the body without its content coding; empty at the end.
+
+        Only the server's time is counted, not the caller's.
+        """
+        while True:
+            for plain in self._plain:
+                return plain
+            self._limit.put_off(self._session.stall_timeout_s)
+            chunk = await self.answer.content.read(CHUNK_BYTES)
+            self._limit.put_off(None)
+            if not chunk:
+                self._inflater.finish()
+                return b""
+            self._session.received_bytes += len(chunk)
+            self._plain = self._inflater.feed(chunk)
 
 
 class Session:
     """A connection to one server, used for one run. An async context manager.
 
-    ``sent_bytes`` and ``received_bytes`` count bodies, for reports and budgets.
+    ``sent_bytes`` and ``received_bytes`` count bodies as they are on the wire, also of requests
+    that failed, for reports and budgets. ``watch`` is told of jobs of the service.
     """
 
-    def __init__(self, *, clock: Clock | None = None, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        watch: JobWatch | None = None,
+        stall_timeout_s: float = STALL_TIMEOUT_S,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
         self._clock: Clock = clock or SystemClock()
         self._random = rng or random.Random()
+        self.watch = watch or JobWatch()
         self._http: aiohttp.ClientSession | None = None
+        self.stall_timeout_s = stall_timeout_s
+        self.answer_timeout_s = answer_timeout_s
         self.sent_bytes = 0
         self.received_bytes = 0
 
@@ -65,10 +128,11 @@ class Session:
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=2),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=STALL_TIMEOUT_S
-            ),
-            headers={"User-Agent": "fieldsync"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            # Inflated here: only so is it noticed that a compressed body was cut, and counted
+            # what was received.
+            auto_decompress=False,
+            headers={"User-Agent": "fieldsync", "Accept-Encoding": "gzip"},
         )
         return self
 
@@ -82,12 +146,18 @@ class Session:
             await self._http.close()
             self._http = None
 
-    async def get(self, url: str, parameters: Form | None = None) -> JsonObject:
-        """The JSON object at ``url`` (``f=json`` is added). Repeated on passing failures."""
+    async def get(
+        self, url: str, parameters: Form | None = None, *, check: Check = raise_error_in
+    ) -> JsonObject:
+        """The JSON object at ``url`` (``f=json`` is added). Repeated on passing failures.
+
+        ``check`` raises if the object, which came from the place it is told, is an error.
+        """
 
         async def attempt() -> JsonObject:
-            async with self._request("GET", url, params={**(parameters or {}), "f": "json"}) as got:
-                return _json_object(await self._body(got), url)
+            target = _url(url, {**(parameters or {}), "f": "json"})
+            async with self._get(target) as exchange:
+                return await self._json(exchange, check)
 
         return await self._retry(attempt)
 
@@ -95,20 +165,21 @@ class Session:
         """Post a form and read a JSON object. Retried only if ``repeatable``."""
 
         async def attempt() -> JsonObject:
-            async with self._request("POST", url, data=_multipart(form)) as got:
-                return _json_object(await self._body(got), url)
+            body = self._form(form)
+            async with self._post(url, body, answer_s=self.stall_timeout_s) as exchange:
+                return await self._json(exchange)
 
         return await (self._retry(attempt) if repeatable else attempt())
 
     async def post_file(self, url: str, form: Form, field: str, content: Path) -> JsonObject:
         """Post a form one of whose fields is read from a file as it is sent. Never retried."""
-        with disk_errors(content), open(content, "rb") as stream:
-            body = _multipart(form)
-            part = body.append(stream)
-            part.set_content_disposition("form-data", name=field)
-            self.sent_bytes += content.stat().st_size
-            async with self._request("POST", url, data=body) as got:
-                return _json_object(await self._body(got), url)
+        with disk_errors(content):
+            stream = open(content, "rb")  # noqa: SIM115 (closed below, where errors differ)
+            size = content.stat().st_size
+        with stream:
+            body = self._form(form, field=field, stream=stream, size=size)
+            async with self._post(url, body, answer_s=self.answer_timeout_s) as exchange:
+                return await self._json(exchange)
 
     async def post_to_file(
         self, url: str, form: Form, target: Path, *, repeatable: bool = False
@@ -116,8 +187,9 @@ class Session:
         """Post a form and keep the answer's body in ``target``. Retried only if ``repeatable``."""
 
         async def attempt() -> None:
-            async with self._request("POST", url, data=_multipart(form)) as got:
-                await self._save(got, target)
+            body = self._form(form)
+            async with self._post(url, body, answer_s=self.answer_timeout_s) as exchange:
+                await _save(exchange, target)
 
         await (self._retry(attempt) if repeatable else attempt())
 
@@ -125,56 +197,98 @@ class Session:
         """Fetch ``url`` into ``target``; returns the size in bytes. Retried from the start."""
 
         async def attempt() -> int:
-            async with self._request("GET", url, params=parameters or {}) as got:
-                return await self._save(got, target)
+            async with self._get(_url(url, parameters)) as exchange:
+                return await _save(exchange, target)
 
         return await self._retry(attempt)
 
     # --- inside --------------------------------------------------------------------------------
 
     @asynccontextmanager
+    async def _get(self, url: URL) -> AsyncIterator[_Exchange]:
+        """Follow redirects by hand: result files may lie on another host, but never less safe."""
+        where = place(str(url))
+        for _ in range(MAX_REDIRECTS + 1):
+            async with self._request("GET", url) as exchange:
+                if exchange.answer.status not in _REDIRECTS:
+                    yield exchange
+                    return
+                url = _url(_redirect(exchange.answer, url))
+        raise ProtocolError(f"{where} redirects more than {MAX_REDIRECTS} times")
+
+    @asynccontextmanager
+    async def _post(self, url: str, body: FormBody, *, answer_s: float) -> AsyncIterator[_Exchange]:
+        target = _url(url)
+        async with self._request("POST", target, body, answer_s=answer_s) as exchange:
+            if exchange.answer.status in _REDIRECTS:
+                there = place(_redirect(exchange.answer, target))
+                raise ProtocolError(
+                    f"{exchange.where} redirects a POST to {there}",
+                    remedy="Give the URL that it redirects to; what was sent was not taken",
+                )
+            yield exchange
+
+    @asynccontextmanager
     async def _request(
-        self, method: str, url: str, **options: object
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        self, method: str, url: URL, body: FormBody | None = None, *, answer_s: float = 0
+    ) -> AsyncIterator[_Exchange]:
         assert self._http is not None, "the session is used outside its context"
-        where = place(url)
-        data = options.get("data")
-        if isinstance(data, aiohttp.MultipartWriter):
-            self.sent_bytes += data.size or 0
+        where = place(str(url))
         try:
-            async with self._http.request(method, url, **options) as answer:  # type: ignore[arg-type]  # forwarded options
-                _check_status(answer, where)
-                yield answer
-        except aiohttp.InvalidURL:
-            raise NotAFeatureServiceError(f"{url!r} is not a URL") from None
-        except aiohttp.ClientConnectorError as error:
-            reason = error.os_error.strerror or str(error.os_error)
-            raise LinkError(f"cannot connect to {where}: {reason}") from error
+            async with asyncio.timeout(self.stall_timeout_s) as timeout:
+                limit = _Limit(timeout)
+                if body is not None:
+                    body.on_sent = self._progress(limit, answer_s)
+                async with self._http.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=None if body is None else body.headers,
+                    allow_redirects=False,
+                ) as answer:
+                    limit.put_off(None)
+                    if answer.status not in _REDIRECTS:
+                        check_status(answer.status, answer.headers, where, self._clock.now())
+                    try:
+                        yield _Exchange(self, answer, limit, where)
+                    finally:
+                        limit.is_over = True
+        except aiohttp.ServerTimeoutError as error:
+            raise LinkError(f"cannot connect to {where}: it does not answer") from error
         except TimeoutError as error:
             raise LinkError(f"{where} stopped answering") from error
-        except aiohttp.ClientError as error:
-            text = str(error) or type(error).__name__
-            raise LinkError(f"the connection to {where} broke: {text}") from error
+        except (aiohttp.ClientError, ConnectionError, UnicodeError) as error:
+            if body is not None and body.error is not None:
+                raise EngineError(f"cannot read what is to be sent: {body.error}") from error
+            raise _link_error(error, where) from error
 
-    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+    def _progress(self, limit: _Limit, answer_s: float) -> Callable[[int, bool], None]:
+        """What to do for each piece of a body that was sent: count it, and put off the limit."""
+
+        def sent(length: int, is_all: bool) -> None:
+            self.sent_bytes += length
+            limit.put_off(answer_s if is_all else self.stall_timeout_s)
+
+        return sent
+
+    def _form(
+        self, form: Form, *, field: str = "", stream: BinaryIO | None = None, size: int = 0
+    ) -> FormBody:
+        boundary = f"fieldsync-{self._random.getrandbits(128):032x}"
+        whole = {**form, "f": "json"}
+        return FormBody(whole, boundary, field=field, stream=stream, size=size)
+
+    async def _json(self, exchange: _Exchange, check: Check = raise_error_in) -> JsonObject:
         body = bytearray()
-        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+        while chunk := await exchange.read():
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise ProtocolError(
-                    f"{place(str(answer.url))} answered with more than {MAX_ANSWER_BYTES} bytes"
+                    f"{exchange.where} answered with more than {MAX_ANSWER_BYTES} bytes"
                 )
-        self.received_bytes += len(body)
-        return bytes(body)
-
-    async def _save(self, answer: aiohttp.ClientResponse, target: Path) -> int:
-        size = 0
-        with disk_errors(target), open(target, "wb") as stream:
-            async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-                stream.write(chunk)
-                size += len(chunk)
-        self.received_bytes += size
-        return size
+        value = json_object(bytes(body), exchange.where)
+        check(value, exchange.where)
+        return value
 
     async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for number in range(1, ATTEMPTS + 1):
@@ -187,65 +301,78 @@ class Session:
                 limit = min(BACKOFF_LIMIT_S, BACKOFF_BASE_S * 2**number)
                 pause = self._random.uniform(0, limit)
                 if isinstance(error, ServiceBusyError) and error.retry_after_s is not None:
-                    pause = max(pause, error.retry_after_s)
+                    if error.retry_after_s > RETRY_AFTER_LIMIT_S:
+                        raise
+                    pause += error.retry_after_s
                 await self._clock.sleep(pause)
         raise AssertionError("unreachable")
 
 
-def place(url: str) -> str:
-    """``url`` for a message: without the query, where a token might stand."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
-
-
-def _multipart(form: Form) -> aiohttp.MultipartWriter:
-    """The form as ``multipart/form-data``: url-encoding makes JSON a third longer."""
-    body = aiohttp.MultipartWriter("form-data")
-    for name, value in {**form, "f": "json"}.items():
-        part = body.append(value, {"Content-Type": "text/plain; charset=utf-8"})
-        part.set_content_disposition("form-data", name=name)
-    return body
-
-
-def _check_status(answer: aiohttp.ClientResponse, where: str) -> None:
-    status = answer.status
-    if status in _BUSY:
-        wait = answer.headers.get("Retry-After", "")
-        raise ServiceBusyError(
-            f"{where} is busy (HTTP {status})",
-            retry_after_s=float(wait) if wait.isdigit() else None,
-        )
-    if status in (401, 407):
-        raise AuthenticationError(f"{where} wants credentials (HTTP {status})", service_code=status)
-    if status == 403:
-        raise PermissionDeniedError(f"{where} refused (HTTP 403)", service_code=status)
-    if status >= 400:
-        raise ServiceRefusedError(f"{where} answered with HTTP {status}", service_code=status)
-
-
-def _json_object(body: bytes, url: str) -> JsonObject:
-    where = place(url)
+async def _save(exchange: _Exchange, target: Path) -> int:
+    """The body in a file; if it does not come whole there is no file. Returns the plain size."""
+    size, waiting = 0, bytearray()
+    with disk_errors(target):
+        stream = open(target, "wb")  # noqa: SIM115 (closed below, where errors differ)
     try:
-        value = json.loads(body)
+        with stream:
+            while chunk := await exchange.read():
+                size += len(chunk)
+                waiting += chunk
+                if len(waiting) >= WRITE_BYTES:
+                    with disk_errors(target):
+                        await asyncio.to_thread(stream.write, bytes(waiting))
+                    waiting.clear()
+            with disk_errors(target):
+                await asyncio.to_thread(stream.write, bytes(waiting))
+                await asyncio.to_thread(stream.flush)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return size
+
+
+def _url(url: str, parameters: Form | None = None) -> URL:
+    """``url`` with ``parameters`` put into its query; :exc:`NotAFeatureServiceError` if it is none.
+
+    Without parameters a URL stays as it is, byte for byte: signed ones are only good so.
+    """
+    try:
+        is_plain = url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
+        parsed = URL(url, encoded=is_plain and not parameters)
+        if parsed.scheme.casefold() in ("http", "https") and parsed.host and parsed.port:
+            return parsed.update_query(parameters) if parameters else parsed
     except ValueError:
-        kind = "a web page" if body.lstrip()[:1] == b"<" else "something that is not JSON"
-        raise ProtocolError(f"{where} answered with {kind}") from None
-    if isinstance(value, list):
-        value = {"": value}  # the replicas resource and service-level edit answers are bare lists
-    if not isinstance(value, dict):
-        raise ProtocolError(f"{where} answered with a bare {type(value).__name__}")
-    raise_error_in(value, where)
-    return value
+        pass
+    raise NotAFeatureServiceError(f"{place(url)} is not an http or https URL")
 
 
-def raise_error_in(value: JsonObject, where: str) -> None:
-    """Raise the service's own error if ``value`` carries one in any of its known shapes."""
-    error = value.get("error")
-    if isinstance(error, dict):
-        raise service_error(error, where)
-    if str(value.get("status", "")).casefold() in ("failure", "failed", "error") and (
-        "message" in value or "statusMessage" in value
-    ):
-        raise service_error({"message": value.get("statusMessage"), **value}, where)
-    if value.get("success") is False and "item" not in value:
-        raise service_error({"message": "the operation did not succeed"}, where)
+def _redirect(answer: aiohttp.ClientResponse, url: URL) -> str:
+    """Where the answer to ``url`` redirects to."""
+    location = answer.headers.get("Location") or answer.headers.get("URI") or ""
+    target = urljoin(str(url), location)
+    if not location or urlsplit(target).scheme not in ("http", "https"):
+        raise ProtocolError(f"{place(str(url))} redirects to nowhere")
+    if url.scheme == "https" and urlsplit(target).scheme != "https":
+        raise ProtocolError(f"{place(str(url))} redirects to {place(target)}, which is not safe")
+    return target
+
+
+def _link_error(error: Exception, where: str) -> EngineError:
+    """What became of a connection. The library's own texts may quote URLs with secrets in them."""
+    if isinstance(error, aiohttp.InvalidURL | UnicodeError):
+        return NotAFeatureServiceError(f"{where} is not a URL")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return LinkError(
+            f"the certificate of {where} is not trusted: {error.certificate_error}",
+            remedy="Check the date of this device, and the certificate of the server",
+        )
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or str(error.os_error)
+        return LinkError(f"cannot connect to {where}: {reason}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ProtocolError(f"{where} answered with something that is not HTTP")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return LinkError(f"the answer of {where} was cut off")
+    if isinstance(error, aiohttp.ClientOSError):
+        return LinkError(f"the connection to {where} broke: {error.strerror or 'it was lost'}")
+    return LinkError(f"{where} closed the connection without an answer")

@@ -6,10 +6,11 @@ the upload of ``synchronizeReplica`` where the first is not offered or not wante
 sends it, and reads what the service says of each edit; what that means is decided elsewhere.
 """
 
+import asyncio
 import base64
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -27,8 +28,7 @@ Submitted = Callable[[str], Awaitable[None]]
 class AttachmentData:
     """An attachment's metadata as it goes up, and where its bytes come from.
 
-    ``chunks`` is called when the wire file is written; no chunk but the last may have a length that
-    is not a multiple of three, so that their base64 can be joined.
+    ``chunks`` is called when the wire file is written; chunks may be of any length.
     """
 
     metadata: Mapping[str, object]
@@ -113,15 +113,7 @@ class ApplyEditsChannel(Channel):
             "rollbackOnFailure": "true" if rollback else "false",
             "returnEditResults": "true",
         }
-        answers: list[EditAnswer] = []
-        for result in await self._service.apply_edits(form, spool):
-            layer_id = result.get("id")
-            if isinstance(layer_id, int):
-                answers += _answers(layer_id, result, is_attachment=False)
-                attachments = result.get("attachments")
-                if isinstance(attachments, dict):
-                    answers += _answers(layer_id, attachments, is_attachment=True)
-        return answers
+        return list(_of_layers(await self._service.apply_edits(form, spool)))
 
 
 class SynchronizeReplicaChannel(Channel):
@@ -175,7 +167,7 @@ class SynchronizeReplicaChannel(Channel):
                 ]
             )
         await self._service.upload_edits(form, spool, target, on_submitted=submitted)
-        return _answers_in_file(target)
+        return await asyncio.to_thread(_answers_in_file, target)
 
 
 def _write(
@@ -209,10 +201,15 @@ def _json(value: object) -> Iterator[bytes]:
 
 def _attachment(attachment: AttachmentData) -> Iterator[bytes]:
     metadata = next(_json(attachment.metadata))
-    yield metadata[:-1] + b',"data":"'
+    yield metadata[:-1] + (b',"data":"' if attachment.metadata else b'"data":"')
+    rest = b""
     for chunk in attachment.chunks():
-        yield base64.b64encode(chunk)
-    yield b'"}'
+        # Base64 of three bytes each can be joined; what is left over goes with the next chunk.
+        chunk = rest + chunk
+        whole = len(chunk) - len(chunk) % 3
+        rest = chunk[whole:]
+        yield base64.b64encode(chunk[:whole])
+    yield base64.b64encode(rest) + b'"}'
 
 
 def _member(name: str, items: Iterator[Iterator[bytes]], *, first: bool = False) -> Iterator[bytes]:
@@ -228,35 +225,48 @@ def _member(name: str, items: Iterator[Iterator[bytes]], *, first: bool = False)
 def _answers_in_file(target: Path) -> list[EditAnswer]:
     """Edit results wherever in a result file a server may have put them."""
     header = scan(target)
-    groups: dict[tuple[int, bool], dict[str, list[object]]] = {}
+    groups: dict[tuple[int, bool, str], list[object]] = {}
     for item in read_rows(target, header):
-        if item.section is Section.RESULTS and isinstance(item.value, dict):
-            name = str(item.value[""])
-            is_attachment = name.casefold().startswith("attachment")
-            name = name.removeprefix("ATTACHMENT_")
-            groups.setdefault((item.layer_id, is_attachment), {}).setdefault(name, []).append(
-                item.value
-            )
-    root = header.members.get("editsResults") or header.members.get("editResults")
-    for entry in root if isinstance(root, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("id"), int):
-            groups.setdefault((entry["id"], False), {}).update(entry)
-            if isinstance(entry.get("attachments"), dict):
-                groups.setdefault((entry["id"], True), {}).update(entry["attachments"])
+        if item.section in (Section.RESULTS, Section.ATTACHMENT_RESULTS):
+            is_attachment = item.section is Section.ATTACHMENT_RESULTS
+            group = (item.layer_id, is_attachment, item.operation)
+            groups.setdefault(group, []).append(item.value)
     answers: list[EditAnswer] = []
-    for (layer_id, is_attachment), results in groups.items():
-        answers += _answers(layer_id, results, is_attachment=is_attachment)
+    for (layer_id, is_attachment, operation), entries in groups.items():
+        answers += _of_entries(layer_id, _OPERATIONS[operation], entries, is_attachment)
+    for name, root in header.members.items():
+        if name.casefold() in ("editsresults", "editresults") and isinstance(root, list):
+            answers += _of_layers(entry for entry in root if isinstance(entry, dict))
     return answers
 
 
-def _answers(
-    layer_id: int, results: Mapping[str, object], *, is_attachment: bool
+def _of_layers(results: Iterable[Mapping[str, object]]) -> Iterator[EditAnswer]:
+    """The answers in objects of results, one for each layer; attachments have theirs inside."""
+    for result in results:
+        layer_id = result.get("id")
+        if isinstance(layer_id, int):
+            folded = {name.casefold(): value for name, value in result.items()}
+            attachments = folded.get("attachments") or folded.get("attachmentresults")
+            for members, is_attachment in ((result, False), (attachments, True)):
+                if isinstance(members, dict):
+                    yield from _of_members(layer_id, members, is_attachment)
+
+
+def _of_members(
+    layer_id: int, results: Mapping[str, object], is_attachment: bool
 ) -> Iterator[EditAnswer]:
     for name, operation in _OPERATIONS.items():
         entries = next((v for k, v in results.items() if k.casefold() == f"{name}results"), None)
-        for position, entry in enumerate(entries if isinstance(entries, list) else []):
-            if isinstance(entry, dict):
-                yield _answer(layer_id, operation, position, entry, is_attachment)
+        if isinstance(entries, list):
+            yield from _of_entries(layer_id, operation, entries, is_attachment)
+
+
+def _of_entries(
+    layer_id: int, operation: EditOperation, entries: Sequence[object], is_attachment: bool
+) -> Iterator[EditAnswer]:
+    for position, entry in enumerate(entries):
+        if isinstance(entry, dict):
+            yield _answer(layer_id, operation, position, entry, is_attachment)
 
 
 def _answer(
@@ -267,8 +277,8 @@ def _answer(
     is_attachment: bool,
 ) -> EditAnswer:
     error = entry.get("error")
-    error = error if isinstance(error, dict) else {}
-    code = error.get("code", error.get("extendedCode"))
+    members = error if isinstance(error, dict) else {"description": error}
+    code = members.get("code", members.get("extendedCode"))
     object_id = entry.get("objectId")
     return EditAnswer(
         layer_id=layer_id,
@@ -279,5 +289,5 @@ def _answer(
         object_id=object_id if isinstance(object_id, int) and object_id >= 0 else None,
         success=entry.get("success") is True and not error,
         code=code if isinstance(code, int) else None,
-        description=str(error.get("description") or error.get("message") or ""),
+        description=str(members.get("description") or members.get("message") or ""),
     )

@@ -73,7 +73,7 @@ class GeodatabaseGenerator:
         if self.path.exists():
             raise BadParameterError(f"{self.path} already exists", remedy="Choose another name")
         start = self._clock.monotonic()
-        async with Session(clock=self._clock) as session:
+        async with Session(clock=self._clock, watch=narrator.watch) as session:
             service = FeatureService(self.url, session)
             try:
                 await self._generate(service, narrator)

@@ -83,7 +83,7 @@ class GeodatabaseSync:
         with ProcessLock(lock_path(geodatabase.path)) as lock:
             if not lock.acquire():
                 raise SyncInProgress(f"another program is syncing {geodatabase.path}")
-            async with Session(clock=self._clock) as session:
+            async with Session(clock=self._clock, watch=narrator.watch) as session:
                 start = self._clock.monotonic()
                 context = await self._context(session, narrator)
                 try:

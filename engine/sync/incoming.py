@@ -78,8 +78,7 @@ class Stager:
 
     def read(self, path: Path, header: ReplicaHeader) -> Iterable[tuple[LayerTable, object]]:
         """Feed the sinks with all rows; gives the deletes as (table, id as it came)."""
-        for layer_id in header.layer_ids if header.has_replacement_data else ():
-            self.staged.replaced.add(layer_id)
+        self.staged.replaced |= header.replaced
         for item in read_rows(path, header):
             is_attachment = item.section.value.startswith("attachment")
             table = self._tables.get((item.layer_id, is_attachment))

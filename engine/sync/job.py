@@ -1,9 +1,12 @@
 """Jobs: long work with a status, progress that only grows, messages, and an end.
 
-    not_started ──▶ started ◀──▶ paused          cancel: any of the three ──▶ canceling
-                       │                                          │
-                       ├──▶ succeeded                             ├──▶ cancelled
-                       └──▶ failed                                └──▶ succeeded, if it was faster
+    not_started ─▶ started, cancelled
+    started     ─▶ paused, canceling, succeeded, failed
+    paused      ─▶ started, canceling, succeeded, failed
+    canceling   ─▶ cancelled, succeeded, failed
+
+Pausing takes hold at the next safe point, so work may end while the job is paused; and it may end
+by itself before a cancel reaches it.
 
 The members are those of the ArcGIS Maps SDK's ``Job``; ``CANCELLED`` is ours, because a job that
 was stopped on purpose has not failed. A job's durable state is in the journal of its geodatabase,
@@ -14,7 +17,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Generic, TypeVar
@@ -22,6 +25,7 @@ from typing import Generic, TypeVar
 from engine.clock import Clock, SystemClock, timestamp
 from engine.errors import EngineError, JobCancelledError
 from engine.model import JobStatus
+from engine.service.job_watch import JobWatch
 
 log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
@@ -79,6 +83,7 @@ class Narrator:
     report: Callable[[float], None]
     say: Callable[[str, MessageSeverity, MessageSource], None]
     breathe: Callable[[], Awaitable[None]]
+    watch: JobWatch = field(default_factory=JobWatch)
 
     def part(self, low: float, high: float) -> "Narrator":
         """A narrator whose 0–100 percent are ``low``–``high`` of this one."""
@@ -86,7 +91,7 @@ class Narrator:
         def report(percent: float) -> None:
             self.report(low + (high - low) * percent / 100)
 
-        return Narrator(report, self.say, self.breathe)
+        return Narrator(report, self.say, self.breathe, self.watch)
 
     def info(self, text: str) -> None:
         self.say(text, MessageSeverity.INFO, MessageSource.CLIENT)
@@ -104,14 +109,7 @@ _MOVES: dict[JobStatus, frozenset[JobStatus]] = {
         {JobStatus.PAUSED, JobStatus.CANCELING, JobStatus.SUCCEEDED, JobStatus.FAILED}
     ),
     JobStatus.PAUSED: frozenset(
-        # Pausing takes hold at the next safe point; work may end before it reaches one.
-        {
-            JobStatus.STARTED,
-            JobStatus.CANCELING,
-            JobStatus.CANCELLED,
-            JobStatus.SUCCEEDED,
-            JobStatus.FAILED,
-        }
+        {JobStatus.STARTED, JobStatus.CANCELING, JobStatus.SUCCEEDED, JobStatus.FAILED}
     ),
     JobStatus.CANCELING: frozenset({JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED}),
     JobStatus.SUCCEEDED: frozenset(),
@@ -132,12 +130,11 @@ class Job(ABC, Generic[ResultT]):
         self._messages: list[JobMessage] = []
         self._error: EngineError | None = None
         self._result: ResultT | None = None
-        self._server_job_id = ""
+        self._watch = JobWatch()
         self._task: asyncio.Task[None] | None = None
         self._running = asyncio.Event()
         self._done = asyncio.Event()
         self._listeners: list[asyncio.Queue[JobEvent]] = []
-        self._poll_now = asyncio.Event()
 
     # --- what a caller sees ---------------------------------------------------------------
 
@@ -162,7 +159,7 @@ class Job(ABC, Generic[ResultT]):
     @property
     def server_job_id(self) -> str:
         """The service's name for the job it is running for us, empty if there is none."""
-        return self._server_job_id
+        return self._watch.server_job_id
 
     def start(self) -> bool:
         """Start, or go on after a pause. False if the job is neither new nor paused."""
@@ -172,6 +169,7 @@ class Job(ABC, Generic[ResultT]):
         self._running.set()
         if self._task is None:
             self._task = asyncio.create_task(self._work(), name=f"job {self.kind}")
+            self._task.add_done_callback(self._task_ended)
         return True
 
     def pause(self) -> bool:
@@ -192,9 +190,10 @@ class Job(ABC, Generic[ResultT]):
         if self._task is None:
             self._end(JobStatus.CANCELLED, JobCancelledError("the job was cancelled"))
             return True
-        self._move(JobStatus.CANCELING)
-        self._running.set()
-        self._task.cancel()
+        if self._status is not JobStatus.CANCELING:
+            self._move(JobStatus.CANCELING)
+            self._running.set()
+            self._task.cancel()
         await self._done.wait()
         return self.status is JobStatus.CANCELLED
 
@@ -202,7 +201,7 @@ class Job(ABC, Generic[ResultT]):
         """Ask the service for the state of its job now. False if the job is not running."""
         if self._status is not JobStatus.STARTED:
             return False
-        self._poll_now.set()
+        self._watch.poll_now()
         return True
 
     async def result(self) -> ResultT:
@@ -237,7 +236,7 @@ class Job(ABC, Generic[ResultT]):
 
     @property
     def _narrator(self) -> Narrator:
-        return Narrator(self._report, self._say, self._breathe)
+        return Narrator(self._report, self._say, self._breathe, self._watch)
 
     async def _breathe(self) -> None:
         """A safe point: wait here while the job is paused."""
@@ -273,7 +272,10 @@ class Job(ABC, Generic[ResultT]):
                 raise
             self._end(JobStatus.CANCELLED, JobCancelledError("the job was cancelled"))
         except EngineError as error:
-            self._end(JobStatus.FAILED, error)
+            if isinstance(error, JobCancelledError) and self._status is JobStatus.CANCELING:
+                self._end(JobStatus.CANCELLED, error)  # a job within this one was cancelled with it
+            else:
+                self._end(JobStatus.FAILED, error)
         except Exception as error:
             log.exception("job %s failed unexpectedly", self.kind)
             wrapped = EngineError(
@@ -286,15 +288,23 @@ class Job(ABC, Generic[ResultT]):
             self._progress = 100
             self._end(JobStatus.SUCCEEDED, None)
 
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """Whatever ended the task, somebody may wait for the result.
+
+        A task that is cancelled before its first step never runs a line of its own.
+        """
+        if self._status.is_done:
+            return
+        if self._status is JobStatus.CANCELING:
+            self._end(JobStatus.CANCELLED, JobCancelledError("the job was cancelled"))
+        else:
+            self._end(JobStatus.FAILED, JobCancelledError("the program stopped the job"))
+
     def _end(self, status: JobStatus, error: EngineError | None) -> None:
         self._error = error
         if error is not None:
-            severity = (
-                MessageSeverity.WARNING
-                if status is JobStatus.CANCELLED
-                else (MessageSeverity.ERROR)
-            )
-            self._say(str(error), severity)
+            is_wanted = status is JobStatus.CANCELLED
+            self._say(str(error), MessageSeverity.WARNING if is_wanted else MessageSeverity.ERROR)
         self._move(status)
         self._done.set()
 
