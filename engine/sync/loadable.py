@@ -6,10 +6,13 @@ same way again until ``retry_load``.
 """
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 
 from engine.errors import EngineError, JobCancelledError
 from engine.model import LoadStatus
+
+log = logging.getLogger(__name__)
 
 
 class Loadable(ABC):
@@ -18,7 +21,7 @@ class Loadable(ABC):
     def __init__(self) -> None:
         self._load_status = LoadStatus.NOT_LOADED
         self._load_error: EngineError | None = None
-        self._loading: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[EngineError | None] | None = None
 
     @property
     def load_status(self) -> LoadStatus:
@@ -38,10 +41,14 @@ class Loadable(ABC):
         if self._loading is None:
             self._load_status = LoadStatus.LOADING
             self._loading = asyncio.create_task(self._attempt(), name=f"load {type(self).__name__}")
+            self._loading.add_done_callback(self._attempt_ended)
+        loading = self._loading
         # A caller that gives up must not take the shared attempt away from the others.
-        await asyncio.shield(self._loading)
-        if self._load_error is not None:
-            raise self._load_error
+        await asyncio.wait((loading,))
+        # Not the error that is remembered: who was told first may be retrying already.
+        error = self._cancelled() if loading.cancelled() else loading.result()
+        if error is not None:
+            raise error
 
     async def retry_load(self) -> None:
         """Try again after a failed load; the same as ``load`` in every other state."""
@@ -54,20 +61,33 @@ class Loadable(ABC):
         if self._loading is not None:
             self._loading.cancel()
 
-    async def _attempt(self) -> None:
+    async def _attempt(self) -> EngineError | None:
         try:
             await self._load()
         except asyncio.CancelledError:
-            self._fail(JobCancelledError(f"loading of {type(self).__name__} was cancelled"))
+            return self._cancelled()
         except EngineError as error:
-            self._fail(error)
-        else:
-            self._load_status = LoadStatus.LOADED
-        finally:
-            self._loading = None
+            return error
+        except Exception as error:
+            log.exception("loading of %s failed unexpectedly", type(self).__name__)
+            wrapped = EngineError(
+                f"unexpected {type(error).__name__}: {error}",
+                remedy="This is a fault in fieldsync; please report it with the log",
+            )
+            wrapped.__cause__ = error
+            return wrapped
+        return None
 
-    def _fail(self, error: EngineError) -> None:
-        self._load_status, self._load_error = LoadStatus.FAILED_TO_LOAD, error
+    def _attempt_ended(self, task: asyncio.Task[EngineError | None]) -> None:
+        """A task that is cancelled before its first step never runs a line of its own."""
+        self._loading = None
+        self._load_error = self._cancelled() if task.cancelled() else task.result()
+        self._load_status = (
+            LoadStatus.LOADED if self._load_error is None else LoadStatus.FAILED_TO_LOAD
+        )
+
+    def _cancelled(self) -> JobCancelledError:
+        return JobCancelledError(f"loading of {type(self).__name__} was cancelled")
 
     @abstractmethod
     async def _load(self) -> None:
