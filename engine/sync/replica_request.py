@@ -10,7 +10,13 @@ import socket
 import uuid
 from collections.abc import Mapping, Sequence
 
-from engine.errors import BadParameterError, ServiceRefusedError, SyncNotEnabledError
+from engine.errors import (
+    AuthenticationError,
+    BadParameterError,
+    PermissionDeniedError,
+    ServiceRefusedError,
+    SyncNotEnabledError,
+)
 from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import (
     AttachmentSyncDirection,
@@ -19,7 +25,7 @@ from engine.model import (
     SpatialReference,
     SyncModel,
 )
-from engine.service.feature_service import FeatureService
+from engine.service.feature_service import FeatureService, wkid_text
 from engine.sync.parameters import GenerateGeodatabaseParameters, GenerateLayerOption
 
 
@@ -87,14 +93,14 @@ def create_form(
         "layerQueries": json.dumps(
             {str(option.layer_id): option.to_json() for option in parameters.layer_options}
         ),
-        "replicaSR": _wkid(effective_spatial_reference(parameters, schema)),
+        "replicaSR": wkid_text(effective_spatial_reference(parameters, schema)),
         "transportType": "esriTransportTypeUrl",
         "dataFormat": "json",
         "syncModel": parameters.sync_model.value,
         "targetType": "client",
         "async": "true" if schema.supports_async else "false",
         "returnAttachments": "true" if with_data else "false",
-        **filter_form(parameters.extent or _whole_extent(schema)),
+        **filter_form(parameters.extent or _whole_extent(schema, layers)),
     }
     if with_data:
         form["returnAttachmentsDataByUrl"] = "true"
@@ -147,7 +153,7 @@ def filter_form(extent: Envelope | None) -> dict[str, str]:
     envelope = ",".join(repr(v) for v in (extent.xmin, extent.ymin, extent.xmax, extent.ymax))
     form = {"geometry": envelope, "geometryType": "esriGeometryEnvelope"}
     if reference is not None:
-        form["inSR"] = _wkid(reference)
+        form["inSR"] = wkid_text(reference)
     return form
 
 
@@ -165,6 +171,7 @@ async def estimate(
     options = {option.layer_id: option for option in parameters.layer_options}
     extent = parameters.extent
     counts: dict[int, int] = {}
+    filtered: list[LayerSchema] = []
     for layer in layers:
         option = options.get(layer.id) or GenerateLayerOption(layer_id=layer.id)
         if option.query_option is QueryOption.NONE:
@@ -174,52 +181,70 @@ async def estimate(
             form["where"] = option.where_clause or "1=1"
             if option.use_geometry and layer.geometry_type is not None:
                 form |= filter_form(extent) | {"spatialRel": "esriSpatialRelIntersects"}
+                filtered.append(layer)
         try:
             counts[layer.id] = await service.count(layer.id, form)
         except ServiceRefusedError as error:
-            if not option.where_clause or error.service_code in (403, 498, 499):
+            is_access = isinstance(error, AuthenticationError | PermissionDeniedError)
+            if is_access or not option.where_clause:
                 raise
             raise BadParameterError(
                 f"layer {layer.id} ({layer.name}): the service refuses the where clause "
                 f"{option.where_clause!r}: {error.message}",
                 remedy="Test the clause in the service's query page",
             ) from error
-    spatial = [layer for layer in layers if layer.geometry_type and counts.get(layer.id) == 0]
-    if extent is not None and spatial and not any(counts.get(layer.id) for layer in layers):
-        _require_overlap(extent, spatial, schema)
+    if extent is not None and filtered and not any(counts[layer.id] for layer in filtered):
+        await _require_overlap(service, extent, filtered, schema)
     return counts
 
 
-def _require_overlap(
-    extent: Envelope, layers: Sequence[LayerSchema], schema: ServiceSchema
+async def _require_overlap(
+    service: FeatureService,
+    extent: Envelope,
+    layers: Sequence[LayerSchema],
+    schema: ServiceSchema,
 ) -> None:
-    """An empty part of the data's area may be taken, to work in; a place beside it is a mistake."""
-    reference = extent.spatial_reference
-    known = [
-        e
-        for e in (schema.full_extent, *(layer.extent for layer in layers))
-        if e is not None
-        and (
-            e.spatial_reference is None
-            or reference is None
-            or e.spatial_reference.same_as(reference)
-        )
-    ]
-    if not known or any(extent.intersects(e) for e in known):
+    """An empty part of the data's area may be taken, to work in; a place beside it is a mistake.
+
+    Only the service can tell where its data lies in the area's own spatial reference.
+    """
+    reference = extent.spatial_reference or schema.spatial_reference
+    found = [await service.extent(layer.id, reference) for layer in layers]
+    stated = _stated_extents(layers, schema, reference)  # wider, if the owner made room
+    known = [e for e in found if e is not None] or stated
+    if not known or any(extent.intersects(e) for e in (*known, *stated)):
         return
-    there = known[0]
+    numbers = (
+        min(e.xmin for e in known),
+        min(e.ymin for e in known),
+        max(e.xmax for e in known),
+        max(e.ymax for e in known),
+    )
+    there = ",".join(f"{number:.10g}" for number in numbers)
     raise BadParameterError(
         f"the area lies outside the data of {schema.url}",
-        remedy=f"The data is in {there.xmin:g},{there.ymin:g},{there.xmax:g},{there.ymax:g}",
+        remedy=f"The data is in {there}{f',{reference.wkid}' if reference.wkid else ''}",
     )
 
 
-def _whole_extent(schema: ServiceSchema) -> Envelope | None:
-    extent = schema.full_extent
-    if extent is None or extent.spatial_reference is not None:
-        return extent
-    return extent.in_reference(schema.spatial_reference)
+def _stated_extents(
+    layers: Sequence[LayerSchema], schema: ServiceSchema, reference: SpatialReference
+) -> list[Envelope]:
+    """What the resources say of the extent, as far as it is in ``reference``."""
+    stated = [schema.full_extent, *(layer.extent for layer in layers)]
+    return [
+        e
+        for e in stated
+        if e is not None and (e.spatial_reference or schema.spatial_reference).same_as(reference)
+    ]
 
 
-def _wkid(reference: SpatialReference) -> str:
-    return str(reference.wkid) if reference.wkid else json.dumps(reference.to_json())
+def _whole_extent(schema: ServiceSchema, layers: Sequence[LayerSchema]) -> Envelope:
+    """Where all data lies; ``createReplica`` wants a filter even where nothing is filtered."""
+    for extent in (schema.full_extent, *(layer.extent for layer in layers)):
+        if extent is not None:
+            known = extent.spatial_reference is not None
+            return extent if known else extent.in_reference(schema.spatial_reference)
+    raise BadParameterError(
+        f"the service {schema.url} does not say where its data lies", remedy="Give an area"
+    )
