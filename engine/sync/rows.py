@@ -28,6 +28,7 @@ class RowDecoder:
         self._layer = layer
         self._table = table
         self._srs_id = srs_id
+        self._names = frozenset((table.global_id, *(c.name for c in table.columns)))
 
     def row(self, feature: object) -> Row:
         """:exc:`RowError` says which field, or the geometry, cannot be stored, and why."""
@@ -35,14 +36,10 @@ class RowDecoder:
             raise RowError("a feature without attributes")
         attributes: Mapping[str, object] = feature["attributes"]
         table = self._table
-        if table.global_id not in attributes or len(attributes) < len(table.columns):
+        if not attributes.keys() >= self._names:
             # Services match names in any letter case; most answer in the layer's own spelling.
             folded = {name.casefold(): value for name, value in attributes.items()}
-            attributes = {
-                name: folded[name.casefold()]
-                for name in (table.global_id, *(c.name for c in table.columns))
-                if name.casefold() in folded
-            }
+            attributes = {name: folded.get(name.casefold()) for name in self._names}
         global_id = normalise_guid(attributes.get(table.global_id))
         if global_id is None:
             raise RowError(f"{table.global_id}: no GlobalID")
