@@ -99,7 +99,10 @@ class Exporter:
     def view(self, layer: Layer) -> FeatureView:
         """Every field of a layer, its geometry in the replica's reference."""
         move = mover(self._hosted.wkid, self._replica.wkid)
-        shapes = None if layer.is_table else show(layer, move, with_z=True, with_m=True)
+        profile = self._hosted.profile
+        shapes = None
+        if not layer.is_table:
+            shapes = show(layer, move, with_z=True, with_m=True, profile=profile)
         return FeatureView(layer, layer.fields, self._hosted.profile.guid_spelling, shapes)
 
     def _attachments(

@@ -34,7 +34,7 @@ def _feature(feature: dict[str, Any], id_field: str) -> dict[str, Any]:
 
 def _geometry(shape: dict[str, Any]) -> dict[str, Any] | None:
     if "x" in shape:
-        if shape["x"] is None:
+        if shape["x"] in (None, "NaN"):
             return None
         place = [shape[name] for name in ("x", "y", "z") if name in shape]
         return {"type": "Point", "coordinates": place}

@@ -10,6 +10,7 @@ from typing import Any
 
 from .definition import Layer
 from .problem import EditError
+from .profile import Profile
 from .projection import Move
 
 _NO_M = 1002
@@ -186,6 +187,7 @@ class Show:
     with_z: bool
     with_m: bool
     move: Move | None
+    empty: str | None
 
     def shape(self, kept: dict[str, Any]) -> dict[str, Any]:
         """The geometry for an answer."""
@@ -205,7 +207,9 @@ class Show:
 
     def _point(self, kept: dict[str, Any]) -> dict[str, Any]:
         x, y = kept["x"], kept["y"]
-        if x is not None and self.move is not None:
+        if x is None:
+            return {"x": self.empty, "y": self.empty}
+        if self.move is not None:
             x, y = self.move(x, y)
         shown = {"x": x, "y": y}
         if self.with_z and "z" in kept:
@@ -226,6 +230,13 @@ class Show:
         return shown
 
 
-def show(layer: Layer, move: Move | None, *, with_z: bool, with_m: bool) -> Show:
+def show(layer: Layer, move: Move | None, *, with_z: bool, with_m: bool, profile: Profile) -> Show:
     """The view of a layer's geometries for one answer."""
-    return Show(has_z=layer.has_z, has_m=layer.has_m, with_z=with_z, with_m=with_m, move=move)
+    return Show(
+        has_z=layer.has_z,
+        has_m=layer.has_m,
+        with_z=with_z,
+        with_m=with_m,
+        move=move,
+        empty="NaN" if profile.empty_point == "NaN" else None,
+    )

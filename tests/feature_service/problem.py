@@ -26,6 +26,11 @@ class ServiceError(Exception):
         self.details = list(details)
         self.extended_code = extended_code
 
+    def bare_document(self) -> dict[str, Any]:
+        """The error envelope of servers that tell everything in the details."""
+        told = ". ".join(part for part in (self.message, *self.details) if part)
+        return {"error": {"code": self.code, "message": "", "details": told}}
+
     def document(self) -> dict[str, Any]:
         """The error envelope, as JSON."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}

@@ -37,6 +37,9 @@ class Profile:
     rows_leaving: Literal["delete", "update", "nothing"] = "delete"
     results_on_other_origin: bool = False
     ignores_request_gzip: bool = False
+    error_shape: Literal["documented", "bare"] = "documented"
+    info_generations: Literal["list", "text"] = "list"
+    empty_point: Literal["null", "NaN"] = "null"
     unknown_replica_code: Literal[400, 404, 500] = 400
     snaps_coordinates: bool = True
     validates_domains: bool = True

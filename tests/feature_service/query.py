@@ -204,7 +204,9 @@ def _features(
     fields = out_fields(layer, parameters)
     shows = not layer.is_table and parameters.flag("returnGeometry", True)
     with_z, with_m = parameters.flag("returnZ"), parameters.flag("returnM")
-    shapes = show(layer, move, with_z=with_z, with_m=with_m) if shows else None
+    shapes = (
+        show(layer, move, with_z=with_z, with_m=with_m, profile=hosted.profile) if shows else None
+    )
     view = FeatureView(layer, fields, hosted.profile.guid_spelling, shapes)
     largest = hosted.service.max_record_count
     asked = parameters.integer("resultRecordCount")

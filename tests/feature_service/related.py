@@ -35,7 +35,9 @@ def query_related(hosted: Hosted, layer: Layer, parameters: Parameters) -> dict[
     target = wkid_of(parameters.json_or_text("outSR")) or hosted.wkid
     with_z, with_m = parameters.flag("returnZ"), parameters.flag("returnM")
     move = mover(hosted.wkid, target)
-    shapes = show(related, move, with_z=with_z, with_m=with_m) if shows else None
+    shapes = (
+        show(related, move, with_z=with_z, with_m=with_m, profile=hosted.profile) if shows else None
+    )
     view = FeatureView(related, fields, hosted.profile.guid_spelling, shapes)
     clause = "1"
     values: list[Any] = []

@@ -4,6 +4,7 @@ Source: ArcGIS REST API, "Feature Service", "Layer (Feature Service)", "Sync-ena
 services". Members of `service.json` this module does not make itself are shown as they are.
 """
 
+import json
 from typing import Any
 
 from .definition import Layer
@@ -348,6 +349,8 @@ def replica_document(hosted: Hosted, replica: Replica) -> dict[str, Any]:
             {"id": layer_id, "serverGen": replica.generations[str(layer_id)]}
             for layer_id in replica.layer_ids
         ]
+        if hosted.profile.info_generations == "text":
+            shown["layerServerGens"] = json.dumps(shown["layerServerGens"])
     spatial = replica.spatial_filter(hosted.wkid)
     box = dict(zip(("xmin", "ymin", "xmax", "ymax"), spatial.box, strict=True)) if spatial else {}
     return {

@@ -72,7 +72,12 @@ class FeatureServer:
         self._access = Access(security or Security(), self.clock, self._mint)
         self._portal = Portal(data_dir / "portal", self.clock)
         self._areas = MapAreas(self._portal, self._hosted, packer or JsonPacker())
-        self._site = Site(self._hosted, self._access, self._portal)
+        self._site = Site(
+            self._hosted,
+            self._access,
+            self._portal,
+            tells_bare_errors=self.profile.error_shape == "bare",
+        )
         self._storage = StorageOrigin(self._hosted, self._mint)
         self._runner: web.AppRunner | None = None
         self._stopping = asyncio.Event()

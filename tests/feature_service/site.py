@@ -57,17 +57,25 @@ def operation_of(segments: tuple[str, ...]) -> tuple[str, str]:
 class Site:
     """The services of one server and who may use them."""
 
-    def __init__(self, hosted: Mapping[str, Hosted], access: Access, portal: Portal) -> None:
+    def __init__(
+        self,
+        hosted: Mapping[str, Hosted],
+        access: Access,
+        portal: Portal,
+        *,
+        tells_bare_errors: bool,
+    ) -> None:
         self.hosted = hosted
         self._access = access
         self._portal = portal
+        self._tells_bare_errors = tells_bare_errors
 
     def answer(self, call: Call) -> Answer:
         """The answer to a call; a refusal is an answer too."""
         try:
             return self._route(call)
         except ServiceError as error:
-            return refusal(call, error)
+            return refusal(call, error, is_bare=self._tells_bare_errors)
 
     def _route(self, call: Call) -> Answer:
         path = tuple(part.lower() for part in call.segments)
@@ -127,7 +135,7 @@ class Site:
         return shown
 
 
-def refusal(call: Call, error: ServiceError) -> Answer:
+def refusal(call: Call, error: ServiceError, *, is_bare: bool = False) -> Answer:
     """An error as the client asked answers to look; JSON where it named no known format."""
     form = call.format if call.format in ("json", "pjson", "html") else "json"
     if not call.parameters.has("f") and operation_of(call.segments)[0] in (
@@ -135,4 +143,5 @@ def refusal(call: Call, error: ServiceError) -> Answer:
         "attachment",
     ):
         form = "json"
-    return document(error.document(), form, title="Error")
+    shown = error.bare_document() if is_bare else error.document()
+    return document(shown, form, title="Error")

@@ -1,6 +1,7 @@
 """Every switch of the profile changes what a client sees."""
 
 import gzip
+import json
 from typing import Any
 
 import pytest
@@ -283,6 +284,32 @@ async def test_replica_when_unknown_then_code_of_the_profile(serve: Serve, code:
     client = await serve(Profile(unknown_replica_code=code))
 
     assert (await client.get(f"replicas/{gid(5)}"))["error"]["code"] == code
+
+
+async def test_error_when_bare_then_all_in_the_details(serve: Serve) -> None:
+    client = await serve(Profile(error_shape="bare"))
+
+    error = (await client.post("0/query", where="gone = 1"))["error"]
+
+    assert error["message"] == ""
+    assert error["details"] == "'where' clause is invalid. 'gone' is no field of Hydrants"
+
+
+async def test_replica_info_when_generations_are_text_then_json_in_it(serve: Serve) -> None:
+    client = await serve(Profile(info_generations="text"))
+    replica = await client.replica(layers="0")
+
+    info = await client.get(f"replicas/{replica['replicaID']}")
+
+    assert json.loads(info["layerServerGens"]) == [{"id": 0, "serverGen": 1000}]
+
+
+async def test_point_when_empty_then_written_as_the_profile_says(serve: Serve) -> None:
+    client = await serve(Profile(empty_point="NaN"))
+
+    await client.post("0/applyEdits", adds=[{"attributes": {}, "geometry": {"x": "NaN"}}])
+
+    assert (await client.get("0/10"))["feature"]["geometry"] == {"x": "NaN", "y": "NaN"}
 
 
 async def test_rollback_when_not_offered_then_model_decides(serve: Serve) -> None:
