@@ -17,7 +17,7 @@ from engine.geodatabase.sql import quote
 from engine.model import EditOperation
 
 BATCH_BYTES = 2 * 1024 * 1024
-"""About how many bytes of cells :func:`pending_edits` returns at most; one edit may be larger."""
+"""About how much memory the edits take that :func:`pending_edits` returns; one may be larger."""
 
 
 class EditState(Enum):
@@ -269,4 +269,4 @@ def _size(row: Row | None) -> int:
 
 
 def _cell_size(cell: Cell) -> int:
-    return 8 + len(cell) if isinstance(cell, str | bytes) else 8
+    return 64 + len(cell) if isinstance(cell, str | bytes) else 40
