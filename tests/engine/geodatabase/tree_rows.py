@@ -37,6 +37,7 @@ def tree(table: LayerTable, gid: str, **cells: Cell) -> Row:
     named: dict[str, Cell] = {table.global_id: gid, **cells}
     if table.geometry is not None:
         named.setdefault(table.geometry, POINT)
+    assert named.keys() <= set(table.row_names)
     return tuple(named.get(name) for name in table.row_names)
 
 
