@@ -1,7 +1,7 @@
 """``fieldsync sync``: this device's edits up, everybody else's down."""
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 from device.cli_run import follow, run_async
@@ -49,13 +49,19 @@ async def _sync(options: Namespace, console: Console) -> Report:
         parameters.rollback_on_failure = options.all_or_nothing
         job = task.create_offline_map_sync_job(parameters)
         result = await follow(job, f"syncing {options.map.name}", console)
-    return make_report(str(options.map), result.geodatabase_results)
+        broken = dict(map_.errors)
+    return make_report(str(options.map), result.geodatabase_results, broken)
 
 
-def make_report(map_name: str, results: list[SyncGeodatabaseResult]) -> Report:
-    """What the results say, and the exit code they call for."""
+def make_report(
+    map_name: str, results: list[SyncGeodatabaseResult], broken: Mapping[str, EngineError]
+) -> Report:
+    """What the results say, and the exit code they call for.
+
+    ``broken``: file name → error of each geodatabase that could not be opened, so not synced.
+    """
     layers = [layer for result in results for layer in result.layer_results]
-    error = next(_errors(results), None)
+    error = next(_errors(results), None) or next(iter(broken.values()), None)
     totals = SyncTotals(
         sent_bytes=sum(r.totals.sent_bytes for r in results),
         received_bytes=sum(r.totals.received_bytes for r in results),
@@ -64,8 +70,9 @@ def make_report(map_name: str, results: list[SyncGeodatabaseResult]) -> Report:
     return Report(
         data={
             "map": map_name,
-            "has_errors": any(result.has_errors for result in results),
+            "has_errors": bool(broken) or any(result.has_errors for result in results),
             "geodatabases": [_geodatabase_json(result) for result in results],
+            "broken": {name: found.to_json() for name, found in broken.items()},
             "totals": asdict(totals),
         },
         lines=[

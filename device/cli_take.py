@@ -72,4 +72,4 @@ def choose(generate: GenerateGeodatabaseParameters, options: Namespace) -> None:
 
 
 def _ids(layers: Iterable[int]) -> str:
-    return ", ".join(map(str, layers))
+    return ", ".join(map(str, sorted(layers)))

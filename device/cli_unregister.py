@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from device.cli_run import run_async
 from device.console import Console, Report
-from engine import GeodatabaseSyncTask, OfflineMap, UploadRequired
+from engine import ExitCode, GeodatabaseSyncTask, OfflineMap, UploadRequired
 
 WHEN_STOPPED = "Ask `fieldsync info` which geodatabases are still registered"
 
@@ -28,8 +28,11 @@ async def _unregister(options: Namespace) -> Report:
             async with GeodatabaseSyncTask(geodatabase.service_url) as task:
                 await task.unregister_geodatabase(geodatabase)
             unregistered.append(geodatabase.service_url)
+        error = next(iter(map_.errors.values()), None)
     lines = [f"Unregistered from {url}." for url in unregistered] or ["It was not registered."]
     return Report(
         data={"map": str(options.map), "unregistered": unregistered},
         lines=[*lines, "The folder and its rows stay; remove it when they are no longer needed."],
+        exit_code=ExitCode.OK if error is None else error.exit_code,
+        error=error,
     )

@@ -26,6 +26,7 @@ def main() -> int:
     story = Story(place, MAP_DATA, is_small=options.small)
     started = time.monotonic()
     try:
+        require_tools()
         story.tell()
     except (DemoFailedError, StepFailedError, RuntimeError, OSError) as error:
         print(f"\ndemo: FAILED: {error}", file=sys.stderr)
@@ -40,6 +41,15 @@ def main() -> int:
             shutil.rmtree(place, ignore_errors=True)
     print(f"\nOK: {story.checks.count} checks in {time.monotonic() - started:.0f} s.")
     return 0
+
+
+def require_tools() -> None:
+    """:exc:`DemoFailedError` names what scripts/setup could not put here."""
+    missing = [name for name in ("ogrinfo", "ogr2ogr") if shutil.which(name) is None]
+    if not MAP_DATA.is_file():
+        missing.append(str(MAP_DATA))
+    if missing:
+        raise DemoFailedError(f"{' and '.join(missing)} missing; see what scripts/setup says")
 
 
 def _options() -> argparse.Namespace:

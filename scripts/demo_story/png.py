@@ -5,24 +5,29 @@ import struct
 import zlib
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+RUNWAY = bytes([70, 70, 75])
 
 
 def photo(seed: str, *, width: int = 160, height: int = 120) -> bytes:
     """A picture of a runway under a sky, grainy as a photo is; the same for the same seed."""
     chance = random.Random(seed)
-    sky = [chance.randint(90, 220) for _ in range(3)]
-    ground = [chance.randint(40, 120) for _ in range(3)]
+    sky = bytes(chance.randint(low, low + 40) for low in (110, 150, 190))
+    ground = bytes(chance.randint(low, low + 50) for low in (70, 100, 50))
     horizon = height // 3 + chance.randint(0, height // 6)
+    length = 3 * width
+    mask = int.from_bytes(b"\x07" * length)
     rows = bytearray()
     for y in range(height):
+        if y < horizon:
+            row = sky * width
+        else:
+            runway = min((y - horizon) * 2 // 3, width)
+            verge = (width - runway) // 2
+            row = ground * verge + RUNWAY * runway + ground * (width - runway - verge)
+        # As numbers, two rows are added at once: no byte overflows into its neighbour.
+        grain = int.from_bytes(chance.randbytes(length)) & mask
         rows.append(0)  # this line is stored as it is, without a filter
-        half_runway = (y - horizon) // 3 if y > horizon else -1
-        grain = chance.randbytes(width)
-        for x in range(width):
-            is_runway = abs(x - width // 2) < half_runway
-            base = [70, 70, 75] if is_runway else sky if y < horizon else ground
-            shade = grain[x] % 16
-            rows += bytes(value + shade for value in base)
+        rows += (int.from_bytes(row) + grain).to_bytes(length)
     return png(bytes(rows), width, height)
 
 

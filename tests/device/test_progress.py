@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from device.console import Console
 from device.progress import BAR_CELLS, CLEAR_LINE, Bar, Silence
 from engine import JobEvent, JobMessage, JobStatus
 from engine.sync.job import MessageSeverity, MessageSource
@@ -124,6 +125,42 @@ def test_a_terminal_without_block_characters_gets_plain_ones() -> None:
     Bar(terminal, "syncing", has_color=False).show(event(50))
 
     assert f"{'#' * (BAR_CELLS // 2)}{'-' * (BAR_CELLS // 2)}" in terminal.drawn[0]
+
+
+class Screen(Terminal):
+    """A terminal that says that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "is_quiet", "is_drawn"),
+    [
+        (Screen(), {}, False, True),
+        (Screen(), {"NO_COLOR": "1"}, False, True),
+        (Screen(), {"TERM": "dumb"}, False, False),
+        (Screen(), {}, True, False),
+        (Terminal(), {}, False, False),
+    ],
+)
+def test_a_bar_is_drawn_for_a_person_who_watches(
+    monkeypatch: pytest.MonkeyPatch,
+    stream: Terminal,
+    environment: dict[str, str],
+    is_quiet: bool,
+    is_drawn: bool,
+) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    Console(is_quiet=is_quiet).progress("syncing").show(event(50))
+
+    assert bool(stream.drawn) == is_drawn
+    assert ("\x1b[32m" in "".join(stream.drawn)) == (is_drawn and "NO_COLOR" not in environment)
 
 
 def test_silence_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
