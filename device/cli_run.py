@@ -14,7 +14,8 @@ ResultT = TypeVar("ResultT")
 
 
 def run_async(work: Callable[[], Awaitable[ResultT]], *, when_stopped: str) -> ResultT:
-    """Run ``work`` to its end; a stop signal cancels it, and it may clean up first.
+    """Run ``work`` to its end. A stop signal cancels it, and it may clean up first; a second one
+    does not wait for that, so that a dead link cannot hold a person up.
 
     :exc:`StoppedError` with ``when_stopped`` if it was cancelled.
     """

@@ -49,6 +49,10 @@ class FieldDevice:
         """The field app of the demo, which uses the Python API."""
         return self._measured("app", [task, str(self.map)], 0)
 
+    def idle(self) -> Outcome:
+        """A process that has loaded what a sync needs, and does nothing."""
+        return self._measured("idle", [], 0)
+
     def sqlite3(self, *statements: str) -> None:
         """Change the map as a plain SQLite program does, without any function of ours."""
         with closing(sqlite3.connect(self.geopackage)) as connection, connection:
@@ -78,8 +82,8 @@ class FieldDevice:
             )
             if done.returncode != ends_with:
                 raise StepFailedError(
-                    f"{program} {arguments[0]} on device {self.name} ended with exit code "
-                    f"{done.returncode}: {done.stdout.strip()}"
+                    f"{' '.join([program, *arguments[:1]])} on device {self.name} ended with exit "
+                    f"code {done.returncode}: {done.stdout.strip()}"
                 )
             seconds = time.monotonic() - started
             peak = json.load(report)["peak_bytes"]

@@ -12,6 +12,8 @@ from scripts.demo_story.field_device import FieldDevice
 from scripts.demo_story.png import photo
 from scripts.demo_story.service import Service
 
+MEMORY_LIMIT_BYTES = 30_000_000  # a small board has 512 MB, for all its programs
+
 
 class Story:
     """The two devices A and B, their service, and what was found to be true so far."""
@@ -26,6 +28,7 @@ class Story:
 
     def tell(self) -> None:
         """All of it. An exception ends the story where something did not come true."""
+        self._cost.idle_bytes = self._a.idle().peak_bytes
         with self._start_service() as service:
             self._take(service)
             self._edit()
@@ -33,8 +36,13 @@ class Story:
             self._look_at_both()
             self._look_at_the_service(service)
             self._unregister()
+        self.checks.that(
+            f"no step of a device took more than {size(MEMORY_LIMIT_BYTES)} above an idle process",
+            is_true=self._cost.most_bytes <= MEMORY_LIMIT_BYTES,
+            evidence=size(self._cost.most_bytes),
+        )
         _heading("What it took")
-        _say(*self._cost.lines(), "", "memory: the most that the device's process had resident")
+        _say(*self._cost.lines())
 
     def _start_service(self) -> Service:
         _heading("1. A feature service with real data")
@@ -201,4 +209,4 @@ def _heading(text: str) -> None:
 
 def _say(*lines: str) -> None:
     for line in lines:
-        print(f"   {line}", flush=True)
+        print(f"   {line}".rstrip(), flush=True)
