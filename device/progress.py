@@ -43,7 +43,8 @@ class Bar:
     def show(self, event: JobEvent) -> None:
         message = event.message
         if message is not None:
-            self._text = printable(message.text)
+            speaker = "service: " if message.source.value == "service" else ""
+            self._text = speaker + printable(message.text)
             if message.severity is MessageSeverity.WARNING and not event.status.is_done:
                 self._write(f"{CLEAR_LINE}{self._text}\n")
                 self._drawn = ""

@@ -34,12 +34,13 @@ def event(
     text: str = "",
     *,
     severity: MessageSeverity = MessageSeverity.INFO,
+    source: MessageSource = MessageSource.CLIENT,
     status: JobStatus = JobStatus.STARTED,
 ) -> JobEvent:
     message = JobMessage(
         text=text,
         severity=severity,
-        source=MessageSource.CLIENT,
+        source=source,
         at=datetime(2026, 11, 22, tzinfo=UTC),
     )
     return JobEvent(status=status, progress=progress, message=message if text else None)
@@ -57,6 +58,14 @@ def test_the_bar_shows_label_share_and_what_is_going_on() -> None:
         f"syncing  {'░' * BAR_CELLS}   0 %  asking the service",
         f"syncing  {'█' * half}{'░' * half}  50 %  asking the service",
     ]
+
+
+def test_the_words_of_the_service_are_marked() -> None:
+    terminal = Terminal()
+
+    Bar(terminal, "taking", has_color=False).show(event(5, "Pending", source=MessageSource.SERVICE))
+
+    assert terminal.drawn[0].endswith("service: Pending")
 
 
 def test_the_bar_is_drawn_only_when_it_changed() -> None:
