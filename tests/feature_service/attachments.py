@@ -107,9 +107,6 @@ class Attachments:
         self._end(known, stamp)
 
     def _end(self, known: Attachment, stamp: Stamp) -> None:
-        if known.gen_from == stamp.generation:
-            self._store.run("DELETE FROM attachment WHERE vid = ?", known.vid)
-            return
         self._store.run(
             "UPDATE attachment SET gen_to = ?, origin_to = ? WHERE vid = ?",
             stamp.generation,

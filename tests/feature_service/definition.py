@@ -172,6 +172,13 @@ class Service:
         given = layer.document.get("capabilities")
         return self.capabilities if given is None else _words(given)
 
+    def other_side(self, relationship: Relationship) -> Relationship | None:
+        """The same relationship as the layer at its other end lists it."""
+        for other in self.layers[relationship.related_layer].relationships:
+            if other.id == relationship.id and other.is_origin != relationship.is_origin:
+                return other
+        return None
+
     @property
     def spatial_reference(self) -> dict[str, Any]:
         return dict(self.document["spatialReference"])

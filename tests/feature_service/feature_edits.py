@@ -183,7 +183,7 @@ class FeatureEdits:
             if not relationship.is_origin:
                 continue
             related = self._hosted.layer(relationship.related_layer)
-            other = next((r for r in related.relationships if r.id == relationship.id), None)
+            other = self._hosted.service.other_side(relationship)
             key = key_of(layer, relationship.key_field, row.gid, row.oid, row.values)
             if other is None or key is None:
                 continue

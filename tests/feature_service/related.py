@@ -24,7 +24,7 @@ def query_related(hosted: Hosted, layer: Layer, parameters: Parameters) -> dict[
     if relationship is None:
         raise invalid_parameter("relationshipId", f"layer {layer.id} has no relationship {number}")
     related = hosted.layer(relationship.related_layer)
-    other = next((one for one in related.relationships if one.id == number), None)
+    other = hosted.service.other_side(relationship)
     if other is None:
         raise invalid_parameter("relationshipId", f"layer {related.id} does not name it")
     oids = parameters.integers("objectIds")

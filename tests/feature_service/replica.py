@@ -136,11 +136,9 @@ def origins(service: Service, layer: Layer, ids: list[int]) -> list[tuple[Layer,
         for relationship in origin.relationships:
             if not relationship.is_origin or relationship.related_layer != layer.id:
                 continue
-            found += [
-                (origin, relationship.key_field, other.key_field)
-                for other in layer.relationships
-                if other.id == relationship.id and not other.is_origin
-            ]
+            other = service.other_side(relationship)
+            if other is not None:
+                found.append((origin, relationship.key_field, other.key_field))
     return found
 
 

@@ -177,7 +177,7 @@ def _relationships(hosted: Hosted) -> list[dict[str, Any]]:
             if not one.is_origin:
                 continue
             related = hosted.layer(one.related_layer)
-            other = next((r for r in related.relationships if r.id == one.id), None)
+            other = hosted.service.other_side(one)
             found.append(
                 {
                     "id": one.id,

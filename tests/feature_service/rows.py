@@ -122,27 +122,16 @@ class Rows:
         moved: bool,
     ) -> None:
         """Replace a living row by a new version of it."""
-        if row.gen_from == stamp.generation:
-            self._store.run(f"DELETE FROM {self._table} WHERE vid = ?", row.vid)
-        else:
-            self._end(row, stamp)
+        self._end(row, stamp)
         version = self.version(row.oid, row.gid, values, shape, stamp, moved=moved)
         self._store.run(self.insert_sql, *version)
 
     def delete(self, row: Row, stamp: Stamp) -> None:
         """End a living row."""
-        if row.gen_from == stamp.generation:
-            self._store.run(f"DELETE FROM {self._table} WHERE vid = ?", row.vid)
-            self._store.run(
-                f"UPDATE {self._table} SET origin_to = ? WHERE gid = ? AND gen_to = ?",
-                stamp.origin,
-                row.gid,
-                stamp.generation,
-            )
-        else:
-            self._end(row, stamp)
+        self._end(row, stamp)
 
     def _end(self, row: Row, stamp: Stamp) -> None:
+        """Let a version end; one made in this same generation was never alive for anybody."""
         self._store.run(
             f"UPDATE {self._table} SET gen_to = ?, origin_to = ? WHERE vid = ?",
             stamp.generation,

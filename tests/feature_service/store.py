@@ -131,8 +131,8 @@ class Store:
         self._db.execute(f"CREATE INDEX {quoted(f'layer_{layer.id}_past')} ON {name} (gid, gen_to)")
         self._db.execute(f"CREATE INDEX {quoted(f'layer_{layer.id}_from')} ON {name} (gen_from)")
         self._db.execute(f"CREATE INDEX {quoted(f'layer_{layer.id}_to')} ON {name} (gen_to)")
-        for relationship in layer.relationships:
-            name_of_key = f"layer_{layer.id}_key_{relationship.id}"
+        for number, relationship in enumerate(layer.relationships):
+            name_of_key = f"layer_{layer.id}_key_{number}"
             key = column(layer, relationship.key_field)
             self._db.execute(f"CREATE INDEX {quoted(name_of_key)} ON {name} ({key}, gen_to)")
         self._db.execute(

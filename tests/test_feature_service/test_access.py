@@ -227,3 +227,5 @@ async def test_cleanup_when_owner_asks_then_old_generations_are_refused(
     assert done == {"success": True}
     assert "error" in await ann.sync(replica)
     assert await ann.oids(HYDRANTS, f"GlobalID = '{gid(2)}'") == [2]
+    store = guarded.hosted("water").store
+    assert store.one("SELECT COUNT(*) FROM layer_0 WHERE gid = ?", gid(1)) == (0,)

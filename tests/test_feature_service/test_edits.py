@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from tests.feature_service import Profile
+from tests.feature_service.geometry import Intake
+from tests.feature_service.problem import EditError
 
-from .client import Client
+from .client import Client, layer_of
 from .conftest import Serve
 from .world import HYDRANTS, PIPES, VISITS, ZONES, Json, gid
 
@@ -128,6 +130,64 @@ async def test_edit_when_rolled_back_then_error_and_no_change(client: Client) ->
     assert answer["error"]["details"][-1] == "Operation rolled back."
     assert await client.oids(HYDRANTS, "name = 'kept'") == []
     assert (await client.get(""))["changeTrackingInfo"]["layerServerGens"][0]["serverGen"] == 1000
+
+
+async def test_edit_when_every_edit_fails_then_no_generation_is_taken(client: Client) -> None:
+    await _apply(client, deletes="98,99")
+
+    root = await client.get("")
+    assert root["changeTrackingInfo"]["layerServerGens"][0]["serverGen"] == 1000
+
+
+async def test_edit_when_row_is_edited_twice_in_one_call_then_last_one_stays(
+    client: Client,
+) -> None:
+    replica = await client.replica()
+    first, second = ({"attributes": {"OBJECTID": 1, "name": name}} for name in ("a", "b"))
+    gone = {"attributes": {"OBJECTID": 2, "name": "c"}}
+
+    await _apply(client, updates=[first, second, gone], deletes="2")
+
+    features = layer_of(await client.sync(replica), HYDRANTS)["features"]
+    assert [one["attributes"]["name"] for one in features["updates"]] == ["b"]
+    assert features["deleteIds"] == [gid(2)]
+
+
+def _intake(**more: Any) -> Intake:
+    plain: Json = {"has_z": False, "has_m": False, "z_default": None, "move": None}
+    return Intake(geometry_type="esriGeometryPolygon", decimals=None, **{**plain, **more})
+
+
+def test_ring_when_open_then_closed() -> None:
+    kept = _intake().keep({"rings": [[[0, 0], [0, 5], [5, 5]]]})
+
+    assert kept["rings"][0] == [[0.0, 0.0], [0.0, 5.0], [5.0, 5.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("ring", [[], [[0, 0]], [[0, 0], [1, 1]], [[0, 0], [1, 1], [0, 0]]])
+def test_ring_when_too_short_then_refused(ring: list[list[float]]) -> None:
+    with pytest.raises(EditError, match="fewer than 4 vertices"):
+        _intake().keep({"rings": [ring]})
+
+
+@pytest.mark.parametrize(
+    ("flags", "vertex", "kept"),
+    [
+        ({"hasZ": True}, [1, 2, 3], [1.0, 2.0, 3.0]),
+        ({}, [1, 2, 3], [1.0, 2.0, 3.0]),
+        ({"hasM": True}, [1, 2, 9], [1.0, 2.0, 7.0]),
+        ({"hasZ": True, "hasM": True}, [1, 2, 3, 4], [1.0, 2.0, 3.0]),
+        ({}, [1, 2], [1.0, 2.0, 7.0]),
+    ],
+)
+def test_vertex_when_layer_has_z_then_third_number_is_read_by_the_flags(
+    flags: Json, vertex: list[float], kept: list[float]
+) -> None:
+    ring = [vertex, [5.0, 5.0, *vertex[2:]], [5.0, 0.0, *vertex[2:]]]
+
+    found = _intake(has_z=True, z_default=7.0).keep({**flags, "rings": [ring]})
+
+    assert found["rings"][0][0] == kept
 
 
 async def test_edit_when_geometry_is_in_degrees_then_moved_and_snapped(client: Client) -> None:

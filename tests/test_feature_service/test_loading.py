@@ -117,6 +117,16 @@ async def test_rows_when_ids_are_missing_then_made(tmp_path: Path) -> None:
         assert added["addResults"][0]["objectId"] == 9
 
 
+async def test_rows_when_an_object_id_is_twice_then_the_second_gets_another(
+    tmp_path: Path,
+) -> None:
+    rows = [hydrant(1), hydrant(2, OBJECTID=1)]
+    write_service(tmp_path / "s", service_document(), {HYDRANTS: rows})
+
+    async with FeatureServer(tmp_path) as server, ClientSession() as session:
+        assert await Client(session, server.url("s")).oids(HYDRANTS, "1=1") == [1, 2]
+
+
 async def test_layer_when_very_wide_then_served(tmp_path: Path) -> None:
     document = service_document()
     wide = [{"name": f"f{number}", "type": "esriFieldTypeInteger"} for number in range(230)]

@@ -76,13 +76,19 @@ async def test_repeated_add_when_tolerated_then_succeeds(
 
 async def test_global_ids_when_reminted_then_new_ones_and_children_follow(serve: Serve) -> None:
     client = await serve(Profile(remints_global_ids=True))
-    replica = await client.replica()
+    replica = await client.replica(returnAttachments=True)
     child = {"attributes": {"GlobalID": gid(1050), "hydrant": gid(30), "note": "n"}}
-    edits = [*_adds(30), {"id": VISITS, "features": {"adds": [child]}}]
+    picture = {"globalId": gid(91), "parentGlobalId": gid(30), "name": "a", "data": "aGk="}
+    edits = [
+        {**_adds(30)[0], "attachments": {"adds": [picture]}},
+        {"id": VISITS, "features": {"adds": [child]}},
+    ]
 
     answer = await client.sync(replica, edits=edits, returnIdsForAdds=True)
 
-    new = layer_of(answer, HYDRANTS)["addResults"][0]["globalId"]
+    entry = layer_of(answer, HYDRANTS)
+    new = entry["addResults"][0]["globalId"]
+    assert entry["attachments"]["addResults"][0]["success"] is True
     assert new != gid(30)
     assert len(await client.oids(VISITS, f"hydrant = '{new}'")) == 1
 

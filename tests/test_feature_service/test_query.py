@@ -63,6 +63,8 @@ async def test_query_when_only_count_ids_or_extent_wanted_then_only_these(client
         ),
         ({"geometry": "0.0013,0.0013,0.0019,0.0019", "inSR": "4326"}, [2]),
         ({"geometry": "0.0013,0.0013,0.0019,0.0019", "inSR": {"wkid": 4326}}, [2]),
+        ({"geometry": "150,150,350,350", "inSR": "900913"}, [2, 3]),
+        ({"geometry": "150,150,350,350", "inSR": {"wkid": 102100}}, [2, 3]),
         ({"objectIds": "3,4"}, [3, 4]),
         ({"objectIds": "[3, 4]"}, [3, 4]),
         ({"globalIds": f"{gid(5)},{gid(6).lower()}"}, [5, 6]),
@@ -223,6 +225,14 @@ async def test_answer_when_f_is_absent_then_html(client: Client) -> None:
     async with client.session.get(client.url) as response:
         assert response.content_type == "text/html"
         assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_page_when_it_tells_what_was_asked_then_escaped(client: Client) -> None:
+    async with client.session.get(f"{client.url}/0/query?outFields=<script>&where=1=1") as response:
+        page = await response.text()
+
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
 
 
 async def test_answer_when_gzip_is_accepted_then_packed(client: Client) -> None:

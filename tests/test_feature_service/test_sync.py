@@ -1,12 +1,26 @@
 """createReplica and synchronizeReplica, seen from outside."""
 
-import pytest
+from pathlib import Path
 
-from tests.feature_service import Profile
+import pytest
+from aiohttp import ClientSession
+
+from tests.feature_service import FeatureServer, Profile
 
 from .client import Client, layer_of, names
 from .conftest import Serve
-from .world import HYDRANTS, PIPES, VISITS, ZONES, Json, gid, hydrant
+from .world import (
+    HYDRANTS,
+    PIPES,
+    VISITS,
+    ZONES,
+    Json,
+    gid,
+    hydrant,
+    service_document,
+    visit,
+    write_service,
+)
 
 
 def _add(number: int, **more: object) -> Json:
@@ -315,6 +329,49 @@ async def test_unregister_when_star_then_all_are_gone(client: Client) -> None:
 
     assert (await client.post("unRegisterReplica", replicaID="*")) == {"success": True}
     assert await client.get("replicas") == []
+
+
+async def test_sync_when_upload_only_then_no_generation_moves(client: Client) -> None:
+    replica = await client.replica()
+
+    answer = await client.sync(replica, edits=_edits(adds=[_add(30)]), syncDirection="upload")
+
+    assert "layerServerGens" not in answer
+    assert layer_of(answer, HYDRANTS)["addResults"][0]["success"] is True
+    info = await client.get(f"replicas/{replica['replicaID']}")
+    assert {entry["serverGen"] for entry in info["layerServerGens"]} == {1000}
+
+
+async def test_sync_when_download_only_then_edits_are_ignored(client: Client) -> None:
+    replica = await client.replica()
+    await _direct(client, deletes=[gid(2)])
+
+    answer = await client.sync(replica, edits=_edits(adds=[_add(30)]), syncDirection="download")
+
+    assert "addResults" not in layer_of(answer, HYDRANTS)
+    assert await client.oids(HYDRANTS, "serial = 30") == []
+
+
+async def test_create_replica_when_relationships_run_in_a_circle_then_ends(
+    data_dir: Path,
+) -> None:
+    document = service_document()
+    circle = {
+        "id": 5,
+        "name": "next",
+        "relatedTableId": VISITS,
+        "cardinality": "esriRelCardinalityOneToMany",
+    }
+    document["tables"][0]["relationships"] += [
+        {**circle, "role": "esriRelRoleOrigin", "keyField": "GlobalID"},
+        {**circle, "role": "esriRelRoleDestination", "keyField": "hydrant"},
+    ]
+    write_service(data_dir / "circle", document, {HYDRANTS: [hydrant(1)], VISITS: [visit(1, 1)]})
+
+    async with FeatureServer(data_dir) as server, ClientSession() as session:
+        replica = await Client(session, server.url("circle")).replica()
+
+    assert len(layer_of(replica, VISITS, "layers")["features"]) == 1
 
 
 async def test_result_file_when_idle_too_long_then_gone(client: Client, clock: object) -> None:
