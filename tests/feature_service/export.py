@@ -72,7 +72,7 @@ class Exporter:
             view = self.view(layer)
             count += out.write_list("adds", changes.adds(view))
             count += out.write_list("updates", changes.updates(view))
-            gone = (self._hosted.spelled(gid) for gid, _ in changes.deletes())
+            gone = deleted_keys(self._hosted, changes)
             count += out.write_list(self._hosted.profile.deletes_member, gone)
         if results is not None and place == "features":
             count += _write_results(out, results.features)
@@ -124,6 +124,13 @@ class Exporter:
             else:
                 shown["data"] = base64.b64encode(store.content(content_id)).decode("ascii")
             yield shown
+
+
+def deleted_keys(hosted: Hosted, changes: Changes) -> Iterator[str | int]:
+    """What a list of deleted features holds: GlobalIDs or ObjectIDs."""
+    by_object_id = hosted.profile.deletes_hold == "objectIds"
+    for gid, oid in changes.deletes():
+        yield oid if by_object_id else hosted.spelled(gid)
 
 
 def _write_results(out: JsonFile, results: Results) -> int:

@@ -11,7 +11,7 @@ from . import result_file
 from .changes import Changes, Window
 from .definition import Layer
 from .exchange import Asked, Delivery, Outcome, deliver_job
-from .export import Exporter
+from .export import Exporter, deleted_keys
 from .hosted import Actor, Hosted
 from .problem import ServiceError, invalid_parameter, not_supported
 from .projection import document_of, mover, wkid_of
@@ -158,7 +158,7 @@ class _Extraction:
         out.open("{", "features")
         out.write_list("adds", changes.adds(view) if self._wants["Inserts"] else nothing)
         out.write_list("updates", changes.updates(view) if self._wants["Updates"] else nothing)
-        gone = (self._hosted.spelled(gid) for gid, _ in changes.deletes())
+        gone = deleted_keys(self._hosted, changes)
         member = self._hosted.profile.deletes_member
         out.write_list(member, gone if self._wants["Deletes"] else nothing)
         if self._parameters.flag("returnDeletedFeatures") and self._wants["Deletes"]:

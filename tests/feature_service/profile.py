@@ -20,6 +20,7 @@ class Profile:
     repeated_add: Literal["fail", "ignore", "upsert"] = "fail"
     remints_global_ids: bool = False
     deletes_member: Literal["deleteIds", "deletes"] = "deleteIds"
+    deletes_hold: Literal["globalIds", "objectIds"] = "globalIds"
     guid_spelling: Spelling = "braces-upper"
     results_place: Literal["layer", "features", "root", "none"] = "layer"
     edit_codes: Literal["documented", "hresult"] = "documented"

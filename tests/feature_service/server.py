@@ -41,7 +41,8 @@ class FeatureServer:
     """Serves every `<name>/service.json` of a data folder on a loopback port.
 
     An async context manager; the base urls are in `services` while it is open. `faults` may
-    be added to at any time; `log` names the operations called, in order.
+    be added to at any time; `log` names the operations called, in order. Stopped and started
+    again, it has the same port.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class FeatureServer:
             raise
         origins = [f"http://{address[0]}:{address[1]}" for address in self._runner.addresses]
         self.origin = origins[0]
+        self._port = self._runner.addresses[0][1]
         self._storage.origin = origins[-1] if len(origins) > 1 else ""
         try:
             self._areas.prepare(self.origin)

@@ -269,6 +269,18 @@ async def test_control_when_fault_is_none_then_400(broken: Broken, fault: object
         assert got.status == (400 if fault else 200)
 
 
+async def test_server_when_started_again_then_same_url_and_state(broken: Broken) -> None:
+    await broken.client.post("0/applyEdits", deletes="1")
+    await broken.server.stop()
+    with pytest.raises(ClientError):
+        await broken.client.get("")
+
+    await broken.server.start()
+
+    assert broken.server.url("water") == broken.client.url
+    assert await broken.client.oids(HYDRANTS, "OBJECTID = 1") == []
+
+
 async def test_kill_when_in_mid_life_then_committed_edits_stay(
     data_dir: Path, clock: ManualClock
 ) -> None:

@@ -104,6 +104,16 @@ async def test_names_when_switched_then_spelled_so(serve: Serve) -> None:
     assert not replica["replicaID"].startswith("{")
 
 
+async def test_deletes_when_they_hold_object_ids_then_numbers(serve: Serve) -> None:
+    client = await serve(Profile(deletes_hold="objectIds"))
+    replica = await client.replica()
+    await client.post("0/applyEdits", deletes="2")
+
+    features = layer_of(await client.sync(replica), HYDRANTS)["features"]
+
+    assert features["deleteIds"] == [2]
+
+
 @pytest.mark.parametrize("place", ["features", "root", "none"])
 async def test_results_when_placed_elsewhere_then_there(serve: Serve, place: Any) -> None:
     client = await serve(Profile(results_place=place))
