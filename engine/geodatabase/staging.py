@@ -47,6 +47,28 @@ def stage_deletes(
         )
 
 
+def staged_deletes(
+    connection: sqlite3.Connection, table: LayerTable, *, after: str, limit: int
+) -> list[str]:
+    """GlobalIDs that are staged as deleted, in their order, behind ``after``."""
+    _make(connection, table)
+    found = connection.execute(
+        f"SELECT gid FROM {_delete_table(table)} WHERE gid>? ORDER BY gid LIMIT ?", (after, limit)
+    )
+    return [gid for (gid,) in found]
+
+
+def is_staged(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
+    """Whether that row is staged, or staged as deleted."""
+    _make(connection, table)
+    found = connection.execute(
+        f"SELECT EXISTS(SELECT 1 FROM {stage_table(table)} WHERE gid=?1)"
+        f" OR EXISTS(SELECT 1 FROM {_delete_table(table)} WHERE gid=?1)",
+        (global_id,),
+    )
+    return bool(found.fetchone()[0])
+
+
 def clear_staging(connection: sqlite3.Connection, table: LayerTable) -> None:
     """Forget what is staged for ``table``."""
     for name in (stage_table(table), _delete_table(table), order_table(table)):

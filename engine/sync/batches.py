@@ -8,13 +8,14 @@ children before those of parents, rows before attachments.
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from engine import atomic
-from engine.geodatabase import acknowledge, attachment_data, change_log, journal, quarantine
+from engine.geodatabase import acknowledge, attachment_data, change_log, journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.model import EditOperation, SpatialReference
@@ -44,7 +45,7 @@ class Step:
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """A batch that was prepared. ``refused`` edits had no wire form and are in quarantine now."""
+    """A batch that was prepared. ``refused`` edits have no wire form; they are not part of it."""
 
     id: int = 0
     edits: list[Edit] = field(default_factory=list)
@@ -69,27 +70,35 @@ def steps(tables: Sequence[LayerTable], parents_first: Sequence[int]) -> list[St
 
 
 def next_edits(
-    connection: sqlite3.Connection, plan: Sequence[Step], cursor: Cursor, max_edits: int
+    connection: sqlite3.Connection,
+    plan: Sequence[Step],
+    cursor: Cursor,
+    *,
+    is_whole: bool = False,
 ) -> list[Edit]:
     """The edits of the next batch, moving the cursor behind them. Empty: nothing is left.
 
-    One batch holds rows or attachments, never both.
+    One batch holds rows or attachments, never both; but ``is_whole`` takes all there is.
     """
+    max_edits = sys.maxsize if is_whole else MAX_EDITS
     edits: list[Edit] = []
     attachment_bytes = 0
     while cursor.step < len(plan):
         step = plan[cursor.step]
-        if edits and edits[0].table.is_attachment != step.table.is_attachment:
+        is_mixed = bool(edits) and edits[0].table.is_attachment != step.table.is_attachment
+        if is_mixed and not is_whole:
             break
         found = change_log.pending_edits(
-            connection, step.table, after=cursor.after, limit=max_edits
+            connection, step.table, after=cursor.after, limit=MAX_EDITS
         )
         if not found:
             cursor.step, cursor.after = cursor.step + 1, 0
             continue
         for edit in found:
-            if edit.operation in step.operations and not _waits_for_parent(connection, edit):
-                size = _data_bytes(connection, edit)
+            if edit.operation in step.operations and (
+                is_whole or not _waits_for_parent(connection, edit)
+            ):
+                size = 0 if is_whole else _data_bytes(connection, edit)
                 if edits and attachment_bytes + size > MAX_ATTACHMENT_BYTES:
                     return edits
                 attachment_bytes += size
@@ -107,32 +116,24 @@ def prepare(
     folder: Path,
     spatial_reference: SpatialReference,
     now: str,
+    *,
+    whole_rows: Mapping[tuple[int, str], Mapping[str, object]],
 ) -> Batch:
     """Make a batch of ``edits`` in the open transaction: journal, sent values, spool file.
 
-    An edit with a value that has no wire form (an infinity, say) goes to quarantine and does not
-    hold up the others.
+    An edit with a value that has no wire form (an infinity, say) does not hold up the others: it is
+    in the batch's ``refused``. ``whole_rows``: what updates carry beside their own columns, by
+    table number and GlobalID.
     """
     batch = Batch()
     by_layer: dict[int, LayerEdits] = {}
     for edit in edits:
         layer = by_layer.setdefault(edit.table.layer_id, LayerEdits(layer_id=edit.table.layer_id))
         try:
-            _add(connection, layer, edit, spatial_reference)
+            rest = whole_rows.get((edit.table.number, edit.global_id), {})
+            _add(connection, layer, edit, spatial_reference, rest)
         except RowError as error:
             batch.refused.append((edit, str(error)))
-            quarantine.put(
-                connection,
-                direction=quarantine.Direction.OUTBOUND,
-                table=edit.table,
-                global_id=edit.global_id,
-                operation=edit.operation,
-                code="no-wire-form",
-                reason=str(error),
-                remedy="Correct the value on the device, or discard the edit",
-                seq=edit.last,
-                now=now,
-            )
             continue
         batch.edits.append(edit)
     if not batch.edits:
@@ -168,6 +169,7 @@ def _add(
     layer: LayerEdits,
     edit: Edit,
     spatial_reference: SpatialReference,
+    rest: Mapping[str, object],
 ) -> None:
     is_attachment = edit.table.is_attachment
     if edit.operation is EditOperation.DELETE:
@@ -185,7 +187,15 @@ def _add(
         target.append(data)
     else:
         feature = encode_edit(edit, spatial_reference)
+        if rest and edit.operation is EditOperation.UPDATE:
+            feature["attributes"] = {**rest, **_attributes(feature)}
         (layer.adds if edit.operation is EditOperation.ADD else layer.updates).append(feature)
+
+
+def _attributes(feature: Mapping[str, object]) -> Mapping[str, object]:
+    attributes = feature["attributes"]
+    assert isinstance(attributes, dict)
+    return attributes
 
 
 def _attachment_metadata(edit: Edit) -> dict[str, object]:

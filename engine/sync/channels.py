@@ -18,6 +18,7 @@ from typing import BinaryIO
 from engine.layer_schema import ServiceSchema
 from engine.model import EditOperation, SyncModel, normalise_guid
 from engine.service.feature_service import FeatureService
+from engine.service.operation import follow
 from engine.service.replica_file import Section, read_rows, scan
 from engine.sync.parameters import PushChannel
 
@@ -90,6 +91,16 @@ class Channel(ABC):
         self, spool: Path, target: Path, *, rollback: bool, submitted: Submitted
     ) -> list[EditAnswer]:
         """Send a written batch once and give the service's answers. ``target`` is scratch."""
+
+    async def resume(self, status_url: str, target: Path) -> list[EditAnswer]:
+        """The answers to a call that the service made a job of. ``target`` is scratch.
+
+        :exc:`ServiceRefusedError` if the job failed, :exc:`ProtocolError` if it is forgotten.
+        """
+        answer = {"statusUrl": status_url}
+        session = self._service.session
+        await follow(session, answer, status_url, target, None, needs_data=False)
+        return await asyncio.to_thread(_answers_in_file, target)
 
 
 class ApplyEditsChannel(Channel):

@@ -1,22 +1,31 @@
 """What all steps of one sync of one geodatabase share."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from engine.clock import Clock, timestamp
+from engine.errors import GeodatabaseBusyError
 from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.connection import Database
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.relations import Relation
 from engine.geodatabase.replica import Replica
 from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import SpatialReference
+from engine.model import SpatialReference, SyncDirection
 from engine.service.feature_service import FeatureService
 from engine.sync.job import Narrator
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
 from engine.sync.rows import RowDecoder
+
+BUSY_PAUSE_S = 1.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +51,64 @@ class SyncContext:
     def now(self) -> str:
         """The time for records, as GeoPackage DATETIME text."""
         return timestamp(self.clock.now())
+
+    def direction(self, layer_id: int) -> SyncDirection:
+        """Which ways that layer's edits go in this sync: what was asked for, and is possible."""
+        return SyncDirection(
+            self.asked_direction(layer_id) & self.replica.layer(layer_id).sync_direction
+        )
+
+    def asked_direction(self, layer_id: int) -> SyncDirection:
+        """The direction that the caller wants; layers that the options leave out take no part."""
+        if not self.parameters.layer_options:
+            return self.parameters.geodatabase_sync_direction
+        asked = {o.layer_id: o.sync_direction for o in self.parameters.layer_options}
+        return asked.get(layer_id, SyncDirection.NONE)
+
+    @property
+    def downloads(self) -> bool:
+        return any(self.direction(t.layer_id).downloads for t in self.tables)
+
+    @property
+    def uploads(self) -> bool:
+        return any(self.direction(t.layer_id).uploads for t in self.tables)
+
+    async def write(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """A transaction in which ``function`` runs; waits as long as others keep the file busy."""
+        return await self._when_free(function, False, args, options)
+
+    async def apply(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """As :meth:`write`, for what the service has: it is not logged as an edit."""
+        return await self._when_free(function, True, args, options)
+
+    async def _when_free(
+        self,
+        function: Callable[..., T],
+        applying: bool,
+        args: tuple[object, ...],
+        options: dict[str, object],
+    ) -> T:
+        has_said = False
+        while True:
+            try:
+                return await self.database.write(
+                    partial(function, **options), *args, applying=applying
+                )
+            except GeodatabaseBusyError as error:
+                if not has_said:
+                    self.narrator.info(f"waiting: {error.message}")
+                    has_said = True
+                await self.clock.sleep(BUSY_PAUSE_S)
 
     def layer_result(self, table: LayerTable) -> SyncLayerResult:
         return self.result.layer(table.layer_id)

@@ -6,39 +6,37 @@ It may be killed between any two instructions and run again: what was sent witho
 found out first, and nothing is sent twice without that.
 """
 
-import asyncio
 import copy
-import sqlite3
 from enum import Enum
 from pathlib import Path
 
 from engine.atomic import ProcessLock
 from engine.clock import Clock
 from engine.errors import (
-    ChangeLogBrokenError,
     EngineError,
     GeodatabaseError,
-    ProtocolError,
     ReplicaNotFoundError,
     ServiceRefusedError,
     SyncInProgress,
     TransactionOpenError,
 )
-from engine.geodatabase import acknowledge, catalog, journal, replica as replica_record
+from engine.geodatabase import catalog, replica as replica_record
 from engine.geodatabase.geodatabase import Geodatabase
-from engine.geodatabase.journal import BatchState
 from engine.geodatabase.relations import relations
-from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import EditOperation, SpatialReference
+from engine.layer_schema import ServiceSchema
+from engine.model import SpatialReference
 from engine.service.feature_service import FeatureService
-from engine.service.replica_file import generations
 from engine.service.session import Session
+from engine.sync.accounts import Accounts
+from engine.sync.channels import Channel
+from engine.sync.check import check_directions, check_layers, check_tables, has_work, is_current
 from engine.sync.context import SyncContext, spool_folder
 from engine.sync.job import Narrator
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.photos import fetch_photos
-from engine.sync.pull import pull, refresh
-from engine.sync.push import Push
+from engine.sync.pull import pull
+from engine.sync.push import Push, choose_channel
+from engine.sync.reconciling import reconcile_all
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
 
 
@@ -70,9 +68,10 @@ class GeodatabaseSync:
         self._geodatabase = geodatabase
         self._parameters = copy.deepcopy(parameters)
         self._clock = clock
+        self.result: SyncGeodatabaseResult | None = None
 
     async def run(self, narrator: Narrator) -> SyncGeodatabaseResult:
-        """Sync, and account for every edit.
+        """Sync, and account for every edit; ``result`` tells of a sync that failed, too.
 
         :exc:`SyncInProgress` if another program syncs this geodatabase now;
         :exc:`TransactionOpenError` before any traffic if the caller's transaction is open.
@@ -86,8 +85,12 @@ class GeodatabaseSync:
             async with Session(clock=self._clock, watch=narrator.watch) as session:
                 start = self._clock.monotonic()
                 context = await self._context(session, narrator)
+                self.result = context.result
                 try:
                     await self._steps(context, narrator)
+                except EngineError as error:
+                    context.result.error = error
+                    raise
                 finally:
                     totals = context.result.totals
                     totals.sent_bytes = session.sent_bytes
@@ -140,89 +143,47 @@ class GeodatabaseSync:
             )
 
     async def _steps(self, context: SyncContext, narrator: Narrator) -> None:
-        direction = self._parameters.geodatabase_sync_direction
-        for step in SyncStep:
-            context.narrator = narrator.part(*_PERCENT[step])
-            await narrator.breathe()
-            try:
+        channel: Channel | None = None
+        accounts = Accounts(context)
+        try:
+            for step in SyncStep:
+                context.narrator = narrator.part(*_PERCENT[step])
+                await narrator.breathe()
                 match step:
                     case SyncStep.CHECK:
-                        await self._check(context)
+                        check_directions(context)
+                        check_tables(context, self._geodatabase)
+                        if not await has_work(context):
+                            context.narrator.info("nothing changed on either side")
+                            break
+                        await check_layers(context)
+                        channel = choose_channel(context)
                     case SyncStep.RECONCILE:
-                        await self._reconcile(context)
+                        assert channel is not None
+                        found_out = await reconcile_all(context, channel)
                     case SyncStep.PULL:
-                        if direction.downloads and not _is_current(context):
+                        # What was found out was found by a pull.
+                        if context.downloads and not found_out and not is_current(context):
                             await pull(context)
                     case SyncStep.PUSH:
-                        if direction.uploads and context.replica.sync_direction.uploads:
-                            await Push(context).run()
+                        assert channel is not None
+                        if context.uploads:
+                            await Push(context, channel, accounts).run()
                     case SyncStep.PHOTOS:
-                        if direction.downloads:
+                        if context.downloads:
                             await fetch_photos(context)
-            except ServiceRefusedError as error:
-                await _explain(context, error)
-                raise
-            narrator.report(_PERCENT[step][1])
+                narrator.report(_PERCENT[step][1])
+        except ServiceRefusedError as error:
+            await _explain(context, error)
+            raise
+        finally:
+            await accounts.close()
         await context.database.checkpoint()
-
-    async def _check(self, context: SyncContext) -> None:
-        """Tables, triggers and the service's layers must be what the geodatabase was made for."""
-        broken = [t for t in self._geodatabase.feature_tables if t.error is not None]
-        for table in broken:
-            context.result.layer(table.layer_id).error = table.error
-        context.tables = [
-            t for t in context.tables if t.layer_id not in {b.layer_id for b in broken}
-        ]
-        if broken and not context.tables:
-            error = broken[0].error
-            raise error if error is not None else ChangeLogBrokenError("no table can be synced")
-        for layer_id in {t.layer_id for t in context.tables}:
-            now = await context.service.layer(layer_id, context.schema)
-            _check_layer(context.layers[layer_id], now)
-
-    async def _reconcile(self, context: SyncContext) -> None:
-        """Find out what became of batches whose answer was lost; what was not applied is pending.
-
-        The rows are read back from the service: what it has as we sent it is acknowledged by the
-        merge, the rest stays an edit.
-        """
-        for batch in await context.database.read(journal.unfinished):
-            if batch.state is BatchState.PREPARED:
-                await context.database.write(_forget, batch.id)
-                continue
-            if batch.state is BatchState.ACKNOWLEDGED:
-                await context.database.write(_finish, batch.id, context.now())
-                continue
-            edits = await context.database.read(
-                acknowledge.sent_edits, batch.id, list(context.tables)
-            )
-            context.narrator.info(f"finding out about {len(edits)} edits without an answer")
-            for table in {e.table.number: e.table for e in edits}.values():
-                if table.is_attachment:
-                    continue
-                ours = [e for e in edits if e.table.number == table.number]
-                adds = [e.global_id for e in ours if e.operation is EditOperation.ADD]
-                others = [e.global_id for e in ours if e.operation is not EditOperation.ADD]
-                await refresh(context, table, adds, absent_means_deleted=False)
-                await refresh(context, table, others, absent_means_deleted=True)
-            await context.database.write(_forget, batch.id)
-        await asyncio.to_thread(_clear, context.folder)
 
 
 def lock_path(geodatabase: Path) -> Path:
     """The file whose lock says that a geodatabase is being synced."""
     return geodatabase.with_name(f"{geodatabase.name}.lock")
-
-
-def _is_current(context: SyncContext) -> bool:
-    """True if the service says that it has not changed since our generation."""
-    tracking = context.schema.resource.get("changeTrackingInfo")
-    if not isinstance(tracking, dict):
-        return False
-    _, per_layer = generations(tracking)
-    record = context.replica
-    ours = {layer.layer_id: layer.generation or record.server_generation for layer in record.layers}
-    return bool(ours) and all(per_layer.get(i) == number for i, number in ours.items())
 
 
 async def _explain(context: SyncContext, error: ServiceRefusedError) -> None:
@@ -239,22 +200,6 @@ async def _explain(context: SyncContext, error: ServiceRefusedError) -> None:
         ) from error
 
 
-def _check_layer(known: LayerSchema, now: LayerSchema) -> None:
-    """:exc:`ProtocolError` if the layer's fields are not those of the geodatabase any more."""
-    before = {f.name.casefold(): f.type for f in known.fields}
-    after = {f.name.casefold(): f.type for f in now.fields}
-    gone = sorted(before.keys() - after.keys())
-    retyped = sorted(n for n in before.keys() & after.keys() if before[n] is not after[n])
-    if gone or retyped or known.geometry_type != now.geometry_type:
-        what = ", ".join(
-            [f"{n} was removed" for n in gone] + [f"{n} has another type" for n in retyped]
-        )
-        raise ProtocolError(
-            f"the layer {known.name!r} has changed on the service: {what or 'another geometry'}",
-            remedy="Take the map again; unsent edits are kept in this one",
-        )
-
-
 def _spatial_reference(entries: list[catalog.Entry], known: ServiceSchema) -> SpatialReference:
     """The geometries' reference, in the service's own spelling where it is the same."""
     ids = {e.srs_id for e in entries if e.table.geometry is not None}
@@ -264,21 +209,3 @@ def _spatial_reference(entries: list[catalog.Entry], known: ServiceSchema) -> Sp
     if reference.same_as(known.spatial_reference):
         return known.spatial_reference
     return reference
-
-
-def _forget(connection: sqlite3.Connection, batch_id: int) -> None:
-    acknowledge.release(connection, batch_id)
-    journal.discard(connection, batch_id)
-
-
-def _finish(connection: sqlite3.Connection, batch_id: int, now: str) -> None:
-    acknowledge.release(connection, batch_id)
-    journal.move(connection, batch_id, BatchState.MERGED, now)
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an interrupted run left in the spool folder."""
-    if folder.is_dir():
-        for entry in folder.iterdir():
-            if entry.name.startswith(("batch-", "answer-", "download", "fetch-", ".batch-")):
-                entry.unlink(missing_ok=True)

@@ -196,30 +196,17 @@ def stage_file(
         gid = _deleted(connection, table, value)
         if gid is not None:
             staging.stage_deletes(connection, table, [gid])
-    for table in tables:
-        stager.staged.positions[table.number] = staging.arrange(
-            connection, table, complete=table.layer_id in stager.staged.replaced
-        )
     return stager.staged
 
 
-def stage_features(
-    connection: sqlite3.Connection,
-    table: LayerTable,
-    decoder: RowDecoder,
-    features: Sequence[object],
-    absent: Sequence[str],
+def arrange_staged(
+    connection: sqlite3.Connection, tables: Sequence[LayerTable], staged: Staged
 ) -> None:
-    """Stage rows that a query gave, and GlobalIDs that it did not find any more."""
-    staging.clear_staging(connection, table)
-    rows = []
-    for feature in features:
-        try:
-            rows.append(decoder.row(feature))
-        except RowError:
-            continue  # the next download brings it again, and its quarantine says why
-    staging.stage_rows(connection, table, rows)
-    staging.stage_deletes(connection, table, absent)
+    """Put all that is staged in the order in which it is merged."""
+    for table in tables:
+        staged.positions[table.number] = staging.arrange(
+            connection, table, complete=table.layer_id in staged.replaced
+        )
 
 
 def staged_fetches(connection: sqlite3.Connection, table: LayerTable) -> list[Fetch]:

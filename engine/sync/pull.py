@@ -1,43 +1,50 @@
 """The way down: fetch what changed on the service, decode it, merge it with its generation.
 
-A pull needs no journal: until its one transaction commits, the geodatabase still has the old
+A pull needs no journal: until its last transaction commits, the geodatabase still has the old
 generation, and asking again from there gives the same changes and more.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import faults
 from engine.errors import ProtocolError
-from engine.geodatabase import fetch_queue, merge, quarantine, replica
+from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.watched import Reason, forget_added, forget_inside, watch, watched
 from engine.layer_schema import JsonObject
-from engine.model import AttachmentSyncDirection, EditOperation, SyncDirection, SyncModel
+from engine.model import AttachmentSyncDirection, EditOperation, QueryOption, SyncModel
 from engine.service.replica_file import ReplicaHeader, generations, scan
 from engine.sync.context import SyncContext
-from engine.sync.incoming import Staged, stage_features, stage_file, staged_fetches
+from engine.sync.incoming import Staged, arrange_staged, stage_file, staged_fetches
+from engine.sync.photo_check import photos_gone
+from engine.sync.read_back import QUERY_ROWS, Found, decoded, find, merge_part
 from engine.sync.replica_request import sync_form
 
 SLICE_S = 0.5  # how long one transaction of a long merge keeps other writers out
 SLICE_GAP_S = 0.12  # SQLite's busy handler looks again every 100 ms at the latest
 PART_ROWS = 500
-QUERY_ROWS = 100  # GlobalIDs in one query: about 4 KB of where clause
 
 
 async def pull(context: SyncContext) -> None:
-    """Bring the geodatabase to the service's present generation."""
+    """Bring the layers that download to the service's present generation."""
     target = context.folder / "download.json"
     context.folder.mkdir(exist_ok=True)
-    record = context.replica
+    record = await context.database.read(replica.get_replica)
+    context.replica = record
     form = sync_form(
         replica_id=record.replica_id,
         schema=context.schema,
         sync_model=record.sync_model,
         generation=record.server_generation,
-        layer_generations=_layer_generations(context),
+        layer_generations={
+            layer.layer_id: layer.generation
+            for layer in record.layers
+            if layer.generation is not None and layer.layer_id in _downloading(context)
+        },
         direction="download",
         with_attachments=record.attachment_direction is AttachmentSyncDirection.BIDIRECTIONAL,
     )
@@ -50,33 +57,37 @@ async def pull(context: SyncContext) -> None:
         await merge_file(context, target, header, envelope)
     finally:
         target.unlink(missing_ok=True)
+    context.replica = await context.database.read(replica.get_replica)
 
 
 async def merge_file(
     context: SyncContext, path: Path, header: ReplicaHeader, envelope: JsonObject
 ) -> None:
-    """Merge a delta or replacement file; the generation moves in the same transaction."""
-    members = {**envelope, **header.members}
-    server, layers = generations(header.members)
-    if server is None and not layers:
-        server, layers = generations(envelope)
-    no_edits = "noedits" in str(members.get("responseType", "")).casefold()
-    if server is None and not layers and not no_edits:
-        raise ProtocolError("the service sent changes without saying up to which generation")
-    if context.replica.sync_model is SyncModel.PER_LAYER and server is not None and not layers:
-        layers = dict.fromkeys(_layer_generations(context), server)
-    decoders = {t.number: context.decoder(t) for t in context.tables if not t.is_attachment}
+    """Merge a delta or replacement file; the generation moves in the last transaction."""
+    server, layers = _generations(context, header, envelope)
+    tables = [t for t in context.tables if t.layer_id in _downloading(context)]
+    decoders = {t.number: context.decoder(t) for t in tables if not t.is_attachment}
     staged = await context.database.stage(
-        stage_file, path, header, context.tables, decoders, context.folder
+        stage_file, path, header, tables, decoders, context.folder
     )
+    departed, still_outside = await _stage_others(context, tables, staged)
+    await context.database.stage(arrange_staged, tables, staged)
     faults.point("download.staged")
-    work = _MergeWork(staged=staged, server=server, layers=layers)
-    while not await context.database.write(_merge_slice, context, work, applying=True):
+    work = _MergeWork(
+        tables=tables,
+        staged=staged,
+        outside=[departed, still_outside],
+        server=server,
+        layers=layers,
+    )
+    while not await context.apply(_merge_slice, context, work):
         faults.point("slice.merged")
         await context.clock.sleep(SLICE_GAP_S)
     faults.point("download.merged")
     for number, merged in work.counts.items():
         _count(context, number, merged)
+    for table in tables:
+        context.layer_result(table).downloaded.out_of_area += len(departed.get(table.number, ()))
     for wrong in staged.undecodable:
         context.layer_result(wrong.table).downloaded.undecodable += 1
     if staged.undecodable_count:
@@ -85,40 +96,125 @@ async def merge_file(
         )
 
 
-async def refresh(
-    context: SyncContext,
-    table: LayerTable,
-    global_ids: Sequence[str],
-    *,
-    absent_means_deleted: bool,
-) -> set[str]:
-    """Read rows back from the service and merge them; returns the GlobalIDs it has.
+def _downloading(context: SyncContext) -> set[int]:
+    return {t.layer_id for t in context.tables if context.direction(t.layer_id).downloads}
 
-    This fetches what the service itself writes into a row we sent (object id, editor tracking,
-    snapped coordinates), and finds out what became of an edit whose answer is unclear.
+
+def _generations(
+    context: SyncContext, header: ReplicaHeader, envelope: JsonObject
+) -> tuple[int | None, Mapping[int, int]]:
+    """(the replica's new generation, those of layers); what is not merged does not move."""
+    members = {**envelope, **header.members}
+    server, layers = generations(header.members)
+    if server is None and not layers:
+        server, layers = generations(envelope)
+    no_edits = "noedits" in str(members.get("responseType", "")).casefold()
+    if server is None and not layers and not no_edits:
+        raise ProtocolError("the service sent changes without saying up to which generation")
+    merged = _downloading(context)
+    if context.replica.sync_model is SyncModel.PER_LAYER:
+        if server is not None and not layers:
+            layers = dict.fromkeys(merged, server)
+        return None, {i: number for i, number in layers.items() if i in merged}
+    # One number stands for all layers: it waits for the layer whose changes are left out.
+    is_whole = merged >= {layer.layer_id for layer in context.replica.layers}
+    return (server if is_whole else None), {}
+
+
+# --- rows that the file does not tell about ------------------------------------------------------
+
+
+async def _stage_others(
+    context: SyncContext, tables: list[LayerTable], staged: Staged
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """Stage, beside the file's rows, those that must be asked for one by one.
+
+    A "deleted" row may only have left the map's filter: if the service still has it, it is kept.
+    Rows that left earlier, or that could not be stored, are asked for again. Returns the rows that
+    left now, and those that are still outside, by table number.
     """
-    present: set[str] = set()
-    decoder = context.decoder(table)
-    layer = context.layers[table.layer_id]
-    for start in range(0, len(global_ids), QUERY_ROWS):
-        some = global_ids[start : start + QUERY_ROWS]
-        features = await context.service.query_by_global_ids(
-            layer, some, context.spatial_reference.wkid
-        )
-        found = {decoder.identity(feature) for feature in features} - {None}
-        present |= {gid for gid in found if gid is not None}
-        absent = [gid for gid in some if gid not in found] if absent_means_deleted else []
-        await context.database.stage(stage_features, table, decoder, features, absent)
-        merged = await context.database.write(_merge_rows, context, table, applying=True)
-        context.layer_result(table).downloaded.conflicts += merged.conflicts
-    return present
+    departed: dict[int, list[str]] = {}
+    still_outside: dict[int, list[str]] = {}
+    for table in tables:
+        if table.layer_id in staged.replaced:
+            continue
+        if table.is_attachment:
+            added = await context.database.stage(_untold, table, Reason.ADDED)
+            gone = await photos_gone(context, table, added)
+            await context.database.stage(staging.stage_deletes, table, gone)
+            continue
+        if _is_filtered(context, table.layer_id):
+            departed[table.number] = await _departed(context, table)
+        outside, others = await context.database.stage(_others, table)
+        found = await find(context, table, [*outside, *others])
+        await context.database.stage(_stage_found, context, table, found)
+        gone = [gid for gid in (*outside, *others) if gid not in found]
+        await context.database.stage(staging.stage_deletes, table, gone)
+        still_outside[table.number] = [gid for gid in outside if gid in found]
+    return departed, still_outside
+
+
+async def _departed(context: SyncContext, table: LayerTable) -> list[str]:
+    departed: list[str] = []
+    after = ""
+    while gone := await context.database.stage(_next_deletes, table, after):
+        found = await find(context, table, gone)
+        await context.database.stage(_stage_found, context, table, found)
+        departed += found
+        after = gone[-1]
+    return departed
+
+
+def _is_filtered(context: SyncContext, layer_id: int) -> bool:
+    """False if a row of that layer cannot leave the replica but by being deleted."""
+    options = context.replica.layer(layer_id).options
+    option = options.get("queryOption", QueryOption.USE_FILTER.value)
+    if option == QueryOption.ALL.value:
+        return False
+    if option == QueryOption.NONE.value:
+        return True  # related rows come and go with those they are related to
+    has_geometry = context.layers[layer_id].geometry_type is not None
+    return bool(options.get("where")) or (has_geometry and options.get("useGeometry") is not False)
+
+
+def _next_deletes(connection: sqlite3.Connection, table: LayerTable, after: str) -> list[str]:
+    return staging.staged_deletes(connection, table, after=after, limit=QUERY_ROWS)
+
+
+def _stage_found(
+    connection: sqlite3.Connection, context: SyncContext, table: LayerTable, found: Found
+) -> None:
+    staging.stage_rows(connection, table, decoded(context.decoder(table), found.values()))
+
+
+def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str], list[str]]:
+    """Rows outside of the filter; and those that could not be stored, or were sent since the last
+    download. All without the ones that the file speaks of."""
+    inbound = quarantine.list_quarantined(
+        connection, direction=quarantine.Direction.INBOUND, layer=table.number
+    )
+    outside = _untold(connection, table, Reason.OUTSIDE)
+    others = [q.global_id for q in inbound if q.global_id]
+    others = [gid for gid in others if not staging.is_staged(connection, table, gid)]
+    return outside, [*others, *_untold(connection, table, Reason.ADDED)]
+
+
+def _untold(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> list[str]:
+    """Watched rows of which the download says nothing."""
+    rows = watched(connection, table, reason)
+    return [gid for gid in rows if not staging.is_staged(connection, table, gid)]
+
+
+# --- the merge -----------------------------------------------------------------------------------
 
 
 @dataclass(slots=True, kw_only=True)
 class _MergeWork:
     """What is to be merged, and how far that has come: table by table, position by position."""
 
+    tables: list[LayerTable]
     staged: Staged
+    outside: list[dict[int, list[str]]]
     server: int | None
     layers: Mapping[int, int]
     table: int = 0
@@ -133,12 +229,12 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
     slices asks again from the old generation: merging a row twice changes nothing.
     """
     end = context.clock.monotonic() + SLICE_S
-    while work.table < len(context.tables):
-        table = context.tables[work.table]
+    while work.table < len(work.tables):
+        table = work.tables[work.table]
         last = work.staged.positions[table.number]
         while work.position < last:
             part = (work.position + 1, min(work.position + PART_ROWS, last))
-            merged = _merge_rows(connection, context, table, part)
+            merged = merge_part(connection, context, table, part)
             work.counts[table.number] = work.counts.get(table.number, merge.MergeCounts()) + merged
             work.position = part[1]
             if context.clock.monotonic() >= end:
@@ -146,6 +242,12 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
         if table.is_attachment:
             fetch_queue.enqueue(connection, staged_fetches(connection, table))
             fetch_queue.forget_missing(connection, table)
+        else:
+            forget_inside(connection, table)
+            for rows in work.outside:
+                watch(connection, table, rows.get(table.number, ()), Reason.OUTSIDE)
+        if work.server is not None or table.layer_id in work.layers:
+            forget_added(connection, table)
         work.table, work.position = work.table + 1, 0
     now = context.now()
     for wrong in work.staged.undecodable:
@@ -157,7 +259,7 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
             operation=EditOperation.UPDATE,
             code="undecodable",
             reason=wrong.reason,
-            remedy="Correct the row on the service; it is fetched again when it changes",
+            remedy="Correct the row on the service; it is fetched again by the next sync",
             received=wrong.payload,
             now=now,
         )
@@ -165,33 +267,6 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
     replica.set_last_sync(connection, now)
     faults.point("generation.moved")
     return True
-
-
-def _merge_rows(
-    connection: sqlite3.Connection,
-    context: SyncContext,
-    table: LayerTable,
-    part: tuple[int, int] | None = None,
-) -> merge.MergeCounts:
-    return merge.merge_table(
-        connection,
-        table,
-        context.parameters.conflict_policy,
-        now=context.now(),
-        dependents=context.dependents(table),
-        part=part,
-    )
-
-
-def _layer_generations(context: SyncContext) -> dict[int, int]:
-    """The generation of each layer that takes part, for the sync model per layer."""
-    directions = {o.layer_id: o.sync_direction for o in context.parameters.layer_options}
-    return {
-        layer.layer_id: layer.generation
-        for layer in context.replica.layers
-        if layer.generation is not None
-        and directions.get(layer.layer_id, SyncDirection.BIDIRECTIONAL).downloads
-    }
 
 
 def _count(context: SyncContext, number: int, merged: merge.MergeCounts) -> None:

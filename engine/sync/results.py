@@ -47,22 +47,29 @@ class FeatureEditResult:
 
 @dataclass(slots=True, kw_only=True)
 class EditCounts:
-    """Edits of this device in one sync. ``found`` is the sum of all the others."""
+    """Edits of this device in one sync. ``found`` is the sum of all the others.
+
+    ``applied``: the service has them; ``conflict``: given up for the service's newer word, and kept
+    in the conflict store; ``quarantined``: refused, now or earlier; ``held``: waiting for a
+    decision about themselves or what they belong to; ``pending``: to be sent by the next sync.
+    """
 
     found: int = 0
     applied: int = 0
     conflict: int = 0
     quarantined: int = 0
+    held: int = 0
     pending: int = 0
 
     @property
     def accounted(self) -> int:
-        return self.applied + self.conflict + self.quarantined + self.pending
+        return self.applied + self.conflict + self.quarantined + self.held + self.pending
 
 
 @dataclass(slots=True, kw_only=True)
 class DownloadCounts:
-    """Rows of the service that a sync brought down. ``conflicts`` are kept for a person."""
+    """Rows of the service that a sync brought down. ``conflicts`` are kept for a person;
+    ``out_of_area`` rows have left the map's filter and are kept as they are there."""
 
     added: int = 0
     updated: int = 0
@@ -70,6 +77,7 @@ class DownloadCounts:
     unchanged: int = 0
     conflicts: int = 0
     undecodable: int = 0
+    out_of_area: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,0 +1,114 @@
+"""What must be true before a sync touches anything: tables, triggers, layers, directions."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from engine.errors import (
+    BadParameterError,
+    ChangeLogBrokenError,
+    EngineError,
+    ProtocolError,
+    ServiceRefusedError,
+)
+from engine.geodatabase import change_log, fetch_queue, journal
+from engine.geodatabase.geodatabase import Geodatabase
+from engine.geodatabase.layer_table import LayerTable
+from engine.layer_schema import LayerSchema
+from engine.model import SyncDirection
+from engine.service.replica_file import generations
+from engine.sync.context import SyncContext
+
+
+def check_directions(context: SyncContext) -> None:
+    """A layer that can only be downloaded cannot be asked to upload alone: an error of that layer.
+
+    With one direction for the whole geodatabase it is an error only if no layer can upload.
+    """
+    possible = {t.layer_id: context.direction(t.layer_id) for t in context.tables}
+    asked = {i: context.asked_direction(i) for i in possible}
+    refused = [i for i in possible if asked[i] is SyncDirection.UPLOAD and not possible[i].uploads]
+    if not context.parameters.layer_options and len(refused) < len(possible):
+        return
+    for layer_id in refused:
+        result = context.result.layer(layer_id)
+        result.error = BadParameterError(
+            f"the layer {result.table_name!r} can only be downloaded",
+            remedy="Sync it with the direction download or bidirectional",
+        )
+
+
+def check_tables(context: SyncContext, geodatabase: Geodatabase) -> None:
+    """Leave out the layers whose edits are not known, because their change log was damaged."""
+    broken = {t.layer_id: t.error for t in geodatabase.feature_tables if t.error is not None}
+    _leave_out(context, broken)
+
+
+async def check_layers(context: SyncContext) -> None:
+    """Leave out the layers that are not on the service any more what they were."""
+    changed: dict[int, EngineError] = {}
+    for layer_id in dict.fromkeys(t.layer_id for t in context.tables):
+        try:
+            now = await context.service.layer(layer_id, context.schema)
+            _check_layer(context.layers[layer_id], now)
+        except (BadParameterError, ProtocolError) as error:
+            changed[layer_id] = error
+        except ServiceRefusedError as error:
+            if error.service_code not in (400, 404):
+                raise
+            changed[layer_id] = error
+    _leave_out(context, changed)
+
+
+def _leave_out(context: SyncContext, errors: dict[int, EngineError]) -> None:
+    for layer_id, error in errors.items():
+        context.result.layer(layer_id).error = error
+        context.narrator.warn(f"{context.result.layer(layer_id).table_name}: {error}")
+    context.tables = [t for t in context.tables if t.layer_id not in errors]
+    if errors and not context.tables:
+        raise next(iter(errors.values()), ChangeLogBrokenError("no table can be synced"))
+
+
+async def has_work(context: SyncContext) -> bool:
+    """False if nothing is to be sent, fetched or found out, so that no layer needs a look."""
+    if context.downloads and not is_current(context):
+        return True
+    return await context.database.read(_has_local_work, context.tables)
+
+
+def is_current(context: SyncContext) -> bool:
+    """True if the service says that it has not changed since our generation."""
+    tracking = context.schema.resource.get("changeTrackingInfo")
+    if not isinstance(tracking, dict):
+        return False
+    _, per_layer = generations(tracking)
+    record = context.replica
+    ours = {
+        t.layer_id: record.layer(t.layer_id).generation or record.server_generation
+        for t in context.tables
+        if context.direction(t.layer_id).downloads
+    }
+    return bool(ours) and all(per_layer.get(i) == number for i, number in ours.items())
+
+
+def _has_local_work(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> bool:
+    return (
+        bool(journal.unfinished(connection))
+        or fetch_queue.count(connection) > 0
+        or any(change_log.has_pending(connection, table) for table in tables)
+    )
+
+
+def _check_layer(known: LayerSchema, now: LayerSchema) -> None:
+    """:exc:`ProtocolError` if the layer's fields are not those of the geodatabase any more."""
+    before = {f.name.casefold(): f.type for f in known.fields}
+    after = {f.name.casefold(): f.type for f in now.fields}
+    gone = sorted(before.keys() - after.keys())
+    retyped = sorted(n for n in before.keys() & after.keys() if before[n] is not after[n])
+    if gone or retyped or known.geometry_type != now.geometry_type:
+        what = ", ".join(
+            [f"{n} was removed" for n in gone] + [f"{n} has another type" for n in retyped]
+        )
+        raise ProtocolError(
+            f"the layer {known.name!r} has changed on the service: {what or 'another geometry'}",
+            remedy="Take the map again; unsent edits are kept in this one",
+        )

@@ -1,0 +1,189 @@
+"""Whether the service keeps the attributes that an update leaves out, as is documented.
+
+("Apply edits (feature service)": attributes that are not given keep their values.) A service that
+clears them would lose data with every edit, so the first partial update on each channel goes up
+alone, and its row is read before and after. If attributes were lost they are sent again, from the
+values read before, and from then on every update carries the whole row as the service has it now,
+with our columns on top.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from engine import atomic, faults
+from engine.errors import ServiceRefusedError
+from engine.geodatabase.change_log import Edit
+from engine.geodatabase.remembered import recall, remember
+from engine.layer_schema import FieldType
+from engine.model import EditOperation, normalise_guid
+from engine.sync.channels import Channel, LayerEdits
+from engine.sync.context import SyncContext
+from engine.sync.read_back import find
+from engine.sync.rows import RowError, encode_edit
+from engine.sync.settlement import Key
+
+KEEPS, CLEARS = "keeps", "clears"
+
+Attributes = dict[str, object]
+
+
+class PartialUpdates:
+    """What is known of partial updates on one channel of one service."""
+
+    def __init__(self, context: SyncContext, channel: Channel) -> None:
+        self._context = context
+        self._channel = channel
+        self._name = f"omitted-attributes-{channel.name}"
+        self._known: str | None = None
+
+    async def known(self) -> str:
+        """:data:`KEEPS`, :data:`CLEARS`, or empty as long as nothing was proven."""
+        if self._known is None:
+            self._known = await self._context.database.read(recall, self._name)
+        return self._known
+
+    async def canary(self, edits: Sequence[Edit]) -> Edit | None:
+        """The edit that must go up alone, if one of them would be the first partial update."""
+        if await self.known():
+            return None
+        for edit in edits:
+            if edit.operation is EditOperation.UPDATE and _omits_values(edit):
+                return edit
+        return None
+
+    async def watch(self, edit: Edit) -> None:
+        """Note how the canary's row is before it is sent; survives a crash."""
+        found = await find(self._context, edit.table, [edit.global_id])
+        if edit.global_id not in found:
+            return
+        try:
+            feature = encode_edit(edit, self._context.spatial_reference)
+        except RowError:
+            return  # it will not be sent
+        sent = self._editable(edit.table.layer_id, feature)
+        note = {
+            "table": edit.table.number,
+            "global_id": edit.global_id,
+            "before": self._editable(edit.table.layer_id, found[edit.global_id]),
+            "sent": sent,
+        }
+        self._context.folder.mkdir(exist_ok=True)
+        await asyncio.to_thread(atomic.write_json, self._path, note)
+        faults.point("canary.noted")
+
+    async def judge(self, *, was_taken: bool = False) -> None:
+        """Read the canary's row again; mend it if it lost what was not sent.
+
+        Does nothing if there is no canary on its way. ``was_taken``: the service said so; otherwise
+        only its values can show that it arrived.
+        """
+        context = self._context
+        if not self._path.exists():
+            return
+        note = json.loads(await asyncio.to_thread(self._path.read_bytes))
+        table = next((t for t in context.tables if t.number == note["table"]), None)
+        if table is None:
+            return
+        gid, sent, before = note["global_id"], note["sent"], note["before"]
+        found = await find(context, table, [gid])
+        if gid in found:
+            after = self._editable(table.layer_id, found[gid])
+            shows = bool(sent) and all(_same(after.get(n), value) for n, value in sent.items())
+            omitted = [n for n, v in before.items() if v is not None and n not in sent]
+            cleared = [name for name in omitted if after.get(name) is None]
+            if omitted and (was_taken or shows or cleared):
+                if cleared:
+                    await self._mend(table.layer_id, {**before, **sent}, gid)
+                await context.write(remember, self._name, CLEARS if cleared else KEEPS)
+                self._known = None
+        await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        faults.point("canary.judged")
+
+    async def whole_rows(self, edits: Sequence[Edit]) -> Mapping[Key, Attributes]:
+        """What updates must carry beside their own columns: nothing if omitted values are kept."""
+        if await self.known() != CLEARS:
+            return {}
+        rows: dict[Key, Attributes] = {}
+        updates = [
+            e for e in edits if e.operation is EditOperation.UPDATE and not e.table.is_attachment
+        ]
+        for table in {e.table.number: e.table for e in updates}.values():
+            gids = [e.global_id for e in updates if e.table.number == table.number]
+            for gid, feature in (await find(self._context, table, gids)).items():
+                rows[(table.number, gid)] = self._editable(table.layer_id, feature)
+        return rows
+
+    @property
+    def _path(self) -> Path:
+        return self._context.folder / f"canary-{self._channel.name}.json"
+
+    def _editable(self, layer_id: int, feature: Mapping[str, object]) -> Attributes:
+        """The attributes that a client may set, by the layer's own names."""
+        layer = self._context.layers[layer_id]
+        attributes = feature.get("attributes")
+        kept: Attributes = {}
+        for name, value in attributes.items() if isinstance(attributes, dict) else ():
+            field = layer.field(name)
+            if field is not None and field.editable and field.name != layer.global_id_field:
+                if field.type is FieldType.GUID:
+                    value = normalise_guid(value)
+                if field.type is not FieldType.OID:
+                    kept[field.name] = value
+        return kept
+
+    async def _mend(self, layer_id: int, attributes: Attributes, gid: str) -> None:
+        context = self._context
+        layer = context.layers[layer_id]
+        context.narrator.warn(
+            f"{layer.name}: the service clears attributes that an update leaves out; {gid} was "
+            "mended, and whole rows are sent from now on"
+        )
+        row: Mapping[str, object] = {"attributes": {**attributes, layer.global_id_field: gid}}
+        spool = context.folder / "canary-mended.json"
+        target = context.folder / "answer-canary.json"
+
+        def write() -> None:
+            with atomic.new_file(spool) as stream:
+                self._channel.write(stream, [LayerEdits(layer_id=layer_id, updates=[row])])
+
+        await asyncio.to_thread(write)
+        try:
+            answers = await self._channel.send(
+                spool, target, rollback=False, submitted=_not_journaled
+            )
+        finally:
+            await asyncio.to_thread(target.unlink, missing_ok=True)
+            await asyncio.to_thread(spool.unlink, missing_ok=True)
+        refused = [a for a in answers if not a.success]
+        if refused:
+            raise ServiceRefusedError(
+                f"{layer.name} {gid} lost attributes and could not be mended: "
+                f"{refused[0].description}",
+                service_code=refused[0].code,
+                remedy="The values are kept and sent again by the next sync",
+            )
+
+
+async def _not_journaled(status_url: str) -> None:
+    """The note of the canary is enough: after a crash its row is judged again."""
+
+
+def _omits_values(edit: Edit) -> bool:
+    """Whether the update leaves out an attribute that has a value."""
+    if edit.table.is_attachment or edit.row is None:
+        return False
+    first = len(edit.row) - len(edit.table.columns)
+    return any(
+        value is not None and column.is_editable and column.name not in edit.columns
+        for column, value in zip(edit.table.columns, edit.row[first:], strict=True)
+    )
+
+
+def _same(one: object, other: object) -> bool:
+    if normalise_guid(one) is not None:
+        return normalise_guid(one) == normalise_guid(other)
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(one - other) <= 1e-6 * max(1.0, abs(one))
+    return one == other

@@ -1,0 +1,118 @@
+"""Which attachments the service has, asked of their features when nothing was said about them."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.geodatabase import attachment_data
+from engine.geodatabase.change_log import Edit
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.sql import quote
+from engine.layer_schema import JsonObject
+from engine.model import EditOperation, normalise_guid
+from engine.sync.batches import attachment_cells
+from engine.sync.context import SyncContext
+from engine.sync.read_back import find
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """An attachment as the service lists it, and where its bytes are."""
+
+    name: str
+    size_bytes: int | None
+    url: str
+
+
+async def photos_of(
+    context: SyncContext, layer_id: int, parents: Iterable[str]
+) -> dict[str, Photo]:
+    """All attachments of those features by their GlobalIDs. One request for each feature."""
+    table = context.feature_table(layer_id)
+    assert table is not None, "attachments are synced together with their features"
+    object_id_field = context.layers[layer_id].object_id_field
+    found: dict[str, Photo] = {}
+    for feature in (await find(context, table, parents)).values():
+        object_id = _attribute(feature, object_id_field)
+        if not isinstance(object_id, int):
+            continue
+        url = f"{context.service.url}/{layer_id}/{object_id}/attachments"
+        infos = (await context.service.session.get(url)).get("attachmentInfos")
+        for info in infos if isinstance(infos, list) else []:
+            gid = normalise_guid(info.get("globalId")) if isinstance(info, dict) else None
+            if gid is not None:
+                size = info.get("size")
+                found[gid] = Photo(
+                    name=str(info.get("name")),
+                    size_bytes=size if isinstance(size, int) else None,
+                    url=f"{url}/{info.get('id')}",
+                )
+    return found
+
+
+async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[str, bool]:
+    """GlobalID → whether it is as it was sent, for those of the edits' attachments that are there.
+
+    The bytes are compared for updates only, where nothing else tells the old data from the new.
+    """
+    if not edits:
+        return {}
+    parents = [str(attachment_cells(edit)["REL_GLOBALID"]) for edit in edits]
+    photos = await photos_of(context, edits[0].table.layer_id, parents)
+    there: dict[str, bool] = {}
+    for edit in edits:
+        photo = photos.get(edit.global_id)
+        if photo is not None:
+            is_update = edit.operation is EditOperation.UPDATE
+            there[edit.global_id] = not is_update or await _is_same(context, edit, photo)
+    return there
+
+
+async def photos_gone(
+    context: SyncContext, table: LayerTable, global_ids: Sequence[str]
+) -> list[str]:
+    """Those of the attachments that the service does not have any more."""
+    parents = await context.database.read(_parents, table, global_ids)
+    photos = await photos_of(context, table.layer_id, parents)
+    return [gid for gid in global_ids if gid not in photos]
+
+
+def _parents(
+    connection: sqlite3.Connection, table: LayerTable, global_ids: Sequence[str]
+) -> list[str]:
+    statement = (
+        f"SELECT REL_GLOBALID FROM {quote(table.name)} WHERE {quote(table.global_id)}=?"
+        " AND REL_GLOBALID IS NOT NULL"
+    )
+    return [str(row[0]) for gid in global_ids for row in connection.execute(statement, (gid,))]
+
+
+def _attribute(feature: JsonObject, name: str) -> object:
+    attributes = feature.get("attributes")
+    if not isinstance(attributes, dict):
+        return None
+    return next((v for k, v in attributes.items() if k.casefold() == name.casefold()), None)
+
+
+async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
+    assert edit.key is not None
+    size = await context.database.read(attachment_data.data_size, edit.table, edit.key)
+    if (photo.name, photo.size_bytes) != (attachment_cells(edit)["ATT_NAME"], size):
+        return False
+    target = context.folder / "fetch-compared"
+    try:
+        await context.service.download_attachment(photo.url, target)
+        return await context.database.read(_equals, edit, target)
+    finally:
+        await asyncio.to_thread(target.unlink, missing_ok=True)
+
+
+def _equals(connection: sqlite3.Connection, edit: Edit, path: Path) -> bool:
+    assert edit.key is not None
+    with open(path, "rb") as stream:
+        for chunk in attachment_data.read_chunks(connection, edit.table, edit.key):
+            if stream.read(len(chunk)) != chunk:
+                return False
+        return not stream.read(1)

@@ -1,0 +1,101 @@
+"""Batches whose answer was lost: find out what became of them, then go on.
+
+    statusUrl (is its job still known?) ─▶ download from the old generation ─▶ query by GlobalID
+
+Nothing is sent again before that. What did not arrive is pending again afterwards.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+
+from engine.errors import AuthenticationError, LinkError, ServiceError
+from engine.geodatabase import acknowledge, catalog, journal
+from engine.geodatabase.change_log import Edit
+from engine.geodatabase.journal import Batch, BatchState
+from engine.sync.channels import Channel, EditAnswer
+from engine.sync.context import SyncContext
+from engine.sync.pull import pull
+from engine.sync.settlement import Settled, settle
+
+_UNKNOWN = (BatchState.SENDING, BatchState.SUBMITTED, BatchState.FETCHED, BatchState.RECONCILING)
+
+
+async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
+    """Settle what an interrupted run left in the journal; True if it had to be found out."""
+    found_out = False
+    for batch in await context.database.read(journal.unfinished):
+        if batch.state in _UNKNOWN:
+            await reconcile_batch(context, channel, batch.id)
+            found_out = True
+        elif batch.state is BatchState.PREPARED:
+            await context.write(give_up, batch.id)
+        else:
+            await context.write(_finish, batch.id, context.now())
+    await asyncio.to_thread(_clear, context)
+    return found_out
+
+
+async def reconcile_batch(context: SyncContext, channel: Channel, batch_id: int) -> Settled:
+    """Find out what became of one batch that may have been sent."""
+    batch = await context.database.read(journal.get_batch, batch_id)
+    edits = await context.database.read(_sent, context, batch_id)
+    context.narrator.info(f"finding out about {len(edits)} edits without an answer")
+    if batch.state in (BatchState.SENDING, BatchState.SUBMITTED):
+        await context.write(_reconciling, batch)
+    answers = await _answers_of_job(context, channel, batch)
+    if context.downloads:
+        await pull(context)
+    settled = await settle(context, batch_id, edits, answers)
+    if batch.spool_name:
+        path = context.folder / batch.spool_name
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+    return settled
+
+
+async def _answers_of_job(
+    context: SyncContext, channel: Channel, batch: Batch
+) -> Sequence[EditAnswer]:
+    """The answers, if the service still knows the job that the batch was given to."""
+    if not batch.status_url:
+        return ()
+    target = context.folder / f"answer-{batch.id}.json"
+    try:
+        return await channel.resume(batch.status_url, target)
+    except (LinkError, AuthenticationError):
+        raise
+    except ServiceError:
+        return ()  # the job failed, or it is forgotten; its rows tell
+    finally:
+        await asyncio.to_thread(target.unlink, missing_ok=True)
+
+
+def _sent(connection: sqlite3.Connection, context: SyncContext, batch_id: int) -> list[Edit]:
+    """The batch's edits; those of a layer that takes no part now are pending again."""
+    tables = [entry.table for entry in catalog.entries(connection)]
+    taking_part = {t.number for t in context.tables}
+    edits = acknowledge.sent_edits(connection, batch_id, tables)
+    return [e for e in edits if e.table.number in taking_part]
+
+
+def give_up(connection: sqlite3.Connection, batch_id: int) -> None:
+    """Forget a batch of which nothing was applied: its edits are pending again."""
+    acknowledge.release(connection, batch_id)
+    journal.discard(connection, batch_id)
+
+
+def _reconciling(connection: sqlite3.Connection, batch: Batch) -> None:
+    journal.move(connection, batch.id, BatchState.RECONCILING, batch.updated_at)
+
+
+def _finish(connection: sqlite3.Connection, batch_id: int, now: str) -> None:
+    acknowledge.release(connection, batch_id)
+    journal.move(connection, batch_id, BatchState.MERGED, now)
+
+
+def _clear(context: SyncContext) -> None:
+    """Remove what an interrupted run left in the spool folder."""
+    if context.folder.is_dir():
+        for entry in context.folder.iterdir():
+            if entry.name.startswith(("batch-", "answer-", "download", "fetch-", ".batch-")):
+                entry.unlink(missing_ok=True)
