@@ -1,10 +1,10 @@
 """One HTTP request as the service reads it."""
 
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aiohttp import BodyPartReader, web
 
@@ -42,12 +42,16 @@ async def read_call(request: web.Request) -> AsyncIterator[Call]:
     """Read a request; its file parts are on disk as long as the context is open."""
     fields = [(name, value) for name, value in request.query.items()]
     files: list[tuple[str, SentFile]] = []
-    with tempfile.TemporaryDirectory(prefix="feature-service-") as folder:
-        if request.method in ("POST", "PUT"):
-            try:
-                await _read_body(request, Path(folder), fields, files)
-            except ValueError as error:
-                raise UnreadableBody(_call(request, Parameters(fields)), str(error)) from error
+    with ExitStack() as stack:
+        try:
+            if request.content_type.startswith("multipart/"):
+                folder = stack.enter_context(TemporaryDirectory(prefix="feature-service-"))
+                await _read_parts(request, Path(folder), fields, files)
+            elif request.method in ("POST", "PUT"):
+                form = await request.post()
+                fields += [(name, text) for name, text in form.items() if isinstance(text, str)]
+        except ValueError as error:
+            raise UnreadableBody(_call(request, Parameters(fields)), str(error)) from error
         yield _call(request, Parameters(fields, files))
 
 
@@ -59,19 +63,6 @@ def _call(request: web.Request, parameters: Parameters) -> Call:
         origin=f"{request.scheme}://{request.host}",
         headers={name.lower(): value for name, value in request.headers.items()},
     )
-
-
-async def _read_body(
-    request: web.Request,
-    folder: Path,
-    fields: list[tuple[str, str]],
-    files: list[tuple[str, SentFile]],
-) -> None:
-    if request.content_type.startswith("multipart/"):
-        await _read_parts(request, folder, fields, files)
-        return
-    form = await request.post()
-    fields += [(name, value) for name, value in form.items() if isinstance(value, str)]
 
 
 async def _read_parts(
