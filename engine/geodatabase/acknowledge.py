@@ -75,7 +75,11 @@ def acknowledge(
             forget_sent(connection, table, sent)
             entry = logged.entry(gid)
             if entry is None:
-                # Entries of rows in flight are kept, unless the row itself was moved to a store.
+                # Entries of rows in flight are kept, unless the row itself was moved to a store, or
+                # was brought back because the service's change was to win over the delete that has
+                # now arrived after all: then it is to be added again.
+                if sent.operation is EditOperation.DELETE and logged.stored(gid) is not None:
+                    logged.set_base(gid, None)
                 continue
             _confirm(logged, entry, sent)
             if logged.settle(gid):

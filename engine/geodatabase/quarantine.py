@@ -208,7 +208,8 @@ def discard(
 ) -> list[str]:
     """Give the edit up: the row becomes the service's again, a row added here is deleted.
 
-    Rows held with it are given up too. Only the record keeps what they were. Returns the GlobalIDs
+    Rows held with it are given up too. Only the record keeps what they were. A large column that
+    was changed is emptied: the log has no copy, so it must be fetched again. Returns the GlobalIDs
     of all rows given up. ``tables`` are all tables of the file. Needs an open transaction, and no
     batch in flight that holds the row.
     """
@@ -272,4 +273,6 @@ def _undo(logged: LoggedTable, gid: str) -> None:
         logged.insert(base, logged.base_key(entry))
     else:
         logged.replace_row(stored.row, base)
+        if entry.data:
+            logged.set_cells(gid, dict.fromkeys(logged.table.noted))
     logged.drop(entry)

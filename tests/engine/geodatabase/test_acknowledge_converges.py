@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.geodatabase import acknowledge as acknowledge_module, merge_row
 from engine.geodatabase.acknowledge import acknowledge, in_flight, record_sent, release, sent_edits
 from engine.geodatabase.change_log import (
     Edit,
@@ -22,6 +23,7 @@ from engine.geodatabase.change_log import (
 from engine.geodatabase.conflicts import ConflictKind, Side, list_conflicts, resolve, store_deleted
 from engine.geodatabase.difference import Cell, Row
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.merge import (
     arrange,
     clear_staging,
@@ -29,7 +31,9 @@ from engine.geodatabase.merge import (
     stage_deletes,
     stage_rows,
 )
+from engine.geodatabase.merge_row import RowMerge
 from engine.geodatabase.reconcile import reconcile
+from engine.geodatabase.sent import SentEdit
 from engine.geodatabase.sql import quote
 from engine.model import ConflictPolicy, EditOperation
 from tests.engine.geodatabase.log_oracle import (
@@ -66,6 +70,10 @@ class Device:
         self.number = 0
         self.is_ending = False
         self.saved: dict[tuple[str, str], str] = {}
+        """The last value saved here, where it was a new one."""
+        self.last: dict[tuple[str, str], Cell] = {}
+        """The last value saved here, also where it was an old one again."""
+        self.touched_there: set[tuple[str, str]] = set()
         self.texts = [c.name for c in table.columns if c.is_editable and c.name in ("id", "select")]
         self.name, self.gid = quote(table.name), quote(table.global_id)
 
@@ -84,7 +92,7 @@ class Device:
         if self.is_ending:
             return
         rows = [gid for (gid,) in self.app.execute(f"SELECT {self.gid} FROM {self.name}")]
-        action = self.rng.choice(("add", "update", "update", "update", "back", "delete", "again"))
+        action = self.rng.choice(("add", "update", "update", "update", "undo", "delete", "again"))
         column = self.rng.choice(self.texts)
         if action == "add" or not rows:
             gid, token = make_guid(self.rng), self.token()
@@ -92,17 +100,16 @@ class Device:
                 f"INSERT INTO {self.name}({self.gid},{quote(column)},lazy) VALUES(?,?,?)",
                 (gid, token, self.rng.random()),
             )
-            self.saved[gid, column] = token
+            self.saved[gid, column] = self.last[gid, column] = token
             return
         gid = self.rng.choice(rows)
-        if action in ("update", "back"):
+        if action in ("update", "undo"):
             token = self.token()
-            values = [token]
-            if action == "back":
-                (old,) = self.app.execute(
-                    f"SELECT {quote(column)} FROM {self.name} WHERE {self.gid}=?", (gid,)
-                ).fetchone()
-                values.append(old)
+            values: list[Cell] = [token]
+            if action == "undo" and gid in self.service.rows:
+                # What the service has now, which the row may have had before.
+                at = self.table.row_names.index(column)
+                values.append(self.service.rows[gid][at])
             for value in values:
                 self.app.execute(
                     f"UPDATE {self.name} SET {quote(column)}=?,lazy=lazy+? WHERE {self.gid}=?",
@@ -112,8 +119,9 @@ class Device:
                 place = self.rng.randbytes(9)
                 self.app.execute(f"UPDATE {self.name} SET geom=? WHERE {self.gid}=?", (place, gid))
             self.saved.pop((gid, column), None)
+            self.last[gid, column] = values[-1]
             if action == "update":
-                self.saved[gid, column] = token
+                self.saved[gid, column] = self.last[gid, column] = token
             return
         row = self.app.execute(f"SELECT * FROM {self.name} WHERE {self.gid}=?", (gid,)).fetchone()
         self.app.execute(f"DELETE FROM {self.name} WHERE {self.gid}=?", (gid,))
@@ -123,6 +131,7 @@ class Device:
         else:
             for name in self.texts:
                 self.saved.pop((gid, name), None)
+                self.last.pop((gid, name), None)
 
     def edit_there(self) -> None:
         service, rows = self.service, sorted(self.service.rows)
@@ -136,9 +145,13 @@ class Device:
             cells = {column: self.token(), "lazy": self.rng.random()}
             if self.rng.random() < 0.2:
                 cells["geom"] = self.rng.randbytes(9)
-            service.update(self.rng.choice(rows), cells)
+            gid = self.rng.choice(rows)
+            self.touched_there.add((gid, column))
+            service.update(gid, cells)
         else:
-            service.delete(self.rng.choice(rows))
+            gid = self.rng.choice(rows)
+            self.touched_there |= {(gid, name) for name in self.texts}
+            service.delete(gid)
 
     # --- what the engine does --------------------------------------------------------------------
 
@@ -182,11 +195,16 @@ class Device:
         fate = self.rng.choice(("answered", "answered", "lost there", "lost back"))
         if fate == "lost there":
             return
+        if self.rng.random() < 0.3:
+            self.edit_there()
+            self.pull()
         results = self.service.apply(sent_edits(self.engine, self.batch, [self.table]))
         if self.rng.random() < 0.5:
             self.edit_here()
         if fate == "lost back":
             return
+        if self.rng.random() < 0.3:
+            self.pull()
         self.settle(edits, {gid for gid, done in results.items() if done})
 
     def settle(self, edits: list[Edit], confirmed: set[str]) -> None:
@@ -258,6 +276,10 @@ class Device:
         for (gid, column), token in self.saved.items():
             known = token in self.service.history or f'"{token}"' in kept
             assert known, f"{token} of {gid} {column} is lost"
+        at = {name: n for n, name in enumerate(self.table.row_names)}
+        for (gid, column), value in self.last.items():
+            if gid in here and (gid, column) not in self.touched_there:
+                assert here[gid][at[column]] == value, f"{value!r} of {gid} {column} was undone"
 
 
 def live(path: Path, seed: int, policy: ConflictPolicy, *, lazy: bool, steps: int) -> int:
@@ -299,6 +321,57 @@ def test_random_life_when_it_ends_then_both_sides_agree_and_nothing_is_lost(
 
     print(f"{saved} values saved, seeds 0 to 14")
     assert saved > 400
+
+
+def _base_is_the_row_now(
+    logged: LoggedTable, sent: SentEdit, values: Row, base: Row | None, present: Row | None
+) -> Row:
+    return present or values
+
+
+def _base_is_all_that_was_sent(
+    logged: LoggedTable, sent: SentEdit, values: Row, base: Row | None, present: Row | None
+) -> Row:
+    return values
+
+
+def _no_record(*_: object) -> int:
+    return 0
+
+
+def _no_store(connection: sqlite3.Connection, table: LayerTable, gid: str, **_: object) -> int:
+    logged = LoggedTable(connection, table)
+    entry = logged.entry(gid)
+    logged.delete(gid)
+    if entry is not None:
+        logged.drop(entry)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "spoiled"),
+    [
+        (acknowledge_module, "_confirmed", _base_is_the_row_now),
+        (acknowledge_module, "_confirmed", _base_is_all_that_was_sent),
+        (RowMerge, "_record_overtaken", _no_record),
+        (merge_row, "store_deleted", _no_store),
+        (LoggedTable, "is_in_flight", lambda self, gid: False),
+    ],
+    ids=["base-is-row", "base-is-whole-row-sent", "no-overtaken", "no-store", "in-flight-dropped"],
+)
+def test_random_life_when_a_part_is_taken_out_then_it_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object, name: str, spoiled: object
+) -> None:
+    monkeypatch.setattr(target, name, spoiled)
+
+    for seed in range(40):
+        for policy in ConflictPolicy:
+            path = tmp_path / f"{seed}{policy.value}.gpkg"
+            try:
+                live(path, seed, policy, lazy=bool(seed % 2), steps=60)
+            except AssertionError:
+                return
+    pytest.fail("120 lives did not notice")
 
 
 @pytest.mark.slow

@@ -1,0 +1,316 @@
+"""Both versions of a conflict stay readable, and either can be taken."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from engine.clock import timestamp
+from engine.errors import FeatureNotFoundError
+from engine.geodatabase.change_log import has_pending, pending_edits
+from engine.geodatabase.conflicts import (
+    ConflictKind,
+    Dependent,
+    Side,
+    list_conflicts,
+    record,
+    resolve,
+    store_deleted,
+)
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.retention import prune_resolved
+from engine.model import ConflictPolicy
+from tests.engine.geodatabase.log_oracle import (
+    TEXTS,
+    attachments_of,
+    create_file,
+    insert_own,
+    snapshot,
+)
+from tests.engine.geodatabase.tree_rows import (
+    G1,
+    G2,
+    G3,
+    LAZY_TREES,
+    MOVED,
+    NOW,
+    POINT,
+    TREES,
+    brief,
+    cells,
+    merge,
+    tree,
+    two_rows,
+)
+
+LAST, REMOTE, MANUAL = (
+    ConflictPolicy.LAST_SYNCED,
+    ConflictPolicy.REMOTE_WINS,
+    ConflictPolicy.MANUAL,
+)
+MINE, THEIRS = Side.MINE, Side.THEIRS
+
+
+@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
+def table(request: pytest.FixtureRequest) -> LayerTable:
+    value: LayerTable = request.param
+    return value
+
+
+@pytest.fixture
+def engine(tmp_path: Path, table: LayerTable) -> Iterator[sqlite3.Connection]:
+    connection = create_file(tmp_path / "a.gpkg", table)
+    insert_own(connection, table, two_rows(table))
+    yield connection
+    connection.close()
+
+
+def decide(connection: sqlite3.Connection, side: Side, *tables: LayerTable) -> None:
+    (conflict,) = list_conflicts(connection, resolved=True)
+    connection.execute("BEGIN IMMEDIATE")
+    resolve(connection, conflict.id, tables, side, now=NOW)
+    connection.execute("COMMIT")
+    (after,) = list_conflicts(connection, resolved=True)
+    assert (after.resolution, after.is_held) == (side.value, False)
+
+
+@pytest.mark.parametrize(
+    ("policy", "side", "value", "pending"),
+    [
+        (LAST, MINE, "mine", [("update", G1, ("geom", "id"))]),
+        (LAST, THEIRS, "theirs", []),
+        (REMOTE, MINE, "mine", [("update", G1, ("geom", "id"))]),
+        (REMOTE, THEIRS, "theirs", []),
+        (MANUAL, MINE, "mine", [("update", G1, ("geom", "id"))]),
+        (MANUAL, THEIRS, "theirs", []),
+    ],
+)
+def test_resolve_when_both_changed_a_row_then_the_chosen_side_stands(
+    engine: sqlite3.Connection,
+    table: LayerTable,
+    policy: ConflictPolicy,
+    side: Side,
+    value: str,
+    pending: list[object],
+) -> None:
+    mine = POINT[:-1] + b"\x41"
+    engine.execute("UPDATE trees SET id='mine',geom=? WHERE fid=1", (mine,))
+    merge(engine, table, [tree(table, G1, OBJECTID=1, id="theirs", geom=MOVED)], policy=policy)
+
+    decide(engine, side, table)
+
+    assert cells(engine, G1, "id", "geom") == (value, mine if side is MINE else MOVED)
+    assert brief(engine, table) == pending
+
+
+@pytest.mark.parametrize("side", Side)
+def test_resolve_when_the_row_was_edited_again_then_that_edit_is_not_lost(
+    engine: sqlite3.Connection, table: LayerTable, side: Side
+) -> None:
+    engine.execute("UPDATE trees SET id='mine' WHERE fid=1")
+    merge(engine, table, [tree(table, G1, OBJECTID=1, id="theirs")], policy=MANUAL)
+    engine.execute("UPDATE trees SET id='mine, later',key=5 WHERE fid=1")
+
+    decide(engine, side, table)
+
+    value = "mine, later" if side is MINE else "theirs"
+    assert cells(engine, G1, "id", "key") == (value, 5)
+    (conflict,) = list_conflicts(engine, resolved=True)
+    assert conflict.mine is not None
+    assert conflict.mine["id"] == "mine, later"
+
+
+@pytest.mark.parametrize(
+    ("policy", "side", "is_there", "pending"),
+    [
+        (LAST, MINE, False, [("delete", G1, ())]),
+        (LAST, THEIRS, True, []),
+        (REMOTE, MINE, False, [("delete", G1, ())]),
+        (REMOTE, THEIRS, True, []),
+        (MANUAL, MINE, False, [("delete", G1, ())]),
+        (MANUAL, THEIRS, True, []),
+    ],
+)
+def test_resolve_when_deleted_here_then_the_chosen_side_stands(
+    engine: sqlite3.Connection,
+    table: LayerTable,
+    policy: ConflictPolicy,
+    side: Side,
+    is_there: bool,
+    pending: list[object],
+) -> None:
+    theirs = tree(table, G1, OBJECTID=1, id="theirs", geom=MOVED)
+    engine.execute("DELETE FROM trees WHERE fid=1")
+    merge(engine, table, [theirs], policy=policy)
+
+    decide(engine, side, table)
+
+    assert snapshot(engine, table).get(G1) == (theirs if is_there else None)
+    assert brief(engine, table) == pending
+    if is_there:
+        assert cells(engine, G1, "fid") == (1,)
+
+
+def test_resolve_when_deleted_there_and_mine_is_kept_then_it_is_added_again(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    engine.execute("UPDATE trees SET id='mine',geom=? WHERE fid=1", (MOVED,))
+    merge(engine, table, deletes=[G1])
+
+    decide(engine, MINE, table)
+
+    assert snapshot(engine, table)[G1] == tree(table, G1, id="mine", geom=MOVED)
+    assert brief(engine, table) == [("add", G1, ())]
+
+
+def test_resolve_when_deleted_there_and_theirs_is_kept_then_the_record_keeps_mine(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    engine.execute("UPDATE trees SET id='mine' WHERE fid=1")
+    merge(engine, table, deletes=[G1])
+
+    decide(engine, THEIRS, table)
+    assert snapshot(engine, table).keys() == {G2}
+    # A person may think again, as long as the record is kept.
+    decide(engine, MINE, table)
+
+    assert brief(engine, table) == [("add", G1, ())]
+
+
+def test_resolve_when_the_row_has_come_back_from_the_service_then_mine_is_an_update(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    engine.execute("UPDATE trees SET id='mine' WHERE fid=1")
+    merge(engine, table, deletes=[G1])
+    merge(engine, table, [tree(table, G1, OBJECTID=8, id="restored there")])
+
+    decide(engine, MINE, table)
+
+    assert brief(engine, table) == [("update", G1, ("id",))]
+
+
+def test_restore_when_photos_and_children_went_along_then_they_come_back_byte_for_byte(
+    tmp_path: Path,
+) -> None:
+    photos = attachments_of(TREES)
+    connection = create_file(tmp_path / "b.gpkg", TREES, photos)
+    insert_own(connection, TREES, two_rows(TREES))
+    insert_own(connection, photos, [(G2, G1, "old.jpg", 3)])
+    data = bytes(range(256)) * 400
+    connection.execute(
+        'INSERT INTO "trees__ATTACH"(GLOBALID,REL_GLOBALID,ATT_NAME,DATA) VALUES(?,?,?,?)',
+        (G3, G1, "new.jpg", data),
+    )
+    parts = (Dependent(table=photos, key_column="REL_GLOBALID"),)
+    merge(connection, TREES, deletes=[G1], dependents=parts)
+
+    decide(connection, MINE, TREES, photos)
+
+    assert brief(connection, TREES) == [("add", G1, ())]
+    assert [e.operation.value for e in pending_edits(connection, photos)] == ["add", "add"]
+    found = connection.execute('SELECT DATA FROM "trees__ATTACH" WHERE GLOBALID=?', (G3,))
+    assert found.fetchone() == (data,)
+    connection.close()
+
+
+def test_store_deleted_when_the_row_is_missing_there_then_nothing_of_it_is_pending(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    engine.execute("UPDATE trees SET id='mine' WHERE fid=1")
+
+    engine.execute("BEGIN IMMEDIATE")
+    store_deleted(engine, table, G1, policy=LAST, now=NOW)
+    engine.execute("COMMIT")
+
+    assert not has_pending(engine, table, everything=True)
+    (conflict,) = list_conflicts(engine)
+    assert (conflict.kind, conflict.columns) == (ConflictKind.DELETED_THERE, ("id",))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [*TEXTS, None, 2**63 - 1, -(2**63), 5e-324, float("inf"), float("-inf"), b"", b"\0\xff"],
+)
+def test_conflict_when_stored_and_restored_then_every_value_survives(
+    engine: sqlite3.Connection, table: LayerTable, value: int | float | str | bytes | None
+) -> None:
+    engine.execute('UPDATE trees SET "select"=?,lazy=9 WHERE fid=1', (value,))
+    (before,) = pending_edits(engine, table)
+    merge(engine, table, deletes=[G1])
+    (conflict,) = list_conflicts(engine)
+    json.dumps(conflict.mine, allow_nan=False)
+
+    decide(engine, MINE, table)
+
+    assert before.row is not None
+    after = snapshot(engine, table)[G1]
+    assert [(type(c), c) for c in after[3:]] == [(type(c), c) for c in before.row[3:]]
+
+
+def test_resolve_when_there_is_no_such_conflict_then_it_says_so(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    with pytest.raises(FeatureNotFoundError, match="no conflict 7"):
+        resolve(engine, 7, [table], MINE, now=NOW)
+
+
+# --- how long records are kept -------------------------------------------------------------------
+
+
+def keep(
+    connection: sqlite3.Connection, gid: str, when: datetime, *, size: int, open_: bool
+) -> None:
+    record(
+        connection,
+        TREES,
+        gid,
+        kind=ConflictKind.UPDATED,
+        policy=LAST,
+        base=None,
+        mine=tree(TREES, gid, id="x" * size),
+        theirs=None,
+        now=timestamp(when),
+        resolution=None if open_ else "mine",
+    )
+
+
+def test_prune_when_records_are_resolved_then_old_and_surplus_ones_go_and_open_ones_stay(
+    tmp_path: Path,
+) -> None:
+    connection = create_file(tmp_path / "b.gpkg", TREES)
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    connection.execute("BEGIN IMMEDIATE")
+    keep(connection, "old open", now - timedelta(days=400), size=5000, open_=True)
+    keep(connection, "old", now - timedelta(days=91), size=10, open_=False)
+    keep(connection, "large", now - timedelta(days=80), size=5000, open_=False)
+    keep(connection, "small", now - timedelta(days=70), size=10, open_=False)
+    keep(connection, "new", now - timedelta(days=1), size=2000, open_=False)
+
+    removed = prune_resolved(connection, now, size_bytes=4000)
+    again = prune_resolved(connection, now, size_bytes=4000)
+    connection.execute("COMMIT")
+
+    assert (removed, again) == (2, 0)
+    kept = [c.global_id for c in list_conflicts(connection, resolved=True)]
+    assert kept == ["old open", "small", "new"]
+    connection.close()
+
+
+def test_prune_when_a_record_goes_then_its_parts_go_with_it(tmp_path: Path) -> None:
+    connection = create_file(tmp_path / "b.gpkg", TREES)
+    insert_own(connection, TREES, two_rows(TREES))
+    connection.execute("UPDATE trees SET id='mine'")
+    merge(connection, TREES, deletes=[G1, G2])
+    first, _ = list_conflicts(connection)
+
+    connection.execute("BEGIN IMMEDIATE")
+    resolve(connection, first.id, [TREES], THEIRS, now=NOW)
+    removed = prune_resolved(connection, datetime(2027, 1, 1, tzinfo=UTC))
+    connection.execute("COMMIT")
+
+    assert removed == 1
+    assert connection.execute("SELECT gid FROM fieldsync_conflict_part").fetchall() == [(G2,)]
+    connection.close()
