@@ -7,7 +7,7 @@ from dataclasses import asdict
 from device.cli_run import follow, run_async
 from device.cli_traffic import traffic
 from device.console import Console, Report
-from device.tables import table
+from device.tables import number, table
 from engine import (
     ConflictPolicy,
     EngineError,
@@ -77,7 +77,7 @@ def make_report(
         },
         lines=[
             *table(HEADINGS, [_row(layer) for layer in layers]),
-            *(line for layer in layers for line in _complaints(layer)),
+            *(line for layer in layers for line in _remarks(layer)),
             traffic(totals),
         ],
         exit_code=exit_code(layers) if error is None else error.exit_code,
@@ -87,12 +87,15 @@ def make_report(
 
 def exit_code(layers: Iterable[SyncLayerResult]) -> ExitCode:
     """The gravest thing that happened to an edit: refused, then in conflict, then nothing."""
-    counts = [(x.uploaded, x.attachments_uploaded, x.downloaded) for x in layers]
-    if any(rows.quarantined or photos.quarantined for rows, photos, _ in counts):
-        return ExitCode.QUARANTINE
-    if any(rows.conflict or photos.conflict or down.conflicts for rows, photos, down in counts):
-        return ExitCode.CONFLICTS
-    return ExitCode.OK
+    code = ExitCode.OK
+    for layer in layers:
+        up, photos = layer.uploaded, layer.attachments_uploaded
+        if up.quarantined or photos.quarantined:
+            return ExitCode.QUARANTINE
+        down = layer.downloaded.conflicts + layer.attachments_downloaded.conflicts
+        if down or up.conflict or photos.conflict or up.held or photos.held:
+            code = ExitCode.CONFLICTS
+    return code
 
 
 def _errors(results: Iterable[SyncGeodatabaseResult]) -> Iterator[EngineError]:
@@ -115,11 +118,15 @@ def _row(layer: SyncLayerResult) -> tuple[object, ...]:
         photos_down.added + photos_down.updated,
         up.conflict + photos_up.conflict + down.conflicts,
         up.quarantined + photos_up.quarantined,
-        up.pending + photos_up.pending,
+        up.held + up.pending + photos_up.held + photos_up.pending,
     )
 
 
-def _complaints(layer: SyncLayerResult) -> Iterator[str]:
+def _remarks(layer: SyncLayerResult) -> Iterator[str]:
+    """What numbers do not tell: why edits were refused, and rows that left the map's filter."""
+    if layer.downloaded.out_of_area:
+        rows = number(layer.downloaded.out_of_area, "row")
+        yield f"{layer.table_name}: {rows} no longer in the map's area or filter, kept here."
     for result in layer.edit_results:
         if result.error is None:
             continue

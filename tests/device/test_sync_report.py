@@ -1,5 +1,6 @@
 """What the results of a sync become: lines, JSON, and one exit code."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +37,8 @@ def layer(**more: object) -> SyncLayerResult:
 
 
 CONFLICT = layer(downloaded=DownloadCounts(updated=1, conflicts=1))
-HELD = layer(uploaded=EditCounts(found=1, conflict=1))
+GIVEN_UP = layer(uploaded=EditCounts(found=1, conflict=1))
+HELD = layer(uploaded=EditCounts(found=1, held=1))
 REFUSED = layer(uploaded=EditCounts(found=2, applied=1, quarantined=1))
 REFUSED_PHOTO = layer(attachments_uploaded=EditCounts(found=1, quarantined=1))
 FAILED = layer(error=ServiceError("the layer is gone"))
@@ -48,7 +50,9 @@ FAILED = layer(error=ServiceError("the layer is gone"))
         ([], ExitCode.OK),
         ([result(layer())], ExitCode.OK),
         ([result(CONFLICT)], ExitCode.CONFLICTS),
+        ([result(GIVEN_UP)], ExitCode.CONFLICTS),
         ([result(HELD)], ExitCode.CONFLICTS),
+        ([result(HELD, REFUSED)], ExitCode.QUARANTINE),
         ([result(REFUSED)], ExitCode.QUARANTINE),
         ([result(REFUSED_PHOTO)], ExitCode.QUARANTINE),
         ([result(CONFLICT), result(REFUSED)], ExitCode.QUARANTINE),
@@ -74,7 +78,7 @@ def test_every_number_is_in_the_report() -> None:
     )
     refused = layer(
         uploaded=EditCounts(found=3, applied=1, quarantined=1, pending=1),
-        downloaded=DownloadCounts(added=4, updated=5, deleted=6),
+        downloaded=DownloadCounts(added=4, updated=5, deleted=6, out_of_area=1),
         attachments_uploaded=EditCounts(found=2, applied=2),
         attachments_downloaded=DownloadCounts(added=8),
         edit_results=[refusal],
@@ -86,6 +90,7 @@ def test_every_number_is_in_the_report() -> None:
         "layer  sent  added  changed  deleted  photos up  photos down  conflicts  refused  waiting",
         "-----  ----  -----  -------  -------  ---------  -----------  ---------  -------  -------",
         "Trees     1      4        5        6          2            8          0        1        1",
+        "Trees: 1 row no longer in the map's area or filter, kept here.",
         "Trees {A}, update not applied: elm is no kind (error 1016) Choose another",
         "Sent 1.5 kB, received 12 B, in 0.2 s.",
     ]
@@ -94,13 +99,8 @@ def test_every_number_is_in_the_report() -> None:
     (geodatabase,) = cast(list[dict[str, Any]], report.data["geodatabases"])
     assert geodatabase["path"] == "map/park.gpkg"
     (shown,) = geodatabase["layers"]
-    assert shown["uploaded"] == {
-        "found": 3,
-        "applied": 1,
-        "conflict": 0,
-        "quarantined": 1,
-        "pending": 1,
-    }
+    assert shown["uploaded"] == asdict(refused.uploaded)
+    assert shown["downloaded"] == asdict(refused.downloaded)
     assert shown["edit_results"] == [refusal.to_json()]
 
 
