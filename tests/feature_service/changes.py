@@ -49,16 +49,18 @@ class Changes:
             yield from self._features(view, self._left())
 
     def deletes(self) -> Iterator[tuple[str, int]]:
-        """GlobalID and ObjectID of rows that are gone, or that left the filter."""
+        """GlobalID and ObjectID of rows that are gone, or that left the filter.
+
+        A row that left is told even to the client whose own edit moved it: what the client
+        knows is the edit, not what it means for the filter.
+        """
         condition, values = self._gone()
-        yield from self._pairs(
-            f"SELECT v.gid, v.oid FROM {self._table} v WHERE {condition}", values
-        )
+        others, more = self._by_others(self._table, "v", "")
+        keys = f"SELECT v.gid, v.oid FROM {self._table} v WHERE"
+        yield from self._run(f"{keys} {condition} AND {others}", [*values, *more])
         if self._hosted.profile.rows_leaving == "delete":
             condition, values = self._left()
-            yield from self._pairs(
-                f"SELECT v.gid, v.oid FROM {self._table} v WHERE {condition}", values
-            )
+            yield from self._run(f"{keys} {condition}", values)
 
     def deleted_features(self, view: FeatureView) -> Iterator[dict[str, Any]]:
         """The rows that are gone, as they were."""
@@ -95,10 +97,6 @@ class Changes:
             [*values, since, *more, last],
         ).fetchone()
         return None if found is None or found[0] is None else tuple(found)
-
-    def _pairs(self, sql: str, values: list[Any]) -> Iterator[tuple[str, int]]:
-        others, more = self._by_others(self._table, "v", "")
-        yield from self._run(f"{sql} AND {others}", [*values, *more])
 
     def _features(
         self, view: FeatureView, condition: tuple[str, list[Any]]

@@ -164,6 +164,15 @@ async def test_sync_when_row_leaves_the_filter_then_delete_is_sent(client: Clien
     assert layer_of(answer, HYDRANTS)["features"]["deleteIds"] == [gid(1)]
 
 
+async def test_sync_when_own_edit_moves_a_row_out_then_delete_is_sent(client: Client) -> None:
+    replica = await client.replica(layers="0", layerQueries={"0": {"where": "serial < 5"}})
+
+    moved = {"attributes": {"GlobalID": gid(1), "serial": 50}}
+    answer = await client.sync(replica, edits=_edits(updates=[moved]))
+
+    assert layer_of(answer, HYDRANTS)["features"]["deleteIds"] == [gid(1)]
+
+
 async def test_sync_when_row_enters_the_filter_then_add_is_sent(client: Client) -> None:
     replica = await client.replica(layerQueries={"0": {"where": "serial < 5"}})
     await _direct(client, updates=[{"attributes": {"GlobalID": gid(8), "serial": 0}}])
