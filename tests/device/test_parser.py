@@ -8,7 +8,8 @@ import pytest
 from device.cli import RUNNERS
 from device.cli_errors import UsageError
 from device.cli_parser import defaults, joined, make_parser
-from engine import Envelope, SpatialReference
+from engine import Envelope, ExitCode, SpatialReference
+from tests.sources import ROOT
 
 
 def parsed(*arguments: str) -> Namespace:
@@ -105,3 +106,12 @@ def test_every_verb_can_be_run() -> None:
     verbs = make_parser().format_help().split("verbs:", 1)[1]
 
     assert all(f"    {verb}" in verbs for verb in RUNNERS)
+
+
+@pytest.mark.checkout
+def test_every_verb_and_exit_code_is_documented() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+    assert not [verb for verb in RUNNERS if f"| `{verb} " not in page]
+    codes = set(ExitCode) - {ExitCode.DAEMON_NOT_RUNNING}
+    assert not [code for code in codes if f"\n| {code:d} | " not in page]
