@@ -33,6 +33,23 @@ class _Progress(_Pointer):
     column: int
     rows: int
 
+class _Pointers:
+    def __setitem__(self, index: int, value: _Pointer) -> None: ...
+
+class _Sizes:
+    def __getitem__(self, index: int) -> int: ...
+    def __setitem__(self, index: int, value: int) -> None: ...
+
+class _Streams(_Pointer):
+    data: _Pointers
+    cap: _Sizes
+    size: _Sizes
+    at: _Sizes
+
+class _List(_Pointer):
+    data: _Pointer
+    size: int
+
 class _Struct(_Pointer):
     """A structure that Python fills: members as the header names them."""
 
@@ -52,6 +69,10 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["struct fs_encode_progress *"], /) -> _Progress: ...
     @overload
+    def new(self, cdecl: Literal["struct fs_delta_streams *"], /) -> _Streams: ...
+    @overload
+    def new(self, cdecl: Literal["struct fs_delta_list *"], /) -> _List: ...
+    @overload
     def new(self, cdecl: Literal["size_t *"], /) -> _Integers: ...
     @overload
     def new(self, cdecl: Literal["double[4]", "double *"], /) -> _Doubles: ...
@@ -69,8 +90,9 @@ class _FFI:
         /,
     ) -> _Struct: ...
     @overload
-    def new(self, cdecl: Literal["struct fs_decode_config *"], /) -> _Struct: ...
+    def new(self, cdecl: Literal["struct fs_decode_config *", "struct fs_delta_work *"], /) -> _Struct: ...
     def cast(self, cdecl: str, pointer: _Pointer, /) -> _Pointer: ...
+    def memmove(self, to: _Pointer, source: _Pointer, size: int, /) -> None: ...
     def addressof(self, array: _Pointer, index: int, /) -> _Pointer: ...
     def from_buffer(self, data: bytes | bytearray | memoryview, /) -> _Pointer: ...
     def buffer(self, data: _Pointer, size: int, /) -> _Buffer: ...
@@ -102,6 +124,9 @@ class _Lib:
     FS_ERR_TYPE: int
     FS_ERR_LAYER: int
     FS_ERR_BASE64: int
+    FS_ERR_CHECKSUM: int
+    FS_ERR_BASE: int
+    FS_ERR_VERSION: int
 
     FS_GEOMETRY_ANY: int
     FS_GEOMETRY_POINT: int
@@ -133,6 +158,10 @@ class _Lib:
 
     FS_ENCODE_ADDS: int
     FS_ENCODE_UPDATES: int
+
+    FS_DELTA_NUMBERS: int
+    FS_DELTA_TEXTS: int
+    FS_DELTA_RAW: int
 
     FS_DATA: int
     FS_ADDS: int
@@ -201,6 +230,54 @@ class _Lib:
         batch: _Pointer,
         size: int,
         progress: _Pointer,
+        out: _Pointer,
+        out_size: int,
+        result: _Pointer,
+        /,
+    ) -> int: ...
+    def fs_delta_put(
+        self,
+        column_type: int,
+        values: _Pointer,
+        base: _Pointer,
+        work: _Pointer,
+        streams: _Pointer,
+        result: _Pointer,
+        /,
+    ) -> int: ...
+    def fs_delta_get(
+        self,
+        column_type: int,
+        count: int,
+        base: _Pointer,
+        work: _Pointer,
+        streams: _Pointer,
+        out: _Pointer,
+        out_size: int,
+        result: _Pointer,
+        /,
+    ) -> int: ...
+    def fs_delta_put_geometry(
+        self,
+        layer: _Pointer,
+        values: _Pointer,
+        base: _Pointer,
+        work: _Pointer,
+        shapes: _Pointer,
+        shapes_size: int,
+        streams: _Pointer,
+        result: _Pointer,
+        /,
+    ) -> int: ...
+    def fs_delta_get_geometry(
+        self,
+        layer: _Pointer,
+        count: int,
+        base: _Pointer,
+        work: _Pointer,
+        shapes: _Pointer,
+        shapes_size: int,
+        streams: _Pointer,
         out: _Pointer,
         out_size: int,
         result: _Pointer,

@@ -25,6 +25,9 @@ class ErrorCode(IntEnum):
     TYPE = -16
     LAYER = -17
     BASE64 = -18
+    CHECKSUM = -19
+    BASE = -20
+    VERSION = -21
 
     @property
     def sentence(self) -> str:
@@ -51,6 +54,9 @@ _SENTENCES = {
     ErrorCode.TYPE: "a value of a type that the column cannot hold",
     ErrorCode.LAYER: "an entry names no layer, or one that was not announced",
     ErrorCode.BASE64: "attachment data is not base64",
+    ErrorCode.CHECKSUM: "a checksum does not fit",
+    ErrorCode.BASE: "the delta was made against another base",
+    ErrorCode.VERSION: "the format version is not known",
 }
 
 
@@ -85,3 +91,7 @@ class EncodeError(NativeError):
         self.row = row
         self.column = column
         self.args = (f"row {row}, {column or 'as a whole'}: {code.sentence}",)
+
+
+class DeltaError(NativeError):
+    """A delta that is broken, or that is not for what is at hand."""

@@ -27,7 +27,10 @@ enum fs_status {
     FS_ERR_DATE = -15,
     FS_ERR_TYPE = -16,
     FS_ERR_LAYER = -17,
-    FS_ERR_BASE64 = -18
+    FS_ERR_BASE64 = -18,
+    FS_ERR_CHECKSUM = -19,
+    FS_ERR_BASE = -20,
+    FS_ERR_VERSION = -21
 };
 
 struct fs_result {
@@ -151,3 +154,34 @@ struct fs_encode_progress {
 int fs_encode_rows(const struct fs_layer *layer, int form, const uint8_t *batch, size_t size,
                    struct fs_encode_progress *progress, uint8_t *out, size_t out_size,
                    struct fs_result *result);
+
+enum fs_delta_stream { FS_DELTA_NUMBERS = 0, FS_DELTA_TEXTS = 1, FS_DELTA_RAW = 2 };
+
+struct fs_delta_streams {
+    uint8_t *data[3];
+    size_t cap[3];
+    size_t size[3];
+    size_t at[3];
+};
+
+struct fs_delta_work { ...; };
+
+struct fs_delta_list {
+    const uint8_t *data;
+    size_t size;
+};
+
+int fs_delta_put(int column_type, const struct fs_delta_list *values, const struct fs_delta_list *base,
+                 struct fs_delta_work *work, struct fs_delta_streams *streams,
+                 struct fs_result *result);
+int fs_delta_get(int column_type, size_t count, const struct fs_delta_list *base,
+                 struct fs_delta_work *work, struct fs_delta_streams *streams, uint8_t *out,
+                 size_t out_size, struct fs_result *result);
+int fs_delta_put_geometry(const struct fs_layer *layer, const struct fs_delta_list *values,
+                          const struct fs_delta_list *base, struct fs_delta_work *work, void *shapes,
+                          size_t shapes_size, struct fs_delta_streams *streams,
+                          struct fs_result *result);
+int fs_delta_get_geometry(const struct fs_layer *layer, size_t count, const struct fs_delta_list *base,
+                          struct fs_delta_work *work, void *shapes, size_t shapes_size,
+                          struct fs_delta_streams *streams, uint8_t *out, size_t out_size,
+                          struct fs_result *result);

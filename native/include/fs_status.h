@@ -33,7 +33,10 @@ enum fs_status {
     FS_ERR_DATE = -15,      /* not an instant of the years 0001 to 9999 */
     FS_ERR_TYPE = -16,      /* a value of a type that the column cannot hold */
     FS_ERR_LAYER = -17,     /* an entry without layer id, or of a layer that was not announced */
-    FS_ERR_BASE64 = -18     /* attachment data that is not base64 */
+    FS_ERR_BASE64 = -18,    /* attachment data that is not base64 */
+    FS_ERR_CHECKSUM = -19,  /* a block whose checksum does not fit */
+    FS_ERR_BASE = -20,      /* a delta against another base than the one at hand */
+    FS_ERR_VERSION = -21    /* a format version that is not known here */
 };
 
 /* size: bytes written on FS_OK, bytes wanted on FS_NEED_*. offset: where in the input an error

@@ -1,0 +1,88 @@
+"""The outer layer of a delta: varints, and streams made small by LZMA when that pays."""
+
+import lzma
+from collections.abc import Callable
+from typing import Protocol
+
+from native.errors import DeltaError, ErrorCode
+
+_DICTIONARY = 1 << 20
+_STORED = 0
+_LITERAL_BITS = {1: 0, 2: 3, 3: 4}
+"""Method -> literal context bits: 0 for numbers, more for text."""
+
+
+class Placed(Protocol):
+    """Something that knows how far it has read."""
+
+    at: int
+
+
+def varint(value: int) -> bytes:
+    """Seven bits a byte, least significant first, the top bit set on all but the last."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def read_varint(take: Callable[[], int], source: Placed) -> int:
+    """Read one varint of at most 63 bits; raises DeltaError (NUMBER) beyond."""
+    value = 0
+    for shift in range(0, 63, 7):
+        byte = take()
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value
+    raise DeltaError(ErrorCode.NUMBER, source.at)
+
+
+def pack(stream: bytes) -> bytes:
+    """A stream with its head: method, size, and the packed size unless stored."""
+    method, best = _STORED, stream
+    for candidate in _LITERAL_BITS if len(stream) > 16 else ():
+        packed = lzma.compress(stream, lzma.FORMAT_RAW, filters=_filters(candidate, len(stream)))
+        if len(packed) < len(best):
+            method, best = candidate, packed
+    if method == _STORED:
+        return bytes([method]) + varint(len(stream)) + stream
+    return bytes([method]) + varint(len(stream)) + varint(len(best)) + best
+
+
+def unpack(method: int, size: int, packed: bytes, *, at: int) -> bytes:
+    """The stream again, never more than ``size`` bytes of it in memory.
+
+    Raises DeltaError (SYNTAX) when it is not exactly that long.
+    """
+    if method == _STORED:
+        return packed
+    if method not in _LITERAL_BITS:
+        raise DeltaError(ErrorCode.SYNTAX, at)
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters(method, _DICTIONARY))
+    try:
+        stream = decoder.decompress(packed, max_length=size + 1)
+    except lzma.LZMAError as error:
+        raise DeltaError(ErrorCode.SYNTAX, at) from error
+    if len(stream) != size or decoder.unused_data:
+        raise DeltaError(ErrorCode.SYNTAX, at)
+    return stream
+
+
+def _filters(method: int, size: int) -> list[dict[str, int]]:
+    """Raw LZMA1. The writer's dictionary is no larger than its stream, which bounds its memory."""
+    dictionary = max(4096, min(_DICTIONARY, 1 << max(size - 1, 1).bit_length()))
+    return [
+        {
+            "id": lzma.FILTER_LZMA1,
+            "dict_size": dictionary,
+            "lc": _LITERAL_BITS[method],
+            "lp": 0,
+            "pb": 0,
+            "mode": lzma.MODE_NORMAL,
+            "nice_len": 64,
+            "mf": lzma.MF_BT3,
+            "depth": 0,
+        }
+    ]
