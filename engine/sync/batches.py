@@ -18,6 +18,8 @@ from engine import atomic
 from engine.geodatabase import acknowledge, attachment_data, change_log, journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.sql import quote
+from engine.layer_schema import FieldType
 from engine.model import EditOperation, SpatialReference
 from engine.sync.channels import AttachmentData, Channel, LayerEdits
 from engine.sync.rows import RowError, encode_edit
@@ -148,9 +150,35 @@ def prepare(
         now,
         spool_name=batch.spool.name,
         spool_sha256=digest,
-        counts={"edits": len(batch.edits)},
+        counts={
+            "edits": len(batch.edits),
+            # What is newer than these on the service came after the batch was made.
+            **{
+                newest_name(t): newest_object_id(connection, t)
+                for t in {e.table.number: e.table for e in batch.edits}.values()
+            },
+        },
     )
     return batch
+
+
+def newest_name(table: LayerTable) -> str:
+    """Under which name a batch keeps the greatest object id of a table."""
+    return f"newest-{table.number}"
+
+
+def newest_object_id(connection: sqlite3.Connection, table: LayerTable) -> int:
+    """The greatest object id of the table, 0 without any."""
+    column = object_id_column(table)
+    if column is None:
+        return 0
+    found = connection.execute(f"SELECT max({quote(column)}) FROM {quote(table.name)}").fetchone()
+    return int(found[0] or 0)
+
+
+def object_id_column(table: LayerTable) -> str | None:
+    """The column with the service's object ids; attachments have none."""
+    return next((c.name for c in table.columns if c.type is FieldType.OID), None)
 
 
 def _write_spool(path: Path, channel: Channel, edits: list[LayerEdits]) -> str:

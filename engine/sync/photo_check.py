@@ -73,20 +73,23 @@ async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[st
 async def photos_gone(
     context: SyncContext, table: LayerTable, global_ids: Sequence[str]
 ) -> list[str]:
-    """Those of the attachments that the service does not have any more."""
+    """Those of the attachments that the service does not have any more.
+
+    One that was deleted here is not among them: nothing tells its feature any more.
+    """
     parents = await context.database.read(_parents, table, global_ids)
-    photos = await photos_of(context, table.layer_id, parents)
-    return [gid for gid in global_ids if gid not in photos]
+    photos = await photos_of(context, table.layer_id, parents.values())
+    return [gid for gid in parents if gid not in photos]
 
 
 def _parents(
     connection: sqlite3.Connection, table: LayerTable, global_ids: Sequence[str]
-) -> list[str]:
+) -> dict[str, str]:
     statement = (
-        f"SELECT REL_GLOBALID FROM {quote(table.name)} WHERE {quote(table.global_id)}=?"
-        " AND REL_GLOBALID IS NOT NULL"
+        f"SELECT {quote(table.global_id)},REL_GLOBALID FROM {quote(table.name)}"
+        f" WHERE {quote(table.global_id)}=? AND REL_GLOBALID IS NOT NULL"
     )
-    return [str(row[0]) for gid in global_ids for row in connection.execute(statement, (gid,))]
+    return dict(row for gid in global_ids for row in connection.execute(statement, (gid,)))
 
 
 def _attribute(feature: JsonObject, name: str) -> object:

@@ -21,10 +21,13 @@ from engine.geodatabase.sent import forget_sent, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.watched import Reason, watch
 from engine.model import EditOperation
+from engine.sync.batches import newest_name
 from engine.sync.channels import EditAnswer
 from engine.sync.context import SyncContext
+from engine.sync.parameters import PushChannel
 from engine.sync.photo_check import photos_as_sent
 from engine.sync.read_back import Found, decoded, find, merge_rows, refresh
+from engine.sync.renamed_rows import find_renamed
 from engine.sync.results import EditError
 
 Key = tuple[int, str]  # (table number, GlobalID as it was sent)
@@ -56,10 +59,13 @@ class _Case:
     answer: EditAnswer | None
     global_id: str  # the service's, which may not be the one that was sent
     is_there: bool = False
+    is_renamed: bool = False  # it was found under a GlobalID that nobody told
     is_as_sent: bool = False  # of an attachment: its bytes are proven to be ours
 
     @property
     def is_acknowledged(self) -> bool:
+        if self.is_renamed:
+            return True
         if self.answer is None or not self.answer.success:
             return False
         # Some services take an update of a row they no longer have, and do nothing.
@@ -115,6 +121,7 @@ async def settle(
     said = match_answers(edits, answers)
     cases = [_case(edit, said.get(key_of(edit))) for edit in edits]
     found = await _look(context, cases)
+    await _look_for_renamed(context, batch_id, cases, found)
     settled = await context.write(_settle, context, batch_id, cases, found, may_quarantine)
     await _refresh_related(context, cases)
     await context.write(_finish, batch_id, context.now())
@@ -148,6 +155,29 @@ async def _look(context: SyncContext, cases: Sequence[_Case]) -> dict[int, Found
         for case in some:
             case.is_there = case.global_id in found[table.number]
     return found
+
+
+async def _look_for_renamed(
+    context: SyncContext, batch_id: int, cases: Sequence[_Case], found: dict[int, Found]
+) -> None:
+    batch = await context.database.read(journal.get_batch, batch_id)
+    if batch.channel == PushChannel.APPLY_EDITS.value:
+        return  # with useGlobalIds=true it keeps the GlobalIDs of adds, that is documented
+    for table, some in _by_table(cases):
+        silent = {
+            c.edit.global_id: c
+            for c in some
+            if c.answer is None and not c.is_there and c.edit.operation is EditOperation.ADD
+        }
+        if table.is_attachment or not silent:
+            continue
+        newest = batch.counts.get(newest_name(table), 0)
+        edits = [c.edit for c in silent.values()]
+        renamed = await find_renamed(context, table, edits, newest)
+        for old, (new, feature) in renamed.items():
+            case = silent[old]
+            case.global_id, case.is_there, case.is_renamed = new, True, True
+            found[table.number][new] = feature
 
 
 def _is_success(case: _Case) -> bool:

@@ -22,7 +22,7 @@ from engine.sync.parameters import (
     SyncGeodatabaseParameters,
 )
 from engine.sync.results import EditCounts, SyncGeodatabaseResult
-from tests.feature_service import FeatureServer, Faults, ManualClock, Profile, seeded_mint
+from tests.feature_service import Faults, FeatureServer, ManualClock, Profile, seeded_mint
 from tests.test_feature_service.client import Client
 from tests.test_feature_service.world import HYDRANTS, PIPES, VISITS, ZONES, gid, write_world
 
@@ -86,9 +86,7 @@ class Device:
         async with self.open() as geodatabase:
             return await self.sync_open(geodatabase, **changes)
 
-    async def sync_open(
-        self, geodatabase: Geodatabase, **changes: object
-    ) -> SyncGeodatabaseResult:
+    async def sync_open(self, geodatabase: Geodatabase, **changes: object) -> SyncGeodatabaseResult:
         parameters = SyncGeodatabaseParameters(
             push_channel=self.parameters.push_channel,
             conflict_policy=self.parameters.conflict_policy,
@@ -269,7 +267,7 @@ class Fleet:
     def editable(self, layer_id: int, feature: Json) -> Json:
         """The feature without what only the service may set."""
         layer = self.inside.layer(layer_id)
-        own = {n for n in layer.tracking_fields} | {
+        own = set(layer.tracking_fields) | {
             f.name.lower() for f in layer.stored_fields if not f.is_editable
         }
         own.add(layer.object_id_field.lower())
@@ -282,19 +280,20 @@ class Fleet:
         for name, device in self.devices.items():
             assert_same(rows, await device.rows(), name)
             here = await device.attachments()
-            assert here.keys() == attachments.keys(), name
-            assert here == attachments, name
+            brief = [{k: v[:3] for k, v in side.items()} for side in (attachments, here)]
+            assert brief[0] == brief[1], name
+            assert here == attachments, f"{name}: the bytes of an attachment differ"
             assert not any((await device.pending()).values()), (name, await device.pending())
 
 
 def assert_same(service: Rows, device: Rows, name: str) -> None:
     """Row by row, with a message that names the first rows that differ."""
-    wrong = []
-    for layer_id, rows in service.items():
-        mine = device[layer_id]
-        for global_id in sorted(rows.keys() | mine.keys()):
-            if rows.get(global_id) != mine.get(global_id):
-                wrong.append(f"{layer_id} {global_id}: {_differing(rows, mine, global_id)}")
+    wrong = [
+        f"{layer_id} {global_id}: {_differing(rows, device[layer_id], global_id)}"
+        for layer_id, rows in service.items()
+        for global_id in sorted(rows.keys() | device[layer_id].keys())
+        if rows.get(global_id) != device[layer_id].get(global_id)
+    ]
     assert not wrong, f"{name}:\n" + "\n".join(wrong[:20])
 
 
