@@ -83,7 +83,7 @@ class Access:
         token = self._tokens.get(text)
         if token is None or token.expires_ms <= self._clock.now_ms():
             raise ServiceError(498, "Invalid token.")
-        if token.referer and not referer.lower().startswith(token.referer.lower()):
+        if not referer.lower().startswith(token.referer.lower()):
             raise ServiceError(498, "Invalid token.", "the Referer is not the token's")
         return token.user
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import extract
+from . import snapshot
 from .changes import Changes, Window
 from .definition import Layer
 from .feature import FeatureView
@@ -48,10 +48,10 @@ class Exporter:
         out.open("{")
         out.write(layer.id, "id")
         out.write_list(
-            "features", extract.features(self._hosted, self._scope, layer, self.view(layer))
+            "features", snapshot.features(self._hosted, self._scope, layer, self.view(layer))
         )
         if with_attachments and layer.has_attachments:
-            found = extract.attachments(self._hosted, self._scope, layer)
+            found = snapshot.attachments(self._hosted, self._scope, layer)
             out.write_list("attachments", self._attachments(layer, found))
         out.close("}")
 

@@ -145,7 +145,6 @@ class _Parser:
             if self._takes(sign):
                 right = self._sum(depth)
                 left, right = left.as_kind(right.kind), right.as_kind(left.kind)
-                sign = "<>" if sign == "!=" else sign
                 return f"({left.sql} {sign} {right.sql})", [*left.values, *right.values]
         if self._takes("IS"):
             word = "IS NOT NULL" if self._takes("NOT") else "IS NULL"

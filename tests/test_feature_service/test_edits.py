@@ -311,6 +311,14 @@ async def test_apply_edits_when_attachments_are_sent_then_stored(client: Client)
         assert await response.read() == b"hello"
 
 
+async def test_apply_edits_when_attachments_come_without_global_ids_then_error(
+    client: Client,
+) -> None:
+    attachments = {"deletes": [gid(600)]}
+
+    assert "error" in await _apply(client, attachments=attachments)
+
+
 async def test_attachment_operations_when_used_then_listed_changed_and_deleted(
     client: Client,
 ) -> None:

@@ -206,6 +206,17 @@ async def test_schema_when_changed_then_resource_and_rows_follow(broken: Broken)
     assert "error" in await broken.client.post("0/query", where="made IS NULL")
 
 
+async def test_schema_when_changed_then_it_outlives_the_server(broken: Broken) -> None:
+    added = {"name": "depth", "type": "esriFieldTypeDouble"}
+    broken.fault(kind="schema-changed", operation="layer", change={"layer": 0, "add": added})
+    await broken.client.get("0")
+
+    await broken.server.stop()
+    await broken.server.start()
+
+    assert await broken.client.oids(HYDRANTS, "depth IS NULL AND serial = 1") == [1]
+
+
 async def test_domain_when_changed_then_old_values_are_refused(broken: Broken) -> None:
     domain = {"type": "range", "name": "Pressure", "range": [0, 1]}
     change = {"layer": 0, "field": "pressure", "set": {"domain": domain}}

@@ -56,6 +56,13 @@ async def test_query_when_only_count_ids_or_extent_wanted_then_only_these(client
         ),
         (
             {
+                "geometry": {"rings": [[[0, 0], [0, 500], [500, 0], [0, 0]]]},
+                "geometryType": "esriGeometryPolygon",
+            },
+            [1, 2],
+        ),
+        (
+            {
                 "geometry": {"paths": [[[50, 50], [250, 250]]]},
                 "geometryType": "esriGeometryPolyline",
             },

@@ -1,5 +1,6 @@
 """createReplica and synchronizeReplica, seen from outside."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -351,6 +352,61 @@ async def test_sync_when_upload_only_then_no_generation_moves(client: Client) ->
     assert {entry["serverGen"] for entry in info["layerServerGens"]} == {1000}
 
 
+async def test_sync_when_layers_go_different_ways_then_each_its_own(client: Client) -> None:
+    replica = await client.replica()
+    layers = [
+        {"id": HYDRANTS, "serverGen": 1000, "syncDirection": "download"},
+        {"id": VISITS, "serverGen": 1000, "syncDirection": "upload"},
+        {"id": PIPES, "syncDirection": "snapshot"},
+    ]
+    note = {"attributes": {"GlobalID": gid(1060), "note": "mine"}}
+    edits = [*_edits(adds=[_add(30)]), *_edits(VISITS, adds=[note])]
+
+    answer = await client.sync(replica, syncLayers=layers, edits=edits)
+
+    assert answer["responseType"] == "esriReplicaResponseTypeEditsAndData"
+    assert await client.oids(HYDRANTS, "serial = 30") == []
+    assert await client.oids(VISITS, "note = 'mine'") == [4]
+    assert [entry["id"] for entry in answer["layers"]] == [PIPES]
+    assert [entry["id"] for entry in answer["layerServerGens"]] == [HYDRANTS, PIPES]
+
+
+async def test_sync_when_ids_are_not_wanted_then_results_have_no_object_id(
+    client: Client,
+) -> None:
+    replica = await client.replica()
+
+    answer = await client.sync(replica, edits=_edits(adds=[_add(30)]))
+
+    result = layer_of(answer, HYDRANTS)["addResults"][0]
+    assert result == {"globalId": gid(30), "success": True}
+
+
+async def test_sync_when_replica_takes_no_attachments_then_they_are_refused(
+    client: Client,
+) -> None:
+    replica = await client.replica()
+    sent = {"globalId": gid(500), "parentGlobalId": gid(2), "name": "n.txt", "data": "aGk="}
+
+    answer = await client.sync(replica, edits=[{"id": 0, "attachments": {"adds": [sent]}}])
+
+    assert answer["error"]["details"] == ["the replica does not upload attachments"]
+
+
+async def test_job_when_an_edit_failed_then_completed_with_errors(client: Client) -> None:
+    replica = await client.replica()
+    missing = {"attributes": {"GlobalID": gid(99)}}
+
+    job = await client.sync(replica, edits=_edits(updates=[missing]), **{"async": True})
+
+    for _ in range(3):
+        await client.fetch(f"{job['statusUrl']}?f=json")
+    status = await client.fetch(f"{job['statusUrl']}?f=json")
+    assert status["status"] == "CompletedWithErrors"
+    results = layer_of(await client.fetch(status["resultUrl"]), HYDRANTS)["updateResults"]
+    assert results[0]["error"]["code"] == 1011
+
+
 async def test_sync_when_download_only_then_edits_are_ignored(client: Client) -> None:
     replica = await client.replica()
     await _direct(client, deletes=[gid(2)])
@@ -408,6 +464,7 @@ async def test_attachments_when_synced_then_have_generations_of_their_own(client
     replica = await client.replica(returnAttachments=True, returnAttachmentsDataByUrl=False)
     first = layer_of(replica, HYDRANTS, "layers")["attachments"][0]
     assert first["parentGlobalId"] == gid(1)
+    assert base64.b64decode(first["data"]) == b"\xff\xd8 a picture"
     await client.send_file(f"{HYDRANTS}/2/addAttachment", "attachment", "b.png", b"png")
 
     answer = await client.sync(replica, returnAttachmentsDataByUrl=True)
