@@ -26,10 +26,6 @@ class LayerResults:
     features: Results = field(default_factory=dict)
     attachments: Results = field(default_factory=dict)
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.features or self.attachments)
-
 
 class Exporter:
     """Writes the rows of one replica for one answer."""
