@@ -1,4 +1,7 @@
-"""The C core by itself: strict warnings, sanitizers, valgrind, and the devices' processors."""
+"""The C core by itself: strict warnings, sanitizers, valgrind, and the devices' processors.
+
+Two kinds of program: the C tests, and each fuzz target over its seeds with every cut and bit flip.
+"""
 
 import shutil
 import subprocess
@@ -7,12 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(
-    str(path.relative_to(ROOT))
-    for folder in ("native/src", "tests/native/c")
-    for path in (ROOT / folder).glob("*.c")
-)
-STRICT = [
+TESTS = ROOT / "tests/native/c"
+FUZZ = ROOT / "native/fuzz"
+CORE = sorted((ROOT / "native/src").glob("*.c"))
+PROGRAMS = {
+    "tests": sorted(set(TESTS.glob("*.c")) - {TESTS / "replay.c"}),
+    **{
+        target.stem.removeprefix("fuzz_"): [target, TESTS / "replay.c"]
+        for target in FUZZ.glob("fuzz_*.c")
+    },
+}
+STRICT = (
     "-std=c11",
     "-Wall",
     "-Wextra",
@@ -24,7 +32,8 @@ STRICT = [
     "-Werror",
     "-Inative/include",
     "-Inative/src",
-]
+)
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def run(*command: str) -> str:
@@ -33,9 +42,20 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def build(program: Path, compiler: str, *flags: str) -> str:
-    run(compiler, *STRICT, *flags, *SOURCES, "-o", str(program))
-    return str(program)
+def build(folder: Path, compiler: str, *flags: str) -> list[list[str]]:
+    """Command lines of all programs, freshly built."""
+    objects = []
+    for source in CORE:
+        objects.append(str(folder / f"{source.stem}.o"))
+        run(compiler, *STRICT, *flags, "-c", str(source), "-o", objects[-1])
+    commands = []
+    for name, sources in sorted(PROGRAMS.items()):
+        program = str(folder / name)
+        run(compiler, *STRICT, *flags, *map(str, sources), *objects, "-o", program)
+        seeds = sorted(map(str, (FUZZ / "corpus" / name).glob("*")))
+        assert seeds or name == "tests", f"{name} has no seeds"
+        commands.append([program, *seeds])
+    return commands
 
 
 def needs(*commands: str) -> pytest.MarkDecorator:
@@ -45,35 +65,34 @@ def needs(*commands: str) -> pytest.MarkDecorator:
 
 @needs("gcc")
 def test_strict_and_sanitized(tmp_path: Path) -> None:
-    sanitizers = "-fsanitize=address,undefined"
-    program = build(tmp_path / "c", "gcc", "-O1", "-g", sanitizers, "-fno-sanitize-recover=all")
-
-    assert run(program) == "ok\n"
+    for command in build(tmp_path, "gcc", *SANITIZED):
+        assert run(*command) == "ok\n"
 
 
 @pytest.mark.slow
 @needs("gcc", "valgrind")
 def test_valgrind(tmp_path: Path) -> None:
-    program = build(tmp_path / "c", "gcc", "-O1", "-g")
-
-    assert run("valgrind", "-q", "--error-exitcode=9", "--leak-check=full", program) == "ok\n"
+    for command in build(tmp_path, "gcc", "-O1", "-g"):
+        seeds = command[1:6]
+        found = run("valgrind", "-q", "--error-exitcode=9", "--leak-check=full", command[0], *seeds)
+        assert found == "ok\n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("compiler", "emulator", "flags"),
     [
-        pytest.param("clang-14", "", ("-O2",), marks=needs("clang-14"), id="clang"),
+        pytest.param("clang-14", [], SANITIZED, marks=needs("clang-14"), id="clang"),
         pytest.param(
             "aarch64-linux-gnu-gcc",
-            "qemu-aarch64",
+            ["qemu-aarch64"],
             ("-O2", "-static"),
             marks=needs("aarch64-linux-gnu-gcc", "qemu-aarch64"),
             id="aarch64",
         ),
         pytest.param(
             "arm-linux-gnueabihf-gcc",
-            "qemu-arm",
+            ["qemu-arm"],
             ("-O2", "-static", "-march=armv6", "-mfpu=vfp", "-marm"),
             marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm"),
             id="armhf",
@@ -81,8 +100,13 @@ def test_valgrind(tmp_path: Path) -> None:
     ],
 )
 def test_other_compilers_and_processors(
-    tmp_path: Path, compiler: str, emulator: str, flags: tuple[str, ...]
+    tmp_path: Path, compiler: str, emulator: list[str], flags: tuple[str, ...]
 ) -> None:
-    program = build(tmp_path / "c", compiler, *flags)
+    for command in build(tmp_path, compiler, *flags):
+        assert run(*emulator, *command) == "ok\n"
 
-    assert run(*([emulator] if emulator else []), program) == "ok\n"
+
+@pytest.mark.slow
+@needs("clang-14")
+def test_a_moment_of_fuzzing_finds_nothing() -> None:
+    assert "no findings" in run("scripts/fuzz", "20")
