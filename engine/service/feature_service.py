@@ -29,7 +29,7 @@ from engine.service.answer import place, raise_error_in
 from engine.service.operation import Listener
 from engine.service.session import Session
 
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")  # with the dots of a qualified one
 
 
 class FeatureService:
@@ -166,14 +166,14 @@ class FeatureService:
     async def replicas(self) -> list[tuple[str, str]]:
         """(name, id) of the replicas this user may see."""
         answer = await self._session.get(f"{self.url}/replicas")
-        found = answer.get("")
-        if not isinstance(found, list):
-            raise ProtocolError(f"{place(self.url)}/replicas is no list")
-        return [
-            (str(entry.get("replicaName", "")), str(entry.get("replicaID", "")))
-            for entry in found
-            if isinstance(entry, dict)
-        ]
+        entries = answer.get("")
+        found: list[tuple[str, str]] = []
+        for entry in entries if isinstance(entries, list) else [None]:
+            # What is not understood must not look like a replica that is gone.
+            if not isinstance(entry, dict) or not isinstance(entry.get("replicaID"), str):
+                raise ProtocolError(f"{place(self.url)}/replicas is no list of replicas")
+            found.append((str(entry.get("replicaName", "")), entry["replicaID"]))
+        return found
 
     async def has_replica(self, replica_id: str) -> bool:
         """Whether the service still lists the replica."""
