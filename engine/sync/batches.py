@@ -20,7 +20,7 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType
-from engine.model import EditOperation, SpatialReference
+from engine.model import EditOperation, SpatialReference, normalise_guid
 from engine.sync.channels import AttachmentData, Channel, LayerEdits
 from engine.sync.rows import RowError, encode_edit
 
@@ -39,10 +39,15 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One pass over a table's pending edits, taking those operations."""
+    """One pass over a table's pending edits, taking those operations.
+
+    ``parents``: where its rows belong to others by their GlobalIDs, that table's number and the
+    column with the key.
+    """
 
     table: LayerTable
     operations: frozenset[EditOperation]
+    parents: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,8 +60,15 @@ class Batch:
     spool: Path | None = None
 
 
-def steps(tables: Sequence[LayerTable], parents_first: Sequence[int]) -> list[Step]:
-    """The order in which the edits of ``tables`` go up, given that of their layers."""
+def steps(
+    tables: Sequence[LayerTable],
+    parents_first: Sequence[int],
+    parents: Mapping[int, tuple[tuple[int, str], ...]],
+) -> list[Step]:
+    """The order in which the edits of ``tables`` go up, given that of their layers.
+
+    ``parents``: :attr:`Step.parents` by table number.
+    """
     order = {layer_id: n for n, layer_id in enumerate(parents_first)}
     rows = sorted(
         (t for t in tables if not t.is_attachment), key=lambda t: order.get(t.layer_id, 0)
@@ -65,9 +77,16 @@ def steps(tables: Sequence[LayerTable], parents_first: Sequence[int]) -> list[St
     upserts = frozenset({EditOperation.ADD, EditOperation.UPDATE})
     deletes = frozenset({EditOperation.DELETE})
     return [
-        *(Step(table=t, operations=upserts) for t in rows),
+        *(Step(table=t, operations=upserts, parents=parents.get(t.number, ())) for t in rows),
         *(Step(table=t, operations=deletes) for t in reversed(rows)),
-        *(Step(table=t, operations=upserts | deletes) for t in photos),
+        *(
+            Step(
+                table=t,
+                operations=upserts | deletes,
+                parents=((t.number - 1, "REL_GLOBALID"),),
+            )
+            for t in photos
+        ),
     ]
 
 
@@ -97,9 +116,10 @@ def next_edits(
             cursor.step, cursor.after = cursor.step + 1, 0
             continue
         for edit in found:
-            if edit.operation in step.operations and (
-                is_whole or not _waits_for_parent(connection, edit)
-            ):
+            parents = set() if is_whole else _unsent_parents(connection, step, edit)
+            if any((e.table.number, e.global_id) in parents for e in edits):
+                return edits  # first it must be known whether the service takes the parent
+            if edit.operation in step.operations and not parents:
                 size = 0 if is_whole else _data_bytes(connection, edit)
                 if edits and attachment_bytes + size > MAX_ATTACHMENT_BYTES:
                     return edits
@@ -259,13 +279,18 @@ def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:
     return attachment_data.data_size(connection, edit.table, edit.key)
 
 
-def _waits_for_parent(connection: sqlite3.Connection, edit: Edit) -> bool:
-    """True for an attachment whose feature the service does not have yet: it stays pending."""
-    if not edit.table.is_attachment or edit.operation is not EditOperation.ADD:
-        return False
-    parent = attachment_cells(edit)["REL_GLOBALID"]
-    found = connection.execute(
-        "SELECT had_base FROM fieldsync_change WHERE layer=? AND gid=?",
-        (edit.table.number - 1, parent),
-    ).fetchone()
-    return found is not None and not found[0]
+def _unsent_parents(connection: sqlite3.Connection, step: Step, edit: Edit) -> set[tuple[int, str]]:
+    """The rows that this one belongs to and that the service does not have yet: it must wait."""
+    unsent: set[tuple[int, str]] = set()
+    if edit.row is None or not step.parents:
+        return unsent
+    cells = dict(zip(edit.table.row_names, edit.row, strict=True))
+    for number, column in step.parents:
+        parent = normalise_guid(cells[column])
+        found = connection.execute(
+            "SELECT 1 FROM fieldsync_change WHERE layer=? AND gid=? AND had_base=0",
+            (number, parent),
+        ).fetchone()
+        if parent is not None and found is not None:
+            unsent.add((number, parent))
+    return unsent

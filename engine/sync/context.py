@@ -151,6 +151,16 @@ class SyncContext:
                 )
         return tuple(found)
 
+    def parents(self) -> dict[int, tuple[tuple[int, str], ...]]:
+        """Table number → the tables its rows belong to by GlobalID, and the column with the key."""
+        found: dict[int, tuple[tuple[int, str], ...]] = {}
+        for relation in self.relations:
+            if relation.through is None and relation.origin_key == relation.origin.global_id:
+                child = relation.destination.number
+                parent = (relation.origin.number, relation.destination_key)
+                found[child] = (*found.get(child, ()), parent)
+        return found
+
     def parents_first(self) -> list[int]:
         """Layer ids so that the origin of a relationship comes before its destination."""
         parents: dict[int, set[int]] = {t.layer_id: set() for t in self.tables}

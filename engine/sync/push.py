@@ -42,7 +42,7 @@ from engine.sync.parameters import PushChannel
 from engine.sync.partial_updates import Attributes, PartialUpdates
 from engine.sync.reconciling import give_up, reconcile_batch
 from engine.sync.results import EditError
-from engine.sync.settlement import Key, code_of, put_in_quarantine, settle
+from engine.sync.settlement import Key, put_in_quarantine, settle
 
 ATTEMPTS = 4  # for one batch in one run; then the next sync goes on
 RETRY_PAUSE_S = 2.0
@@ -104,7 +104,7 @@ class Push:
         self._partial = PartialUpdates(context, channel)
         self._is_whole = context.parameters.rollback_on_failure
         tables = [t for t in context.tables if context.direction(t.layer_id).uploads]
-        self._plan: list[Step] = steps(tables, context.parents_first())
+        self._plan: list[Step] = steps(tables, context.parents_first(), context.parents())
         self._taken = 0  # calls that the service took in this run
         self._refused_in_a_row = 0
 
@@ -149,9 +149,7 @@ class Push:
         try:
             answers = await self._exchange(batch)
         except ServiceRefusedError as error:
-            await context.write(give_up, batch.id)
-            await self._remove_spool(batch)
-            await self._after_refusal(batch.edits, error)
+            await self._refused_call(batch, error)
         except (TransientError, ProtocolError) as error:
             # Nobody knows whether it arrived, so nothing is sent before that is found out.
             await self._pause(error, attempt)
@@ -167,13 +165,18 @@ class Push:
             self._taken += 1
             self._refused_in_a_row = 0
             await self._partial.judge(was_taken=all(a.success for a in answers) and bool(answers))
-            settled = await settle(
-                context, batch.id, batch.edits, answers, may_quarantine=not self._is_whole
-            )
-            await self._remove_spool(batch)
-            self._accounts.pending(self._accounts.tally(batch.edits, settled))
-            if self._is_whole and settled.refusals:
-                raise _named(*settled.refusals[0])
+            await self._settle(batch, answers)
+
+    async def _settle(self, batch: Batch, answers: Sequence[EditAnswer]) -> None:
+        may_quarantine = not self._is_whole
+        settled = await settle(
+            self._context, batch.id, batch.edits, answers, may_quarantine=may_quarantine
+        )
+        await self._remove_spool(batch)
+        left = self._accounts.tally(batch.edits, settled, may_quarantine=may_quarantine)
+        self._accounts.pending(left)
+        if self._is_whole and settled.refusals:
+            raise _named(*settled.refusals[0])
 
     def _prepare(
         self,
@@ -242,25 +245,30 @@ class Push:
 
     # --- a call that was refused as a whole -------------------------------------------------------
 
-    async def _after_refusal(self, edits: Sequence[Edit], error: ServiceRefusedError) -> None:
+    async def _refused_call(self, batch: Batch, error: ServiceRefusedError) -> None:
         """Find the guilty edits by halving; raise if there are none, because it is the call."""
-        if self._is_whole:
-            raise _named(edits[0], _why(error)) if len(edits) == 1 else error
         self._refused_in_a_row += 1
-        if isinstance(error, _NOT_THE_EDITS_FAULT) or not await self._takes_calls():
-            self._accounts.pending(edits)
+        is_call = self._is_whole or isinstance(error, _NOT_THE_EDITS_FAULT)
+        if is_call or not await self._takes_calls():
+            await self._give_up(batch)
+            self._accounts.pending(batch.edits)
+            if self._is_whole and len(batch.edits) == 1:
+                raise _named(batch.edits[0], _why(error)) from error
             raise error
-        if len(edits) == 1:
-            context = self._context
-            held = await context.write(
-                put_in_quarantine, context, edits[0], code_of(error.service_code), error.message
-            )
-            self._accounts.held(held)
-            self._accounts.refused(edits[0], _why(error))
+        if len(batch.edits) > 1:
+            await self._give_up(batch)
+            middle = len(batch.edits) // 2
+            await self._call(batch.edits[:middle])
+            await self._call(batch.edits[middle:])
             return
-        middle = len(edits) // 2
-        await self._call(edits[:middle])
-        await self._call(edits[middle:])
+        # Alone it is the answer to this edit, which may have been applied in an earlier sync.
+        await self._move(batch, BatchState.FETCHED)
+        await self._settle(batch, [_refusal(batch.edits[0], error)])
+
+    async def _give_up(self, batch: Batch) -> None:
+        """The service did not take the call, so nothing of it was applied."""
+        await self._context.write(give_up, batch.id)
+        await self._remove_spool(batch)
 
     async def _takes_calls(self) -> bool:
         """Whether the service takes calls at all: it took one, or takes one without edits."""
@@ -293,6 +301,20 @@ def _named(edit: Edit, error: EditError) -> ServiceRefusedError:
         f"{edit.table.name} {edit.global_id}: {edit.operation.value} refused: {error.description}",
         service_code=error.code,
         remedy="Nothing was applied; correct this row, or sync without rollback_on_failure",
+    )
+
+
+def _refusal(edit: Edit, error: ServiceRefusedError) -> EditAnswer:
+    return EditAnswer(
+        layer_id=edit.table.layer_id,
+        is_attachment=edit.table.is_attachment,
+        operation=edit.operation,
+        position=0,
+        global_id=edit.global_id,
+        object_id=None,
+        success=False,
+        code=error.service_code,
+        description=error.message,
     )
 
 

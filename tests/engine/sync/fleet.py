@@ -330,6 +330,6 @@ def found(result: SyncGeodatabaseResult) -> EditCounts:
     total = EditCounts()
     for layer in result.layer_results:
         for counts in (layer.uploaded, layer.attachments_uploaded):
-            for name in ("found", "applied", "conflict", "quarantined", "pending"):
+            for name in ("found", "applied", "conflict", "quarantined", "held", "pending"):
                 setattr(total, name, getattr(total, name) + getattr(counts, name))
     return total

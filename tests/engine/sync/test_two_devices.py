@@ -5,6 +5,7 @@ survived: those of cells that only one party touched, in rows that nobody delete
 """
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.engine.sync.fleet import (
     gid,
 )
 from tests.feature_service import Profile
+from tests.feature_service.profile import switches
 
 CHANNELS = (PushChannel.APPLY_EDITS, PushChannel.SYNCHRONIZE_REPLICA)
 
@@ -195,7 +197,42 @@ async def run(folder: Path, seed: int, profile: Profile, channel: PushChannel) -
         story.assert_kept(await world.rows(), is_reminted=is_reminted)
 
 
+def _one_switch_each() -> list[tuple[str, object]]:
+    """Every value of every switch of the service that is not the documented behaviour."""
+    return [
+        (name, value)
+        for name, values in switches().items()
+        for value in values
+        if value != getattr(Profile(), name)
+    ]
+
+
 @pytest.mark.parametrize("channel", CHANNELS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [12, 13])
 async def test_devices_and_service_agree(tmp_path: Path, seed: int, channel: PushChannel) -> None:
     await run(tmp_path, seed, Profile(), channel)
+
+
+@pytest.mark.parametrize("seed", [119, 122, 125, 126])
+async def test_devices_and_an_unusual_service_agree(tmp_path: Path, seed: int) -> None:
+    await run(tmp_path, seed, Profile.random(seed), PushChannel.SYNCHRONIZE_REPLICA)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("switch", _one_switch_each(), ids=lambda s: f"{s[0]}={s[1]}")
+async def test_devices_and_service_agree_with_one_switch_set(
+    tmp_path: Path, switch: tuple[str, object], channel: PushChannel
+) -> None:
+    name, value = switch
+    profile = replace(Profile(), **{name: value})  # type: ignore[arg-type]  # one of its values
+    await run(tmp_path, 1, profile, channel)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("seed", range(200, 230))
+async def test_devices_and_any_service_agree(
+    tmp_path: Path, seed: int, channel: PushChannel
+) -> None:
+    await run(tmp_path, seed, Profile.random(seed), channel)

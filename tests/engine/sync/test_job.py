@@ -1,0 +1,507 @@
+"""Jobs: every move, every way to an end, and what who looks on is told."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from itertools import product
+
+import pytest
+
+from engine.errors import BadParameterError, EngineError, JobCancelledError
+from engine.model import JobStatus
+from engine.sync import job as job_module
+from engine.sync.job import (
+    MAX_MESSAGES,
+    Job,
+    JobEvent,
+    MessageSeverity,
+    MessageSource,
+    Narrator,
+)
+from tests.fakes.clock import START, VirtualClock
+
+J = JobStatus
+Work = Callable[[Narrator], Awaitable[str]]
+
+
+class Errand(Job[str]):
+    """A job whose work a test gives it."""
+
+    kind = "errand"
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(clock=VirtualClock())
+        self._errand = work
+
+    def to_json(self) -> dict[str, object]:
+        return {"kind": self.kind}
+
+    async def _run(self) -> str:
+        return await self._errand(self._narrator)
+
+
+async def at_once(narrator: Narrator) -> str:
+    return "done"
+
+
+async def for_ever(narrator: Narrator) -> str:
+    await asyncio.Event().wait()
+    return "never"
+
+
+async def in_steps(narrator: Narrator) -> str:
+    for step in range(1, 5):
+        await narrator.breathe()
+        narrator.report(20 * step)
+        await asyncio.sleep(0)
+    return "done"
+
+
+async def wrong(narrator: Narrator) -> str:
+    raise BadParameterError("the area is wrong")
+
+
+async def turns(count: int = 10) -> None:
+    """Let the others run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# --- the moves ------------------------------------------------------------------------------------
+
+
+def test_the_drawing_shows_the_table() -> None:
+    drawn = {
+        J[state.upper()]: frozenset(J[name.upper()] for name in after.split(", "))
+        for state, after in re.findall(r"^ +(\w+) +─▶ (.+)$", job_module.__doc__ or "", re.M)
+    }
+
+    assert drawn == {state: after for state, after in job_module._MOVES.items() if after}
+
+
+@pytest.mark.parametrize(("start", "end"), product(J, J))
+def test_only_moves_of_the_table_are_made(start: JobStatus, end: JobStatus) -> None:
+    errand = Errand(at_once)
+    errand._status = start
+    is_allowed = end in job_module._MOVES[start]
+
+    if is_allowed:
+        errand._move(end)
+    else:
+        with pytest.raises(AssertionError, match=f"{start.name} → {end.name}"):
+            errand._move(end)
+
+    assert errand.status is (end if is_allowed else start)
+
+
+def test_what_is_done_stays_so() -> None:
+    assert {state for state in J if not job_module._MOVES[state]} == {j for j in J if j.is_done}
+
+
+# --- the ways to an end ---------------------------------------------------------------------------
+
+
+async def test_a_job_succeeds_with_its_result() -> None:
+    errand = Errand(at_once)
+
+    assert errand.start()
+    assert await errand.result() == "done"
+
+    assert (errand.status, errand.progress, errand.error) == (J.SUCCEEDED, 100, None)
+
+
+async def test_a_failed_job_raises_its_error_each_time_it_is_asked() -> None:
+    errand = Errand(wrong)
+    errand.start()
+
+    for _ in range(2):
+        with pytest.raises(BadParameterError, match="the area is wrong"):
+            await errand.result()
+
+    assert errand.status is J.FAILED
+    assert isinstance(errand.error, BadParameterError)
+    assert errand.messages[-1].severity is MessageSeverity.ERROR
+
+
+async def test_a_fault_of_ours_is_an_error_of_the_tree(caplog: pytest.LogCaptureFixture) -> None:
+    async def stumble(narrator: Narrator) -> str:
+        raise KeyError("oops")
+
+    errand = Errand(stumble)
+    errand.start()
+
+    with pytest.raises(EngineError, match="unexpected KeyError: 'oops'.*fault in fieldsync"):
+        await errand.result()
+    assert "Traceback" in caplog.text
+
+
+async def test_result_waits_for_a_job_that_is_started_later() -> None:
+    errand = Errand(at_once)
+    waiting = asyncio.ensure_future(errand.result())
+    await turns()
+
+    errand.start()
+
+    assert await waiting == "done"
+
+
+@pytest.mark.parametrize("after", [at_once, wrong])
+async def test_a_job_that_has_ended_takes_no_orders(after: Work) -> None:
+    errand = Errand(after)
+    errand.start()
+    await turns()
+
+    assert not errand.start()
+    assert not errand.pause()
+    assert not errand.check_status()
+    assert not await errand.cancel()
+    assert errand.status in (J.SUCCEEDED, J.FAILED)
+
+
+async def test_a_job_that_has_not_begun_takes_few_orders() -> None:
+    errand = Errand(at_once)
+
+    assert not errand.pause()
+    assert not errand.check_status()
+    assert errand.status is J.NOT_STARTED
+
+
+async def test_a_running_job_cannot_be_started_again() -> None:
+    errand = Errand(for_ever)
+
+    assert errand.start()
+    assert not errand.start()
+    await errand.cancel()
+
+
+# --- pausing --------------------------------------------------------------------------------------
+
+
+async def test_a_paused_job_stands_still_at_its_next_safe_point() -> None:
+    errand = Errand(in_steps)
+    errand.start()
+    while errand.progress < 20:
+        await asyncio.sleep(0)
+
+    assert errand.pause()
+    await turns(100)
+    stood_at = errand.progress
+    await turns(100)
+
+    assert errand.progress == stood_at < 80
+    assert errand.status is J.PAUSED
+    assert not errand.pause()
+    assert errand.start()
+    assert await errand.result() == "done"
+
+
+async def test_a_job_may_end_before_a_pause_reaches_it() -> None:
+    errand = Errand(at_once)
+    errand.start()
+    errand.pause()
+
+    assert await errand.result() == "done"
+    assert errand.status is J.SUCCEEDED
+
+
+async def test_a_job_may_fail_before_a_pause_reaches_it() -> None:
+    errand = Errand(wrong)
+    errand.start()
+    errand.pause()
+
+    with pytest.raises(BadParameterError):
+        await errand.result()
+    assert errand.status is J.FAILED
+
+
+# --- cancelling -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after_turns", range(12))
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_cancel_ends_a_job_wherever_it_is(after_turns: int, paused: bool) -> None:
+    """Also before its first step, when its task has not run a line."""
+    errand = Errand(in_steps)
+    errand.start()
+    await turns(after_turns)
+    was_done = errand.status.is_done
+    if paused:
+        errand.pause()
+
+    async with asyncio.timeout(5):
+        assert await errand.cancel() is not was_done
+
+    assert errand.status is (J.SUCCEEDED if was_done else J.CANCELLED)
+    if not was_done:
+        with pytest.raises(JobCancelledError):
+            await errand.result()
+
+
+async def test_a_job_that_never_began_is_cancelled_at_once() -> None:
+    errand = Errand(at_once)
+
+    assert await errand.cancel()
+
+    assert errand.status is J.CANCELLED
+    assert not errand.start()
+
+
+async def test_two_who_cancel_both_see_the_end() -> None:
+    errand = Errand(for_ever)
+    errand.start()
+    await turns()
+
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(errand.cancel(), errand.cancel()) == [True, True]
+
+
+async def test_work_that_was_faster_than_the_cancel_counts() -> None:
+    async def finish(narrator: Narrator) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "committed"
+        return "never"
+
+    errand = Errand(finish)
+    errand.start()
+    await turns()
+
+    assert not await errand.cancel()
+    assert await errand.result() == "committed"
+
+
+async def test_cleaning_up_may_take_its_time() -> None:
+    cleaned = False
+
+    async def work(narrator: Narrator) -> str:
+        nonlocal cleaned
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns(20)
+            cleaned = True
+        return "never"
+
+    errand = Errand(work)
+    errand.start()
+    await turns()
+
+    await errand.cancel()
+
+    assert cleaned
+
+
+async def test_an_error_while_cleaning_up_is_told() -> None:
+    async def work(narrator: Narrator) -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise BadParameterError("the disk is gone")
+        return "never"
+
+    errand = Errand(work)
+    errand.start()
+    await turns()
+
+    assert not await errand.cancel()
+    assert errand.status is J.FAILED
+
+
+async def test_a_job_within_a_job_is_cancelled_with_it() -> None:
+    inner = Errand(for_ever)
+
+    async def outer(narrator: Narrator) -> str:
+        inner.start()
+        try:
+            return await inner.result()
+        except asyncio.CancelledError:
+            await inner.cancel()
+            return await inner.result()
+
+    errand = Errand(outer)
+    errand.start()
+    await turns()
+
+    assert await errand.cancel()
+    assert (inner.status, errand.status) == (J.CANCELLED, J.CANCELLED)
+
+
+@pytest.mark.parametrize("after_turns", [0, 5])
+async def test_a_program_that_stops_is_no_wish_of_the_user(after_turns: int) -> None:
+    errand = Errand(for_ever)
+    errand.start()
+    await turns(after_turns)
+    assert errand._task is not None
+
+    errand._task.cancel()  # as asyncio.run does with all that is left
+
+    async with asyncio.timeout(5):
+        with pytest.raises(JobCancelledError, match="the program stopped the job"):
+            await errand.result()
+    assert errand.status is J.FAILED
+
+
+async def test_who_gives_up_waiting_does_not_stop_the_job() -> None:
+    errand = Errand(in_steps)
+    errand.start()
+    waiting = asyncio.ensure_future(errand.result())
+    await turns(3)
+    waiting.cancel()
+
+    assert await errand.result() == "done"
+
+
+# --- progress, messages, events -------------------------------------------------------------------
+
+
+async def test_progress_only_grows() -> None:
+    seen: list[int] = []
+
+    async def work(narrator: Narrator) -> str:
+        for percent in (10, 5.9, -3, 50, 49, 250, 7):
+            narrator.report(percent)
+            seen.append(errand.progress)
+        return "done"
+
+    errand = Errand(work)
+    errand.start()
+    await errand.result()
+
+    assert seen == [10, 10, 10, 50, 50, 99, 99]
+    assert errand.progress == 100
+
+
+async def test_a_failed_job_keeps_its_progress() -> None:
+    async def work(narrator: Narrator) -> str:
+        narrator.report(30)
+        return await wrong(narrator)
+
+    errand = Errand(work)
+    errand.start()
+    with pytest.raises(BadParameterError):
+        await errand.result()
+
+    assert errand.progress == 30
+
+
+def test_a_part_reports_into_the_whole() -> None:
+    told: list[float] = []
+    whole = Narrator(told.append, lambda *_: None, asyncio.Event().wait)  # type: ignore[arg-type]
+
+    part = whole.part(40, 60)
+    part.report(0)
+    part.part(50, 100).report(50)
+    part.report(100)
+
+    assert told == [40, 55, 60]
+    assert part.watch is whole.watch
+
+
+async def test_messages_tell_who_when_and_how_bad() -> None:
+    async def work(narrator: Narrator) -> str:
+        narrator.info("begun")
+        narrator.warn("slow")
+        narrator.service_says("Pending")
+        return "done"
+
+    errand = Errand(work)
+    errand.start()
+    await errand.result()
+
+    told = [(m.text, m.severity.value, m.source) for m in errand.messages]
+    assert told == [
+        ("begun", "info", MessageSource.CLIENT),
+        ("slow", "warning", MessageSource.CLIENT),
+        ("Pending", "info", MessageSource.SERVICE),
+    ]
+    assert errand.messages[0].at == START
+    assert errand.messages[0].to_json()["at"] == "2024-05-01T12:00:00.000Z"
+
+
+async def events(errand: Errand) -> list[JobEvent]:
+    return [event async for event in errand]
+
+
+async def test_events_tell_the_whole_story_and_end() -> None:
+    errand = Errand(in_steps)
+    listening = asyncio.ensure_future(events(errand))
+    await turns()
+    errand.start()
+
+    async with asyncio.timeout(5):
+        heard = await listening
+
+    assert [e.status for e in heard] == [J.NOT_STARTED] + [J.STARTED] * 5 + [J.SUCCEEDED]
+    assert [e.progress for e in heard] == [0, 0, 20, 40, 60, 80, 100]
+
+
+async def test_who_comes_late_hears_the_end() -> None:
+    errand = Errand(at_once)
+    errand.start()
+    await errand.result()
+
+    assert [e.status for e in await events(errand)] == [J.SUCCEEDED]
+
+
+async def test_who_comes_late_hears_the_last_messages_from_the_job() -> None:
+    errand = Errand(wrong)
+    errand.start()
+    listening = asyncio.ensure_future(events(errand))
+    await turns()
+
+    heard = await listening
+
+    assert heard[-1].status is J.FAILED
+    assert "the area is wrong" in [e.message.text for e in heard if e.message]
+
+
+async def test_a_slow_listener_loses_the_oldest_and_never_the_end() -> None:
+    async def talk(narrator: Narrator) -> str:
+        for number in range(3 * MAX_MESSAGES):
+            narrator.info(str(number))
+        return "done"
+
+    errand = Errand(talk)
+    story = aiter(errand)
+    await anext(story)
+    errand.start()
+    await errand.result()
+
+    heard = [event async for event in story]
+
+    assert len(heard) == MAX_MESSAGES
+    assert heard[-1].status is J.SUCCEEDED
+    assert len(errand.messages) == MAX_MESSAGES
+
+
+async def test_a_listener_that_leaves_is_forgotten() -> None:
+    errand = Errand(in_steps)
+    story = errand.__aiter__()
+    await anext(story)
+    await story.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
+
+    assert errand._listeners == []
+
+
+# --- the job of the service -----------------------------------------------------------------------
+
+
+async def test_asking_now_reaches_who_waits_for_the_service() -> None:
+    clock = VirtualClock()
+
+    async def work(narrator: Narrator) -> str:
+        narrator.watch.server_job_id = "j7"
+        await narrator.watch.wait(clock, 3600)
+        return "done"
+
+    errand = Errand(work)
+    errand.start()
+    await turns()
+    assert errand.server_job_id == "j7"
+
+    assert errand.check_status()
+
+    async with asyncio.timeout(5):
+        assert await errand.result() == "done"
+    assert clock.sleeping == 0

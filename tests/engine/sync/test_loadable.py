@@ -1,0 +1,171 @@
+"""Loading: one attempt for all who ask, and an outcome that all of them hear."""
+
+import asyncio
+
+import pytest
+
+from engine.errors import EngineError, JobCancelledError, LinkError
+from engine.model import LoadStatus
+from engine.sync.loadable import Loadable
+
+L = LoadStatus
+
+
+class Book(Loadable):
+    """Something to load, as often as ``outcomes`` says; each attempt waits for ``opened``."""
+
+    def __init__(self, *outcomes: Exception | None) -> None:
+        super().__init__()
+        self.attempts = 0
+        self.opened = asyncio.Event()
+        self._outcomes = outcomes or (None,)
+
+    async def _load(self) -> None:
+        outcome = self._outcomes[min(self.attempts, len(self._outcomes) - 1)]
+        self.attempts += 1
+        await self.opened.wait()
+        if outcome is not None:
+            raise outcome
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_loading_is_done_once_for_all() -> None:
+    book = Book()
+    assert book.load_status is L.NOT_LOADED
+    waiting = [asyncio.ensure_future(book.load()) for _ in range(3)]
+    await turns()
+    assert book.load_status is L.LOADING
+
+    book.opened.set()
+    await asyncio.gather(*waiting)
+    await book.load()
+
+    assert book.load_status is L.LOADED
+    assert book.attempts == 1
+
+
+async def test_a_failure_lasts_until_it_is_tried_again() -> None:
+    book = Book(LinkError("no link"), None)
+    book.opened.set()
+
+    for _ in range(2):
+        with pytest.raises(LinkError):
+            await book.load()
+    assert (book.attempts, book.load_status) == (1, L.FAILED_TO_LOAD)
+    assert isinstance(book.load_error, LinkError)
+
+    await book.retry_load()
+
+    assert (book.attempts, book.load_status, book.load_error) == (2, L.LOADED, None)
+
+
+async def test_retrying_what_is_loaded_does_nothing() -> None:
+    book = Book()
+    book.opened.set()
+    await book.load()
+
+    await book.retry_load()
+
+    assert book.attempts == 1
+
+
+async def test_all_who_waited_hear_of_a_failure_though_one_retries_at_once() -> None:
+    book = Book(LinkError("no link"), None)
+    heard: list[str] = []
+
+    async def impatient() -> None:
+        try:
+            await book.load()
+        except LinkError:
+            book.opened.clear()
+            await book.retry_load()
+
+    async def patient() -> None:
+        try:
+            await book.load()
+        except LinkError:
+            heard.append("failed")
+        else:
+            heard.append("loaded")
+
+    waiting = [asyncio.ensure_future(work) for work in (impatient(), patient())]
+    await turns()
+    book.opened.set()
+    await turns(20)
+    book.opened.set()
+    await asyncio.gather(*waiting)
+
+    assert heard == ["failed"]
+    assert book.load_status is L.LOADED
+
+
+async def test_who_gives_up_does_not_take_it_from_the_others() -> None:
+    book = Book()
+    first = asyncio.ensure_future(book.load())
+    second = asyncio.ensure_future(book.load())
+    await turns()
+
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    book.opened.set()
+    await second
+
+    assert book.load_status is L.LOADED
+
+
+@pytest.mark.parametrize("after_turns", range(5))
+async def test_a_cancelled_load_fails_for_all_who_wait(after_turns: int) -> None:
+    """Also before the attempt's task has run a line."""
+    book = Book()
+    waiting = [asyncio.ensure_future(book.load()) for _ in range(2)]
+    await turns(after_turns + 1)
+
+    book.cancel_load()
+
+    async with asyncio.timeout(5):
+        for waiter in waiting:
+            with pytest.raises(JobCancelledError, match="loading of Book was cancelled"):
+                await waiter
+    assert book.load_status is L.FAILED_TO_LOAD
+    book.opened.set()
+    await book.retry_load()
+    assert book.load_status is L.LOADED
+
+
+async def test_cancelling_nothing_does_nothing() -> None:
+    book = Book()
+
+    book.cancel_load()
+
+    assert book.load_status is L.NOT_LOADED
+
+
+async def test_a_fault_of_ours_is_an_error_of_the_tree(caplog: pytest.LogCaptureFixture) -> None:
+    book = Book(KeyError("oops"))
+    book.opened.set()
+
+    with pytest.raises(EngineError, match="unexpected KeyError: 'oops'"):
+        await book.load()
+
+    assert book.load_status is L.FAILED_TO_LOAD
+    assert "Traceback" in caplog.text
+
+
+async def test_a_failure_that_nobody_waits_for_is_kept() -> None:
+    book = Book(LinkError("no link"))
+    waiting = asyncio.ensure_future(book.load())
+    await turns()
+    waiting.cancel()
+    await turns()
+
+    book.opened.set()
+    await turns()
+
+    assert book.load_status is L.FAILED_TO_LOAD
+    with pytest.raises(LinkError):
+        await book.load()
