@@ -12,12 +12,12 @@ Sources: ArcGIS REST API "Create replica", "Synchronize replica", "Extract chang
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum, unique
 from typing import Any
 
 from native._native import ffi, lib
 from native.errors import DecodeError, ErrorCode
 from native.layer import Layer, LayerTable
+from native.operation import Operation
 
 ITEM_LIMIT = 64 << 20
 """Bytes of JSON that one feature may have, unless the caller says otherwise."""
@@ -25,17 +25,6 @@ ITEM_LIMIT = 64 << 20
 _ITEM_SIZE = 64 << 10
 _WORK_SIZE = 64 << 10
 _OUT_SIZE = 256 << 10
-
-
-@unique
-class Operation(IntEnum):
-    """What a list of rows or attachments is for."""
-
-    DATA = lib.FS_DATA
-    """The rows of a replica, a snapshot or a feature set."""
-    ADDS = lib.FS_ADDS
-    UPDATES = lib.FS_UPDATES
-    DELETES = lib.FS_DELETES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

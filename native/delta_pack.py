@@ -1,6 +1,7 @@
 """The outer layer of a delta: varints, and streams made small by LZMA when that pays."""
 
 import lzma
+import zlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -37,6 +38,11 @@ def read_varint(take: Callable[[], int], source: Placed) -> int:
         if byte < 0x80:
             return value
     raise DeltaError(ErrorCode.NUMBER, source.at)
+
+
+def checksum(data: bytes) -> bytes:
+    """CRC-32 as the four bytes that a file holds."""
+    return zlib.crc32(data).to_bytes(4, "little")
 
 
 def pack(stream: bytes) -> bytes:

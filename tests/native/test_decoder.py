@@ -16,7 +16,6 @@ from native.decoder import (
     Event,
     Header,
     LateLayer,
-    Operation,
     PartialRows,
     Results,
     Rows,
@@ -24,6 +23,7 @@ from native.decoder import (
 )
 from native.errors import DecodeError, ErrorCode
 from native.layer import Column, ColumnType, Layer
+from native.operation import Operation
 
 GUID = "{F0C5D0A0-0000-4000-8000-00000000000A}"
 
