@@ -13,7 +13,7 @@ from enum import Enum
 from engine.errors import FeatureNotFoundError
 from engine.geodatabase.applying import applying
 from engine.geodatabase.cells import as_new, decode_row, encode_row
-from engine.geodatabase.difference import Row
+from engine.geodatabase.difference import Row, three_way
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
@@ -305,6 +305,12 @@ def _store_part(logged: LoggedTable, conflict: int, gid: str) -> None:
 
 def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, LayerTable]) -> None:
     """Put the stored rows back as adds, the feature itself first (its part was stored last)."""
+    bases = {
+        (number, gid): base
+        for number, gid, base in connection.execute(
+            "SELECT layer,gid,base FROM fieldsync_conflict WHERE id=?", (conflict,)
+        )
+    }
     parts = connection.execute(
         "SELECT id,layer,gid,row FROM fieldsync_conflict_part WHERE conflict=? ORDER BY id DESC",
         (conflict,),
@@ -316,7 +322,12 @@ def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, Lay
             continue
         stored = logged.stored(gid)
         if stored is not None:
+            # It is on the service again: my edits go on top of it.
+            base = decode_row(logged.table, bases.get((number, gid)))
+            if base is not None:
+                row = three_way(logged.table, base, row, stored.row, theirs_win=False).row
             logged.edit(stored.row, row)
+            logged.settle(gid)
             continue
         logged.insert(as_new(logged.table, row))
         logged.set_base(gid, None)

@@ -1,18 +1,31 @@
 """Whether two GeoPackage geometries are the same place, whoever wrote them.
 
 Writers differ in byte order, envelope and header flags (OGC 12-128r18 §2.1.3); none of that is an
-edit. Everything else is: coordinates are compared bit by bit, types and dimensions by their code.
+edit. Types and dimensions are compared by their code, coordinates bit by bit, or, where a service
+has rounded them to its grid, within a tolerance.
 """
 
 import struct
+import sys
 from array import array
+from typing import NamedTuple
 
 _ENVELOPE_BYTES = (0, 32, 48, 48, 64)
 _HEADER_BYTES = 8
 _POINT, _LINE, _POLYGON = 1, 2, 3
 _COLLECTIONS = frozenset((4, 5, 6, 7))
 _MOST_NESTED = 16
-_NAN = struct.pack("<d", float("nan"))
+_MOST_DEGREES = 400.0
+_DEGREES = 1e-7
+_LENGTH = 1e-2
+_IS_BIG_HOST = sys.byteorder == "big"
+
+
+class _Parts(NamedTuple):
+    """A geometry taken apart: types and counts, and all ordinates in order."""
+
+    skeleton: tuple[int, ...]
+    ordinates: "array[float]"
 
 
 def same_geometry(one: object, other: object) -> bool:
@@ -22,8 +35,6 @@ def same_geometry(one: object, other: object) -> bool:
     """
     if one == other:
         return True
-    if not isinstance(one, bytes) or not isinstance(other, bytes):
-        return False
     a, b = _body(one), _body(other)
     if a is None or b is None:
         return False
@@ -33,15 +44,35 @@ def same_geometry(one: object, other: object) -> bool:
     # is made of NaNs (of any bits), needs the long way.
     if a[:5] == b[:5] and len(a) > 37:
         return False
-    try:
-        return _little_endian(a) == _little_endian(b)
-    except (struct.error, ValueError, IndexError):
+    mine, theirs = _parts(a), _parts(b)
+    if mine is None or theirs is None or mine.skeleton != theirs.skeleton:
         return False
+    pairs = zip(mine.ordinates, theirs.ordinates, strict=True)
+    return mine.ordinates.tobytes() == theirs.ordinates.tobytes() or all(
+        a != a and b != b for a, b in pairs
+    )
 
 
-def _body(blob: bytes) -> bytes | None:
+def nearly_same_geometry(one: object, other: object) -> bool:
+    """True also if the ordinates differ by no more than a service's grid may move them: a
+    centimetre, or the like in degrees (values up to 400 are taken for degrees)."""
+    if same_geometry(one, other):
+        return True
+    a, b = _body(one), _body(other)
+    if a is None or b is None:
+        return False
+    mine, theirs = _parts(a), _parts(b)
+    if mine is None or theirs is None or mine.skeleton != theirs.skeleton:
+        return False
+    return all(
+        abs(a - b) <= (_DEGREES if abs(a) <= _MOST_DEGREES else _LENGTH)
+        for a, b in zip(mine.ordinates, theirs.ordinates, strict=True)
+    )
+
+
+def _body(blob: object) -> bytes | None:
     """The WKB behind the header; None if this is no GeoPackage geometry."""
-    if len(blob) < _HEADER_BYTES or blob[:2] != b"GP":
+    if not isinstance(blob, bytes) or len(blob) < _HEADER_BYTES or blob[:2] != b"GP":
         return None
     envelope = (blob[3] >> 1) & 7
     if envelope >= len(_ENVELOPE_BYTES):
@@ -49,21 +80,25 @@ def _body(blob: bytes) -> bytes | None:
     return blob[_HEADER_BYTES + _ENVELOPE_BYTES[envelope] :]
 
 
-def _little_endian(wkb: bytes) -> bytes:
-    out = bytearray()
-    end = _copy(wkb, 0, out, 0)
-    return bytes(out) + wkb[end:]
+def _parts(wkb: bytes) -> _Parts | None:
+    skeleton: list[int] = []
+    ordinates = array("d")
+    try:
+        end = _take(wkb, 0, skeleton, ordinates, 0)
+    except (struct.error, ValueError, IndexError):
+        return None
+    return _Parts(tuple(skeleton), ordinates) if end == len(wkb) else None
 
 
-def _copy(wkb: bytes, at: int, out: bytearray, depth: int) -> int:
-    """Append the geometry at ``at`` in little-endian order; returns where it ends."""
+def _take(wkb: bytes, at: int, skeleton: list[int], ordinates: "array[float]", depth: int) -> int:
+    """Take the geometry at ``at`` apart; returns where it ends."""
     if depth > _MOST_NESTED or wkb[at] > 1:
         raise ValueError
-    big = wkb[at] == 0
-    order = ">" if big else "<"
-    (code,) = struct.unpack_from(f"{order}I", wkb, at + 1)
+    is_big = wkb[at] == 0
+    order = ">I" if is_big else "<I"
+    (code,) = struct.unpack_from(order, wkb, at + 1)
     at += 5
-    out += struct.pack("<BI", 1, code)
+    skeleton.append(code)
     kind, dimension = code % 1000, code // 1000
     if dimension > 3:
         raise ValueError
@@ -71,9 +106,9 @@ def _copy(wkb: bytes, at: int, out: bytearray, depth: int) -> int:
 
     def count() -> int:
         nonlocal at
-        (n,) = struct.unpack_from(f"{order}I", wkb, at)
+        (n,) = struct.unpack_from(order, wkb, at)
         at += 4
-        out.extend(struct.pack("<I", n))
+        skeleton.append(n)
         return int(n)
 
     def points(n: int) -> None:
@@ -82,12 +117,9 @@ def _copy(wkb: bytes, at: int, out: bytearray, depth: int) -> int:
         if end > len(wkb):
             raise ValueError
         values = array("d", wkb[at:end])
-        if big:
+        if is_big != _IS_BIG_HOST:
             values.byteswap()
-        if kind == _POINT and any(v != v for v in values):
-            out.extend(b"".join(_NAN if v != v else struct.pack("<d", v) for v in values))
-        else:
-            out.extend(values.tobytes())
+        ordinates.extend(values)
         at = end
 
     if kind == _POINT:
@@ -99,7 +131,7 @@ def _copy(wkb: bytes, at: int, out: bytearray, depth: int) -> int:
             points(count())
     elif kind in _COLLECTIONS:
         for _ in range(count()):
-            at = _copy(wkb, at, out, depth + 1)
+            at = _take(wkb, at, skeleton, ordinates, depth + 1)
     else:
         raise ValueError
     return at

@@ -25,7 +25,7 @@ from engine.geodatabase.conflicts import (
     settle_conflicts,
     store_deleted,
 )
-from engine.geodatabase.difference import Row, names_of, three_way
+from engine.geodatabase.difference import Row, changed_there, names_of, three_way
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.logged_table import Entry, LoggedTable
@@ -86,6 +86,7 @@ class RowMerge:
         base = logged.base(entry, mine)
         sent = read_sent(self._connection, self._table, gid)
         expected = base
+        overtaken: tuple[str, ...] = ()
         if sent is not None and sent.values is not None:
             expected, overtaken = self._expect(base, sent, sent.values, theirs)
             mark_overtaken(self._connection, sent, overtaken)
@@ -94,7 +95,7 @@ class RowMerge:
         elif expected is None:
             result = self._incoming_unknown(entry, mine, theirs)
         else:
-            result = self._incoming_present(entry, base, expected, mine, theirs, sent)
+            result = self._incoming_present(entry, base, expected, mine, theirs, overtaken)
         if sent is None and logged.settle(gid):
             self._settle_stores(gid, "agreed")
         return result
@@ -139,7 +140,7 @@ class RowMerge:
         arrived = names_of(self._table, self._logged.difference(base, theirs))
         cells = {n: self._logged.cell(values, n) for n in names if n in arrived}
         expected = self._logged.with_cells(base, cells)
-        newer = names_of(self._table, self._logged.difference(expected, theirs))
+        newer = names_of(self._table, changed_there(self._table, expected, theirs))
         return expected, tuple(n for n in cells if n in newer)
 
     def _incoming_present(
@@ -149,7 +150,7 @@ class RowMerge:
         expected: Row,
         mine: Row,
         theirs: Row,
-        sent: SentEdit | None,
+        overtaken: tuple[str, ...],
     ) -> Result:
         # Of our own add that comes back, whatever differs is what the service made of it.
         theirs_win = self._policy is ConflictPolicy.REMOTE_WINS and base is not None
@@ -158,8 +159,8 @@ class RowMerge:
         if merged.conflicts and base is not None:
             self._record(ConflictKind.UPDATED, base, mine, theirs, columns=merged.conflicts)
             recorded += 1
-        if sent is not None and base is not None:
-            recorded += self._record_overtaken(base, mine, theirs, merged.row, sent)
+        if overtaken and base is not None:
+            recorded += self._record_overtaken(base, mine, theirs, merged.row, overtaken)
         changed = self._logged.replace_row(mine, merged.row)
         self._logged.set_base(entry.gid, theirs)
         return (Outcome.UPDATED if changed else Outcome.UNCHANGED), recorded
@@ -189,7 +190,7 @@ class RowMerge:
             return Outcome.ADDED, 0
         changed = False
         if base is not None and expected is not None:
-            changed = bool(logged.difference(expected, theirs))
+            changed = bool(changed_there(self._table, expected, theirs))
         if changed:
             self._record(ConflictKind.DELETED_HERE, base, None, theirs)
         if changed and self._policy is ConflictPolicy.REMOTE_WINS:
@@ -199,16 +200,18 @@ class RowMerge:
         logged.set_base(entry.gid, theirs)
         return Outcome.UNCHANGED, int(changed)
 
-    def _record_overtaken(self, base: Row, mine: Row, theirs: Row, row: Row, sent: SentEdit) -> int:
+    def _record_overtaken(
+        self, base: Row, mine: Row, theirs: Row, row: Row, overtaken: tuple[str, ...]
+    ) -> int:
         """Values that were sent, perhaps never arrived, and now give way to newer ones."""
         given_up = names_of(self._table, self._logged.difference(row, mine))
-        lost = [name for name in sent.names(self._table) if name in given_up]
+        lost = [name for name in overtaken if name in given_up]
         if not lost:
             return 0
         record(
             self._connection,
             self._table,
-            sent.global_id,
+            str(mine[0]),
             kind=ConflictKind.UPDATED,
             policy=self._policy,
             columns=lost,

@@ -1,5 +1,6 @@
 """A feature service in miniature, held in memory: rows, generations, and answers that get lost."""
 
+import struct
 from collections.abc import Iterable
 
 from engine.geodatabase.change_log import Edit
@@ -10,8 +11,8 @@ from engine.model import EditOperation
 
 
 class ModelService:
-    """One layer. ``snaps``: reals are rounded to a grid when they are stored, as services do with
-    coordinates. ``echoes``: a download holds the caller's own edits too."""
+    """One layer. ``snaps``: reals and coordinates are rounded when they are stored.
+    ``echoes``: a download holds the caller's own edits too."""
 
     def __init__(self, table: LayerTable, *, snaps: bool, echoes: bool) -> None:
         self.table = table
@@ -96,10 +97,24 @@ class ModelService:
     def _put(self, row: Row, own: bool) -> None:
         self.history.update(row)
         if self.snaps:
-            row = tuple(round(c, 1) if isinstance(c, float) else c for c in row)
+            row = tuple(_snapped(cell) for cell in row)
         self.rows[str(row[0])] = row
         self._change(str(row[0]), own)
 
     def _change(self, gid: str, own: bool) -> None:
         self.generation += 1
         self._log.append((self.generation, gid, own))
+
+
+def make_point(x: float, y: float) -> bytes:
+    """A point as GeoPackages hold it."""
+    return struct.pack("<2sBBiBIdd", b"GP", 0, 1, 3857, 1, 1, x, y)
+
+
+def _snapped(cell: Cell) -> Cell:
+    if isinstance(cell, float):
+        return round(cell, 7)
+    if isinstance(cell, bytes):
+        x, y = struct.unpack_from("<dd", cell, 13)
+        return make_point(round(x, 3), round(y, 3))
+    return cell

@@ -7,7 +7,7 @@ written over here, or lies in the conflict store.
 import json
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -43,7 +43,7 @@ from tests.engine.geodatabase.log_oracle import (
     make_table,
     snapshot,
 )
-from tests.engine.geodatabase.model_service import ModelService
+from tests.engine.geodatabase.model_service import ModelService, make_point
 
 NOW = "2026-01-01T00:00:00.000Z"
 
@@ -73,6 +73,7 @@ class Device:
         """The last value saved here, where it was a new one."""
         self.last: dict[tuple[str, str], Cell] = {}
         """The last value saved here, also where it was an old one again."""
+        self.deleted: set[str] = set()
         self.touched_there: set[tuple[str, str]] = set()
         self.texts = [c.name for c in table.columns if c.is_editable and c.name in ("id", "select")]
         self.name, self.gid = quote(table.name), quote(table.global_id)
@@ -81,14 +82,18 @@ class Device:
         self.number += 1
         return f"token {self.number}"
 
+    def place(self) -> bytes:
+        return make_point(self.rng.uniform(1e3, 1e7), self.rng.uniform(1e3, 1e7))
+
     def close(self) -> None:
         self.app.close()
         self.engine.close()
 
     # --- what people do --------------------------------------------------------------------------
 
-    def edit_here(self) -> None:
-        """One saved edit by an app; what it writes is remembered."""
+    def edit_here(self, near: Iterable[str] = ()) -> None:
+        """One saved edit by an app, of one of the rows ``near`` if they are there; what it writes
+        is remembered."""
         if self.is_ending:
             return
         rows = [gid for (gid,) in self.app.execute(f"SELECT {self.gid} FROM {self.name}")]
@@ -102,26 +107,20 @@ class Device:
             )
             self.saved[gid, column] = self.last[gid, column] = token
             return
-        gid = self.rng.choice(rows)
+        gid = self.rng.choice([row for row in near if row in rows] or rows)
+        if action == "undo" and gid in self.service.rows:
+            self.make_like_there(gid)
+            return
         if action in ("update", "undo"):
             token = self.token()
-            values: list[Cell] = [token]
-            if action == "undo" and gid in self.service.rows:
-                # What the service has now, which the row may have had before.
-                at = self.table.row_names.index(column)
-                values.append(self.service.rows[gid][at])
-            for value in values:
-                self.app.execute(
-                    f"UPDATE {self.name} SET {quote(column)}=?,lazy=lazy+? WHERE {self.gid}=?",
-                    (value, self.rng.choice((0, 0.25)), gid),
-                )
+            self.app.execute(
+                f"UPDATE {self.name} SET {quote(column)}=?,lazy=lazy+? WHERE {self.gid}=?",
+                (token, self.rng.choice((0, 0.25)), gid),
+            )
             if self.rng.random() < 0.2:
-                place = self.rng.randbytes(9)
+                place = self.place()
                 self.app.execute(f"UPDATE {self.name} SET geom=? WHERE {self.gid}=?", (place, gid))
-            self.saved.pop((gid, column), None)
-            self.last[gid, column] = values[-1]
-            if action == "update":
-                self.saved[gid, column] = self.last[gid, column] = token
+            self.saved[gid, column] = self.last[gid, column] = token
             return
         row = self.app.execute(f"SELECT * FROM {self.name} WHERE {self.gid}=?", (gid,)).fetchone()
         self.app.execute(f"DELETE FROM {self.name} WHERE {self.gid}=?", (gid,))
@@ -129,9 +128,23 @@ class Device:
             marks = ",".join("?" * len(row))
             self.app.execute(f"INSERT INTO {self.name} VALUES({marks})", row)
         else:
+            self.deleted.add(gid)
             for name in self.texts:
                 self.saved.pop((gid, name), None)
                 self.last.pop((gid, name), None)
+
+    def make_like_there(self, gid: str) -> None:
+        """Save what the service has now, which the row may have had before."""
+        row = dict(zip(self.table.row_names, self.service.rows[gid], strict=True))
+        names = ["geom", "lazy", *self.texts]
+        assignments = ",".join(f"{quote(name)}=?" for name in names)
+        self.app.execute(
+            f"UPDATE {self.name} SET {assignments} WHERE {self.gid}=?",
+            (*(row[name] for name in names), gid),
+        )
+        for name in self.texts:
+            self.saved.pop((gid, name), None)
+            self.last[gid, name] = row[name]
 
     def edit_there(self) -> None:
         service, rows = self.service, sorted(self.service.rows)
@@ -144,7 +157,7 @@ class Device:
         elif action == "update":
             cells = {column: self.token(), "lazy": self.rng.random()}
             if self.rng.random() < 0.2:
-                cells["geom"] = self.rng.randbytes(9)
+                cells["geom"] = self.place()
             gid = self.rng.choice(rows)
             self.touched_there.add((gid, column))
             service.update(gid, cells)
@@ -190,8 +203,11 @@ class Device:
             return
         self.batch += 1
         self.transaction(lambda c: record_sent(c, self.batch, edits))
+        on_their_way = [edit.global_id for edit in edits]
         if self.rng.random() < 0.5:
-            self.edit_here()
+            self.edit_here(on_their_way)
+        if self.rng.random() < 0.3:
+            self.tidy()
         fate = self.rng.choice(("answered", "answered", "lost there", "lost back"))
         if fate == "lost there":
             return
@@ -200,7 +216,7 @@ class Device:
             self.pull()
         results = self.service.apply(sent_edits(self.engine, self.batch, [self.table]))
         if self.rng.random() < 0.5:
-            self.edit_here()
+            self.edit_here(on_their_way)
         if fate == "lost back":
             return
         if self.rng.random() < 0.3:
@@ -276,6 +292,8 @@ class Device:
         for (gid, column), token in self.saved.items():
             known = token in self.service.history or f'"{token}"' in kept
             assert known, f"{token} of {gid} {column} is lost"
+        changed_there = {gid for gid, _ in self.touched_there}
+        assert not self.deleted & here.keys() - changed_there, "a deleted row came back"
         at = {name: n for n, name in enumerate(self.table.row_names)}
         for (gid, column), value in self.last.items():
             if gid in here and (gid, column) not in self.touched_there:

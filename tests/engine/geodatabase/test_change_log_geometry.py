@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from engine.geodatabase.geometry_blob import same_geometry
+from engine.geodatabase.geometry_blob import nearly_same_geometry, same_geometry
 
 NAN = float("nan")
 
@@ -82,6 +82,27 @@ def test_same_geometry_when_points_are_empty_then_the_bits_of_nan_do_not_matter(
     assert same_geometry(blob(quiet), blob(other))
     assert same_geometry(blob(quiet), blob(struct.pack(">BIdd", 0, 1, NAN, NAN)))
     assert not same_geometry(blob(quiet), blob(struct.pack("<BIdd", 1, 1, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("x", "moved", "near"),
+    [
+        (1_234_567.0, 0.009, True),
+        (1_234_567.0, 0.02, False),
+        (-12.5, 9e-8, True),
+        (-12.5, 2e-7, False),
+    ],
+)
+def test_nearly_same_geometry_when_moved_by_less_than_a_grid_then_it_is_near(
+    x: float, moved: float, near: bool
+) -> None:
+    one = blob(struct.pack("<BIIdddd", 1, 2, 2, 0, 0, x, x))
+    other = blob(struct.pack(">BIIdddd", 0, 2, 2, 0, 0, x, x + moved), envelope=1)
+
+    assert nearly_same_geometry(one, other) is near
+    assert nearly_same_geometry(one, one)
+    assert not nearly_same_geometry(one, blob(struct.pack("<BIIdd", 1, 2, 1, 0, 0)))
+    assert not nearly_same_geometry(one, None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the service sends reaches the rows; what was edited here stays pending or in the store."""
 
 import sqlite3
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from engine.geodatabase.change_log import has_pending, pending_edits
 from engine.geodatabase.conflicts import ConflictKind, list_conflicts
+from engine.geodatabase.difference import Cell
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.merge import (
     MergeCounts,
@@ -172,6 +174,31 @@ def test_merge_when_many_rows_come_then_they_are_ordered_by_key(tmp_path: Path) 
     connection.close()
 
 
+def test_merge_when_the_table_is_large_then_the_cost_is_that_of_the_download(
+    tmp_path: Path,
+) -> None:
+    steps = []
+    for size in (1_000, 40_000):
+        connection = create_file(tmp_path / f"{size}.gpkg", TREES)
+        gids = [f"{{{n:08X}-0000-4000-8000-000000000000}}" for n in range(size)]
+        insert_own(connection, TREES, [tree(TREES, gid) for gid in gids])
+        connection.execute("UPDATE trees SET id='mine' WHERE fid<=20")
+        count = [0]
+
+        def step(count: list[int] = count) -> int:
+            count[0] += 1
+            return 0
+
+        connection.set_progress_handler(step, 10)
+        rows = [tree(TREES, gid, key=1) for gid in gids[:100]]
+        assert merge(connection, TREES, rows, gids[200:210]).deleted == 10
+        connection.close()
+        steps.append(count[0])
+
+    print(f"VM steps for 110 rows into 1,000 and 40,000: {steps[0]}0, {steps[1]}0")
+    assert steps[1] <= 1.5 * steps[0]
+
+
 def test_merge_when_staged_then_no_lock_is_held(
     tmp_path: Path, engine: sqlite3.Connection, table: LayerTable
 ) -> None:
@@ -315,6 +342,38 @@ def test_merge_when_only_an_unowned_column_was_written_here_then_theirs_is_taken
     merge(engine, table, [tree(table, G1, OBJECTID=1, id="was", key=3)])
 
     assert cells(engine, G1, "OBJECTID", "id", "key") == (1, "mine", 3)
+
+
+ROUNDED = struct.pack("<2sBBiBIdd", b"GP", 0, 1, 0, 1, 1, 1e6 + 0.004, 2e6)
+EXACT = struct.pack("<2sBBiBIdd", b"GP", 0, 1, 0, 1, 1, 1e6, 2e6)
+
+
+@pytest.mark.parametrize(
+    ("column", "sent", "rounded", "other"),
+    [
+        ("lazy", 0.123456789, 0.1234568, 0.1235),
+        ("geom", EXACT, ROUNDED, MOVED),
+        ("select", "2024-01-01T00:00:00.700Z", "2024-01-01T00:00:00.000Z", "2024-01-02T00:00:00Z"),
+    ],
+)
+@pytest.mark.parametrize("policy", ConflictPolicy)
+def test_merge_when_the_service_only_rounded_what_was_sent_then_it_is_no_conflict(
+    tmp_path: Path, policy: ConflictPolicy, column: str, sent: Cell, rounded: Cell, other: Cell
+) -> None:
+    connection = create_file(tmp_path / "b.gpkg", TREES)
+    insert_own(connection, TREES, [tree(TREES, gid, **{column: sent}) for gid in (G1, G2, G3)])
+    connection.execute(f'UPDATE trees SET "{column}"=NULL WHERE fid<3')
+
+    rows = [tree(TREES, G1, **{column: rounded}), tree(TREES, G3, **{column: rounded})]
+    counts = merge(connection, TREES, rows, policy=policy)
+
+    assert counts.conflicts == 0
+    assert brief(connection, TREES)[0] == ("update", G1, (column,))
+    assert cells(connection, G3, f'"{column}"') == (rounded,)
+    # What is more than rounding is somebody's edit.
+    counts = merge(connection, TREES, [tree(TREES, G2, **{column: other})], policy=policy)
+    assert counts.conflicts == 1
+    connection.close()
 
 
 def test_merge_when_an_own_add_comes_back_then_mine_stays_and_object_id_is_theirs(
