@@ -30,8 +30,9 @@ def test_error_codes_equal_the_cores() -> None:
     assert all(code.sentence for code in ErrorCode)
 
 
-def test_importing_a_codec_does_not_import_cffi() -> None:
-    program = "import sys, native.geometry; sys.exit('cffi' in sys.modules)"
+def test_importing_the_codecs_does_not_import_cffi() -> None:
+    codecs = "native.geometry, native.decoder, native.encoder, native.delta"
+    program = f"import sys, {codecs}; sys.exit('cffi' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
 
