@@ -4,30 +4,37 @@
 #define PADDING 0x41
 #define INVALID 0x42
 
-static uint8_t value_of(uint8_t character) {
-    if (character >= 'A' && character <= 'Z') return (uint8_t)(character - 'A');
-    if (character >= 'a' && character <= 'z') return (uint8_t)(character - 'a' + 26);
-    if (character >= '0' && character <= '9') return (uint8_t)(character - '0' + 52);
-    switch (character) {
-    case '+':
-        return 62;
-    case '/':
-        return 63;
-    case '=':
-        return PADDING;
-    case ' ':
-    case '\t':
-    case '\r':
-    case '\n':
-        return SKIPPED;
-    default:
-        return INVALID;
-    }
-}
+/* What each byte stands for; six bits or one of the three above. */
+#define SS SKIPPED
+#define PP PADDING
+#define XX INVALID
+/* clang-format off */
+static const uint8_t values[256] = {
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, SS, SS, XX, XX, SS, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+    SS, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, 62, XX, XX, XX, 63,
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, XX, XX, XX, PP, XX, XX,
+    XX,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10, 11, 12, 13, 14,
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, XX, XX, XX, XX, XX,
+    XX, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, XX, XX, XX, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+    XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX, XX,
+};
+/* clang-format on */
+#undef SS
+#undef PP
+#undef XX
 
 bool fs_base64_take(struct fs_base64_decoder *decoder, uint8_t character, uint8_t out[3],
                     size_t *out_size) {
-    uint8_t value = value_of(character);
+    uint8_t value = values[character];
     *out_size = 0;
     if (value == SKIPPED) return true;
     if (value == PADDING) return ++decoder->padding <= 2 && decoder->count >= 2;
@@ -45,8 +52,8 @@ bool fs_base64_take(struct fs_base64_decoder *decoder, uint8_t character, uint8_
 size_t fs_base64_take_groups(const uint8_t *text, size_t size, uint8_t *out) {
     size_t at = 0;
     for (; size - at >= 4; at += 4, out += 3) {
-        uint8_t a = value_of(text[at]), b = value_of(text[at + 1]);
-        uint8_t c = value_of(text[at + 2]), d = value_of(text[at + 3]);
+        uint8_t a = values[text[at]], b = values[text[at + 1]];
+        uint8_t c = values[text[at + 2]], d = values[text[at + 3]];
         if ((a | b | c | d) >= SKIPPED) break;
         out[0] = (uint8_t)(a << 2 | b >> 4);
         out[1] = (uint8_t)(b << 4 | c >> 2);
