@@ -33,6 +33,7 @@ STRICT = (
     "-Inative/include",
     "-Inative/src",
 )
+CLANG = "clang" if shutil.which("clang") else "clang-14"
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -82,7 +83,7 @@ def test_valgrind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("compiler", "emulator", "flags"),
     [
-        pytest.param("clang-14", [], SANITIZED, marks=needs("clang-14"), id="clang"),
+        pytest.param(CLANG, [], SANITIZED, marks=needs(CLANG), id="clang"),
         pytest.param(
             "aarch64-linux-gnu-gcc",
             ["qemu-aarch64"],
@@ -107,6 +108,6 @@ def test_other_compilers_and_processors(
 
 
 @pytest.mark.slow
-@needs("clang-14")
+@needs(CLANG)
 def test_a_moment_of_fuzzing_finds_nothing() -> None:
     assert "no findings" in run("scripts/fuzz", "20")
