@@ -179,3 +179,8 @@ class SyncContext:
 def spool_folder(geodatabase: Path) -> Path:
     """Where a geodatabase's spool files and downloads are: a folder beside it."""
     return geodatabase.with_name(f"{geodatabase.name}-spool")
+
+
+def lock_path(geodatabase: Path) -> Path:
+    """The file whose lock says that a geodatabase is being taken or synced."""
+    return geodatabase.with_name(f"{geodatabase.name}.lock")

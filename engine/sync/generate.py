@@ -8,9 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine import faults
-from engine.atomic import disk_errors, sync_folder
+from engine.atomic import ProcessLock, disk_errors, sync_folder
 from engine.clock import Clock, timestamp
-from engine.errors import BadParameterError, EngineError, ProtocolError, ServiceError
+from engine.errors import (
+    BadParameterError,
+    EngineError,
+    ProtocolError,
+    ServiceError,
+    SyncInProgress,
+)
 from engine.geodatabase import catalog, fetch_queue, geopackage, quarantine
 from engine.geodatabase.connection import Database
 from engine.geodatabase.difference import Row
@@ -22,7 +28,14 @@ from engine.model import AttachmentSyncDirection, EditOperation, SyncDirection, 
 from engine.service.feature_service import FeatureService
 from engine.service.replica_file import ReplicaHeader, generations, scan
 from engine.service.session import Session
-from engine.sync.context import SyncContext, spool_folder
+from engine.sync.abandoned import (
+    NOTE,
+    abandoned_in,
+    note_replica,
+    recorded_in,
+    unregister_abandoned,
+)
+from engine.sync.context import SyncContext, lock_path, spool_folder
 from engine.sync.incoming import Staged, Stager
 from engine.sync.job import Narrator
 from engine.sync.machine import machine_id
@@ -73,17 +86,30 @@ class GeodatabaseGenerator:
         if self.path.exists():
             raise BadParameterError(f"{self.path} already exists", remedy="Choose another name")
         start = self._clock.monotonic()
-        async with Session(clock=self._clock, watch=narrator.watch) as session:
-            service = FeatureService(self.url, session)
-            try:
-                await self._generate(service, narrator)
-            except BaseException:
-                await asyncio.shield(self._clean_up(service))
-                raise
-            finally:
-                self.totals.sent_bytes = session.sent_bytes
-                self.totals.received_bytes = session.received_bytes
-                self.totals.seconds = self._clock.monotonic() - start
+        with ProcessLock(lock_path(self.path)) as lock:
+            if not lock.acquire():
+                raise SyncInProgress(f"another program is taking {self.path}")
+            async with Session(clock=self._clock, watch=narrator.watch) as session:
+                service = FeatureService(self.url, session)
+                try:
+                    await self._clear_abandoned(session)
+                    await self._generate(service, narrator)
+                except BaseException:
+                    await asyncio.shield(self._clean_up(service))
+                    raise
+                finally:
+                    self.totals.sent_bytes = session.sent_bytes
+                    self.totals.received_bytes = session.received_bytes
+                    self.totals.seconds = self._clock.monotonic() - start
+
+    async def _clear_abandoned(self, session: Session) -> None:
+        """Take back what an earlier run that was killed has left."""
+        folder = spool_folder(self._partial)
+        if folder.exists() or self._partial.exists():
+            found = await asyncio.to_thread(abandoned_in, folder)
+            found += await asyncio.to_thread(recorded_in, self._partial)
+            await unregister_abandoned(session, found)
+            await asyncio.to_thread(_remove, self._partial)
 
     async def undo(self) -> None:
         """Take back a finished run, when the map it is part of could not be made."""
@@ -116,6 +142,8 @@ class GeodatabaseGenerator:
             folder.mkdir(parents=True)
         target = folder / "replica.json"
         await narrator.breathe()
+        with disk_errors(self.path):
+            await asyncio.to_thread(note_replica, folder, self.url, name)
         self._replica_name = name
         envelope = await service.create_replica(form, target, narrator.service_says)
         header = await asyncio.to_thread(scan, target)
@@ -149,7 +177,7 @@ class GeodatabaseGenerator:
             missing = [layer.id for layer in self.layers if layer.id not in per_layer]
             if missing:
                 raise ProtocolError(f"{self.url} did not say the generation of layers {missing}")
-        direction = SyncDirection.BIDIRECTIONAL if schema.is_editable else SyncDirection.DOWNLOAD
+        direction = _possible(schema.is_editable)
         options = {o.layer_id: o.to_json() for o in self.parameters.layer_options}
         extent = self.parameters.extent
         if form["returnAttachments"] == "false" and not schema.supports_attachments_direction:
@@ -174,7 +202,7 @@ class GeodatabaseGenerator:
                 ReplicaLayer(
                     layer_id=layer.id,
                     generation=per_layer.get(layer.id),
-                    sync_direction=direction,
+                    sync_direction=_possible(schema.is_editable and layer.is_editable),
                     options=options.get(layer.id, {}),
                 )
                 for layer in self.layers
@@ -291,6 +319,7 @@ class GeodatabaseGenerator:
         """Leave nothing behind, here or on the service."""
         await asyncio.to_thread(_remove, self._partial)
         await asyncio.to_thread(_remove, self.path)
+        await asyncio.to_thread(lock_path(self.path).unlink, missing_ok=True)
         # When even this fails the replica stays on the service, under a name that says whose it is.
         with suppress(EngineError):
             if self._replica_name and not self._replica_id:
@@ -301,6 +330,10 @@ class GeodatabaseGenerator:
         self._replica_id = self._replica_name = ""
 
 
+def _possible(is_editable: bool) -> SyncDirection:
+    return SyncDirection.BIDIRECTIONAL if is_editable else SyncDirection.DOWNLOAD
+
+
 def _replica_id(members: JsonObject) -> str:
     for name, value in members.items():
         if name.casefold() == "replicaid" and isinstance(value, str):
@@ -309,7 +342,9 @@ def _replica_id(members: JsonObject) -> str:
 
 
 def _finish(partial: Path, path: Path, folder: Path) -> None:
+    (folder / NOTE).unlink()
     folder.rmdir()
+    faults.point("geodatabase.finished")
     partial.replace(path)
     sync_folder(path.parent)
 

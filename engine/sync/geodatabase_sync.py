@@ -8,7 +8,6 @@ found out first, and nothing is sent twice without that.
 
 import copy
 from enum import Enum
-from pathlib import Path
 
 from engine.atomic import ProcessLock
 from engine.clock import Clock
@@ -30,7 +29,7 @@ from engine.service.session import Session
 from engine.sync.accounts import Accounts
 from engine.sync.channels import Channel
 from engine.sync.check import check_directions, check_layers, check_tables, has_work, is_current
-from engine.sync.context import SyncContext, spool_folder
+from engine.sync.context import SyncContext, lock_path, spool_folder
 from engine.sync.job import Narrator
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.photos import fetch_photos
@@ -179,11 +178,6 @@ class GeodatabaseSync:
         finally:
             await accounts.close()
         await context.database.checkpoint()
-
-
-def lock_path(geodatabase: Path) -> Path:
-    """The file whose lock says that a geodatabase is being synced."""
-    return geodatabase.with_name(f"{geodatabase.name}.lock")
 
 
 async def _explain(context: SyncContext, error: ServiceRefusedError) -> None:

@@ -20,7 +20,7 @@ from engine.layer_schema import FieldType
 from engine.model import EditOperation, normalise_guid
 from engine.sync.channels import Channel, LayerEdits
 from engine.sync.context import SyncContext
-from engine.sync.read_back import find
+from engine.sync.read_back import find, refresh
 from engine.sync.rows import RowError, encode_edit
 from engine.sync.settlement import Key
 
@@ -43,6 +43,10 @@ class PartialUpdates:
         if self._known is None:
             self._known = await self._context.database.read(recall, self._name)
         return self._known
+
+    def forget(self) -> None:
+        """Somebody else may have found out meanwhile."""
+        self._known = None
 
     async def canary(self, edits: Sequence[Edit]) -> Edit | None:
         """The edit that must go up alone, if one of them would be the first partial update."""
@@ -96,6 +100,7 @@ class PartialUpdates:
             if omitted and (was_taken or shows or cleared):
                 if cleared:
                     await self._mend(table.layer_id, {**before, **sent}, gid)
+                    await refresh(context, table, [gid], absent_means_deleted=False)
                 await context.write(remember, self._name, CLEARS if cleared else KEEPS)
                 self._known = None
         await asyncio.to_thread(self._path.unlink, missing_ok=True)

@@ -154,7 +154,7 @@ class Push:
             # Nobody knows whether it arrived, so nothing is sent before that is found out.
             await self._pause(error, attempt)
             settled = await reconcile_batch(context, self._channel, batch.id)
-            await self._partial.judge()
+            self._partial.forget()
             left = self._accounts.tally(batch.edits, settled)
             if left and attempt >= ATTEMPTS:
                 self._accounts.pending(left)

@@ -15,6 +15,7 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import Batch, BatchState
 from engine.sync.channels import Channel, EditAnswer
 from engine.sync.context import SyncContext
+from engine.sync.partial_updates import PartialUpdates
 from engine.sync.pull import pull
 from engine.sync.settlement import Settled, settle
 
@@ -44,6 +45,8 @@ async def reconcile_batch(context: SyncContext, channel: Channel, batch_id: int)
     if batch.state in (BatchState.SENDING, BatchState.SUBMITTED):
         await context.write(_reconciling, batch)
     answers = await _answers_of_job(context, channel, batch)
+    # What a partial update has cleared is mended before it is read back.
+    await PartialUpdates(context, channel).judge()
     if context.downloads:
         await pull(context)
     settled = await settle(context, batch_id, edits, answers)
@@ -97,5 +100,5 @@ def _clear(context: SyncContext) -> None:
     """Remove what an interrupted run left in the spool folder."""
     if context.folder.is_dir():
         for entry in context.folder.iterdir():
-            if entry.name.startswith(("batch-", "answer-", "download", "fetch-", ".batch-")):
+            if entry.name.startswith((".", "batch-", "answer-", "download", "fetch-")):
                 entry.unlink(missing_ok=True)

@@ -308,7 +308,11 @@ def _differing(service: dict[str, Json], device: dict[str, Json], global_id: str
 
 @asynccontextmanager
 async def fleet(
-    folder: Path, profile: Profile | None = None, faults: Faults | None = None
+    folder: Path,
+    profile: Profile | None = None,
+    faults: Faults | None = None,
+    *,
+    port: int = 0,
 ) -> AsyncIterator[Fleet]:
     """A service of the example world with that profile, and no devices yet."""
     data = folder / "service"
@@ -318,8 +322,9 @@ async def fleet(
         data,
         profile=profile or Profile(),
         clock=ManualClock(),
-        mint=seeded_mint(7),
+        mint=None if port else seeded_mint(7),  # a service that is started again mints anew
         faults=faults,
+        port=port,
     )
     async with server, ClientSession() as session:
         yield Fleet(server, Client(session, server.url(SERVICE)), folder)
