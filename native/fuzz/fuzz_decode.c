@@ -13,24 +13,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const int64_t entries[] = {0, INT64_MIN, 2};
     if (size < 2) return 0;
     struct fs_layer *layers = fuzz_layers();
-    struct fs_decode_config config = {.layers = layers,
-                                      .layer_count = FUZZ_LAYERS + 1,
-                                      .default_layer = (data[1] & 1) != 0 ? &layers[data[1] % 4] : NULL,
-                                      .entries = (data[1] & 8) != 0 ? entries : NULL,
-                                      .entry_count = (data[1] & 8) != 0 ? 3 : 0,
-                                      .cells = cells,
-                                      .item = malloc(SMALL),
-                                      .item_size = SMALL,
-                                      .item_limit = LIMIT,
-                                      .work = malloc(64),
-                                      .work_size = 64,
-                                      .work_limit = LIMIT,
-                                      .out = malloc(SMALL),
-                                      .out_size = SMALL,
-                                      .out_limit = LIMIT,
-                                      .bounds = bounds,
-                                      .rows_max = 8,
-                                      .raw_limit = 100};
+    struct fs_decode_config config = {
+        .layers = layers,
+        .layer_count = FUZZ_LAYERS + 1,
+        .default_layer = (data[1] & 1) != 0 ? &layers[data[1] % 4] : NULL,
+        .entries = (data[1] & 8) != 0 ? entries : NULL,
+        .entry_count = (data[1] & 8) != 0 ? 3 : 0,
+        .cells = cells,
+        .item = malloc(SMALL),
+        .item_size = SMALL,
+        .item_limit = LIMIT,
+        .work = malloc(64),
+        .work_size = 64,
+        .work_limit = LIMIT,
+        .out = malloc(SMALL),
+        .out_size = SMALL,
+        .out_limit = LIMIT,
+        .bounds = bounds,
+        .rows_max = 8,
+        .raw_limit = 100};
     void *buffers[] = {config.item, config.work, config.out};
     static const int needs[] = {FS_NEED_ITEM, FS_NEED_WORK, FS_NEED_OUTPUT};
     struct fs_decoder *decoder = malloc(fs_decoder_size());
@@ -44,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint8_t *input = malloc(length + 1);
         CLAIM(input != NULL);
         memcpy(input, data + at, length);
-        status = fs_decode_run(decoder, input, length, at + length == size, &taken, &batch, &result);
+        status =
+            fs_decode_run(decoder, input, length, at + length == size, &taken, &batch, &result);
         free(input);
         CLAIM(taken <= length && (status != FS_NEED_INPUT || taken == length));
         at += taken;

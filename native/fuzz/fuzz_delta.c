@@ -1,5 +1,5 @@
-/* Columns of a delta. Byte 0: what to do, byte 1: column, byte 2: count, byte 3: size of the base; then the
- * base's list, and the values' list (written, read back) or the numbers (read). */
+/* Columns of a delta. Byte 0: what to do, byte 1: column, byte 2: count, byte 3: size of the base;
+ * then the base's list, and the values' list (written, read back) or the numbers (read). */
 #include "fs_delta.h"
 #include "target.h"
 
@@ -32,7 +32,8 @@ static int get(const struct column *column, size_t count, struct fs_delta_stream
     struct fs_result result;
     int status;
     if (column->type != 0)
-        status = fs_delta_get(column->type, count, &column->base, &work, streams, out, OUT, &result);
+        status =
+            fs_delta_get(column->type, count, &column->base, &work, streams, out, OUT, &result);
     else
         status = fs_delta_get_geometry(column->layer, count, &column->base, &work, scratch, SCRATCH,
                                        streams, out, OUT, &result);

@@ -13,19 +13,22 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A claim about our own code: its failure is a finding. */
-#define CLAIM(claim) \
-    do {             \
+#define CLAIM(claim)           \
+    do {                       \
         if (!(claim)) abort(); \
     } while (0)
 
 #define FUZZ_LAYERS 4
 #define FUZZ_COLUMNS 5
 
-/* Layer i has the Esri kind i + 1 (the last is a table), columns of every type, and dimensions i. */
+/* Layer i has the Esri kind i + 1 (the last is a table), columns of every type, and dimensions i.
+ */
 static inline struct fs_layer *fuzz_layers(void) {
     static const struct fs_column columns[FUZZ_COLUMNS] = {
-        {(const uint8_t *)"g", 1, FS_COLUMN_GUID}, {(const uint8_t *)"n", 1, FS_COLUMN_INTEGER},
-        {(const uint8_t *)"d", 1, FS_COLUMN_REAL}, {(const uint8_t *)"s", 1, FS_COLUMN_TEXT},
+        {(const uint8_t *)"g", 1, FS_COLUMN_GUID},
+        {(const uint8_t *)"n", 1, FS_COLUMN_INTEGER},
+        {(const uint8_t *)"d", 1, FS_COLUMN_REAL},
+        {(const uint8_t *)"s", 1, FS_COLUMN_TEXT},
         {(const uint8_t *)"t", 1, FS_COLUMN_DATE}};
     static struct fs_layer layers[FUZZ_LAYERS + 1];
     static uint16_t slots[FUZZ_LAYERS + 1][16];

@@ -1,8 +1,9 @@
 /* Delta: columns of edits <-> compact streams. SPEC.md beside this folder gives every byte.
  *
- * One column of at most FS_DELTA_ROWS_MAX values goes in as marshal.dumps([value, ...], 2), with the
- * values that a base has for the same rows beside it if there is a base, and is appended to three
- * streams: numbers, texts and bytes that do not compress. Reading appends the values to a pickle. */
+ * One column of at most FS_DELTA_ROWS_MAX values goes in as marshal.dumps([value, ...], 2), with
+ * the values that a base has for the same rows beside it if there is a base, and is appended to
+ * three streams: numbers, texts and bytes that do not compress. Reading appends the values to a
+ * pickle. */
 #ifndef FS_DELTA_H
 #define FS_DELTA_H
 
@@ -51,9 +52,9 @@ struct fs_delta_list {
 /* Appends a column of an attribute type. The base may be absent; else it has as many values.
  * FS_NEED_OUTPUT: a stream is full, nothing was appended, result.size is the number of that stream.
  * FS_ERR_LIMIT: more values than FS_DELTA_ROWS_MAX. Other errors: lists that are none. */
-int fs_delta_put(int column_type, const struct fs_delta_list *values, const struct fs_delta_list *base,
-                 struct fs_delta_work *work, struct fs_delta_streams *streams,
-                 struct fs_result *result);
+int fs_delta_put(int column_type, const struct fs_delta_list *values,
+                 const struct fs_delta_list *base, struct fs_delta_work *work,
+                 struct fs_delta_streams *streams, struct fs_result *result);
 
 /* Reads `count` values as a pickled list. FS_NEED_OUTPUT: offer result.size, nothing was taken.
  * Errors: result.offset in the numbers. */
@@ -61,15 +62,15 @@ int fs_delta_get(int column_type, size_t count, const struct fs_delta_list *base
                  struct fs_delta_work *work, struct fs_delta_streams *streams, uint8_t *out,
                  size_t out_size, struct fs_result *result);
 
-/* The same for the geometry column of a layer. `shapes` is scratch for vertices: FS_NEED_WORK asks for
- * more. */
+/* The same for the geometry column of a layer. `shapes` is scratch for vertices: FS_NEED_WORK asks
+ * for more. */
 int fs_delta_put_geometry(const struct fs_layer *layer, const struct fs_delta_list *values,
-                          const struct fs_delta_list *base, struct fs_delta_work *work, void *shapes,
-                          size_t shapes_size, struct fs_delta_streams *streams,
+                          const struct fs_delta_list *base, struct fs_delta_work *work,
+                          void *shapes, size_t shapes_size, struct fs_delta_streams *streams,
                           struct fs_result *result);
-int fs_delta_get_geometry(const struct fs_layer *layer, size_t count, const struct fs_delta_list *base,
-                          struct fs_delta_work *work, void *shapes, size_t shapes_size,
-                          struct fs_delta_streams *streams, uint8_t *out, size_t out_size,
-                          struct fs_result *result);
+int fs_delta_get_geometry(const struct fs_layer *layer, size_t count,
+                          const struct fs_delta_list *base, struct fs_delta_work *work,
+                          void *shapes, size_t shapes_size, struct fs_delta_streams *streams,
+                          uint8_t *out, size_t out_size, struct fs_result *result);
 
 #endif

@@ -12,7 +12,8 @@
 
 #include "fs_status.h"
 
-/* What a layer's geometry column holds. The value is the Esri kind; the WKB kind follows from it. */
+/* What a layer's geometry column holds. The value is the Esri kind; the WKB kind follows from it.
+ */
 enum fs_geometry_kind {
     FS_GEOMETRY_ANY = 0, /* only for fs_geometry_to_esri: take what the blob holds */
     FS_GEOMETRY_POINT = 1,

@@ -29,13 +29,13 @@ struct fs_layer {
     size_t key_column;   /* index of the GlobalID; column_count when there is none */
     int geometry_kind;   /* enum fs_geometry_kind; ANY = a table without geometry */
     int32_t srs_id;
-    int dims;         /* enum fs_geometry_dims */
-    uint16_t *slots;  /* room for the name table */
+    int dims;          /* enum fs_geometry_dims */
+    uint16_t *slots;   /* room for the name table */
     size_t slot_count; /* a power of two, at least twice column_count */
 };
 
-/* Fills the name table of a layer whose other members are set. FS_ERR_LIMIT: slots too few, too many
- * columns, an unknown type. */
+/* Fills the name table of a layer whose other members are set. FS_ERR_LIMIT: slots too few, too
+ * many columns, an unknown type. */
 int fs_layer_prepare(struct fs_layer *layer);
 
 #endif

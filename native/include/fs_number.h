@@ -8,9 +8,9 @@
 
 #define FS_NUMBER_TEXT_MAX 32 /* room that the printing functions may touch */
 
-/* The shortest decimal text that reads back as the same double: plain from 0.000001 up to 16 digits before
- * the point, else with an exponent; a whole number has no point, negative zero is "-0.0". The value
- * must be finite. Returns the length; `text` is not terminated. */
+/* The shortest decimal text that reads back as the same double: plain from 0.000001 up to 16 digits
+ * before the point, else with an exponent; a whole number has no point, negative zero is "-0.0".
+ * The value must be finite. Returns the length; `text` is not terminated. */
 size_t fs_number_print(double value, char *text);
 
 size_t fs_integer_print(int64_t value, char *text);

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define LIMBS 130       /* 4160 bits: 10^1120 (the widest denominator) needs 3721 */
-#define DIGITS_MAX 770  /* two doubles' midpoint has at most 767 significant digits */
+#define LIMBS 130      /* 4160 bits: 10^1120 (the widest denominator) needs 3721 */
+#define DIGITS_MAX 770 /* two doubles' midpoint has at most 767 significant digits */
 
 struct bigint {
     uint32_t limb[LIMBS];

@@ -1,7 +1,7 @@
 #include "datetime.h"
 
 #define DAY_MS INT64_C(86400000)
-#define FIRST_MS (-719162 * DAY_MS)  /* 0001-01-01 */
+#define FIRST_MS (-719162 * DAY_MS)    /* 0001-01-01 */
 #define LAST_MS (2932897 * DAY_MS - 1) /* the end of 9999-12-31 */
 
 struct date {
@@ -81,7 +81,8 @@ static bool read_date(struct text *text, int64_t *ms) {
     if (!number(text, 4, &date.year) || !take(text, '-') || !number(text, 2, &date.month) ||
         !take(text, '-') || !number(text, 2, &date.day))
         return false;
-    if (date.month < 1 || date.month > 12 || date.day < 1 || date.day > days_in(date.year, date.month))
+    if (date.month < 1 || date.month > 12 || date.day < 1 ||
+        date.day > days_in(date.year, date.month))
         return false;
     *ms = days_of(date) * DAY_MS;
     return date.year >= 1;

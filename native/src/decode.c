@@ -101,7 +101,8 @@ static int keep(struct fs_decoder *decoder, const uint8_t *text, size_t size) {
     return FS_OK;
 }
 
-/* A value that lies whole in the input is handled there; only one that straddles inputs is copied. */
+/* A value that lies whole in the input is handled there; only one that straddles inputs is copied.
+ */
 static int step_value(struct fs_decoder *decoder, const uint8_t *text, size_t size, size_t *taken) {
     struct fs_scan scan = decoder->scan;
     size_t length;
@@ -237,8 +238,8 @@ static int run(struct fs_decoder *decoder, const uint8_t *input, size_t size, bo
     }
     while (*taken < size) {
         size_t step_taken;
-        int status = step(decoder, input + *taken, size - *taken, decoder->position + *taken,
-                          &step_taken);
+        int status =
+            step(decoder, input + *taken, size - *taken, decoder->position + *taken, &step_taken);
         *taken += step_taken;
         if (status != FS_OK) return status;
     }

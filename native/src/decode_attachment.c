@@ -1,4 +1,5 @@
-/* Attachments: their bytes leave in pieces while the text is read, what is said about them at the end. */
+/* Attachments: their bytes leave in pieces while the text is read, what is said about them at the
+ * end. */
 #include "cell.h"
 #include "decoder.h"
 #include "guid.h"
@@ -115,8 +116,8 @@ static int end_data(struct fs_decoder *decoder) {
     uint8_t bytes[3];
     size_t size;
     if (!fs_out_fits(&decoder->out, sizeof bytes)) return FS_BATCH;
-    bool sound = attachment->unicode_digits == 0 &&
-                 fs_base64_finish(&attachment->base64, bytes, &size);
+    bool sound =
+        attachment->unicode_digits == 0 && fs_base64_finish(&attachment->base64, bytes, &size);
     if (!sound) set_error(attachment, FS_ERR_BASE64);
     attachment->base64 = (struct fs_base64_decoder){0, 0, 0};
     return sound && attachment->error == 0 ? put_data(decoder, bytes, size) : FS_OK;

@@ -24,8 +24,8 @@ int fs_decode_begin(struct fs_decoder *decoder, const struct fs_batch *batch) {
                    : FS_OK;
     if (fs_decode_has_batch(decoder)) return FS_BATCH;
     *open = *batch;
-    decoder->out = (struct fs_out){decoder->config.out,
-                                   decoder->config.out_size - FS_PICKLE_LIST_END_SIZE, 0};
+    decoder->out =
+        (struct fs_out){decoder->config.out, decoder->config.out_size - FS_PICKLE_LIST_END_SIZE, 0};
     if (open->kind != FS_BATCH_ATTACHMENT_DATA) fs_pickle_list_start(&decoder->out);
     return FS_OK;
 }

@@ -1,5 +1,5 @@
-/* One feature, complete in memory: its attributes into cells, its geometry into the work buffer, then the
- * row in the order of the layer's columns. */
+/* One feature, complete in memory: its attributes into cells, its geometry into the work buffer,
+ * then the row in the order of the layer's columns. */
 #include <math.h>
 
 #include "cell.h"
@@ -32,7 +32,8 @@ static int read_attributes(struct fs_decoder *decoder, struct fs_json *json) {
     }
 }
 
-static int read_geometry(struct fs_decoder *decoder, struct feature *feature, struct fs_json *json) {
+static int read_geometry(struct fs_decoder *decoder, struct feature *feature,
+                         struct fs_json *json) {
     const struct fs_layer *layer = decoder->layer;
     if (layer->geometry_kind == FS_GEOMETRY_ANY) return fs_json_skip(json);
     fs_geometry_reader_init(&feature->geometry, layer->geometry_kind, layer->dims,
@@ -185,7 +186,8 @@ int fs_decode_delete(struct fs_decoder *decoder, const struct fs_item *item) {
     status = fs_decode_begin(decoder, &batch);
     if (status != FS_OK) return status;
     size_t mark = decoder->out.size;
-    status = fs_cell_pickle(&id, id.kind == '"' ? FS_COLUMN_GUID : FS_COLUMN_INTEGER, &decoder->out);
+    status =
+        fs_cell_pickle(&id, id.kind == '"' ? FS_COLUMN_GUID : FS_COLUMN_INTEGER, &decoder->out);
     if (status == FS_OK) return fs_decode_commit(decoder, mark);
     decoder->out.size = mark;
     return fs_decode_bad(decoder, item, status, 0, SIZE_MAX);

@@ -38,7 +38,8 @@ static int require_layer(struct fs_decoder *decoder, bool *usable) {
     return status;
 }
 
-/* Lists of an entry, of its "features" and of its "attachments". Leaves *entered false for what is none. */
+/* Lists of an entry, of its "features" and of its "attachments". Leaves *entered false for what is
+ * none. */
 static int route_list(struct fs_decoder *decoder, int attachments, bool *entered) {
     bool deletes = named(decoder, "deletes") || named(decoder, "deleteIds");
     bool updates = named(decoder, "updates");
@@ -79,8 +80,8 @@ static int route_entry(struct fs_decoder *decoder, uint8_t first, bool *entered)
 
 static int route_root(struct fs_decoder *decoder, uint8_t first, bool *entered) {
     bool list = first == '[';
-    if (list && (named(decoder, "edits") || named(decoder, "layers") ||
-                 named(decoder, "editsResults"))) {
+    if (list &&
+        (named(decoder, "edits") || named(decoder, "layers") || named(decoder, "editsResults"))) {
         *entered = true;
         return enter(decoder, FS_FRAME_ENTRIES, FS_DATA, 0);
     }
@@ -110,8 +111,9 @@ static int enter_entry(struct fs_decoder *decoder, bool *entered) {
 }
 
 static int route_attachment(struct fs_decoder *decoder, uint8_t first, bool *entered) {
-    static const char *const names[] = {"attachmentId", "globalId", "parentGlobalId", "contentType",
-                                        "name",         "size",     "url",            "uploadId"};
+    static const char *const names[] = {"attachmentId", "globalId", "parentGlobalId",
+                                        "contentType",  "name",     "size",
+                                        "url",          "uploadId"};
     if (first == '"' && named(decoder, "data")) {
         *entered = true;
         decoder->attachment.has_data = true;

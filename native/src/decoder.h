@@ -75,8 +75,8 @@ struct fs_attachment {
     uint8_t text[FS_META_TEXT_SIZE];
     size_t text_used;
     struct fs_base64_decoder base64;
-    bool escape;         /* a backslash came */
-    int unicode_digits;  /* of \uXXXX still to come */
+    bool escape;        /* a backslash came */
+    int unicode_digits; /* of \uXXXX still to come */
     uint32_t unicode;
     bool has_data;
     uint64_t data_size;
@@ -133,7 +133,8 @@ struct fs_decoder {
 /* Opens a batch of this kind or goes on with it. FS_BATCH: another one must be delivered first. */
 int fs_decode_begin(struct fs_decoder *decoder, const struct fs_batch *batch);
 
-/* Counts the item written since `mark`, or takes it back: FS_BATCH, FS_NEED_OUTPUT, FS_ERR_LIMIT. */
+/* Counts the item written since `mark`, or takes it back: FS_BATCH, FS_NEED_OUTPUT, FS_ERR_LIMIT.
+ */
 int fs_decode_commit(struct fs_decoder *decoder, size_t mark);
 
 /* Reports an item that cannot be decoded. `column` = SIZE_MAX when it is none's fault. */

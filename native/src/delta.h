@@ -6,8 +6,8 @@
 #include "fs_delta.h"
 #include "marshal.h"
 
-/* What a value of a column is: it travels in the column's own form, is null, or is something else that
- * carries its type with it. */
+/* What a value of a column is: it travels in the column's own form, is null, or is something else
+ * that carries its type with it. */
 enum fs_delta_class { FS_CLASS_REGULAR = 0, FS_CLASS_NULL = 1, FS_CLASS_TAGGED = 2 };
 
 /* ---- writing ---- */

@@ -1,4 +1,5 @@
-/* Attribute columns: integers, reals and dates as integer runs, texts and GUIDs by first appearance. */
+/* Attribute columns: integers, reals and dates as integer runs, texts and GUIDs by first
+ * appearance. */
 #include <math.h>
 
 #include "datetime.h"
@@ -238,8 +239,8 @@ static uint32_t hash_of(const struct fs_delta_text *text) {
     return hash ^ hash >> 15;
 }
 
-/* Each text becomes 0 if it is new, else 1 + its place among those that were new; the new ones move to the
- * front of work->texts. Returns how many they are. */
+/* Each text becomes 0 if it is new, else 1 + its place among those that were new; the new ones move
+ * to the front of work->texts. Returns how many they are. */
 static size_t refer(struct fs_delta_work *work, size_t used) {
     size_t known = 0;
     memset(work->slots, 0, sizeof work->slots);
@@ -319,9 +320,8 @@ static int put_tagged(struct fs_delta_writer *writer, const struct column *colum
 }
 
 int fs_delta_put(int column_type, const struct fs_delta_list *values,
-                 const struct fs_delta_list *base,
-                 struct fs_delta_work *work, struct fs_delta_streams *streams,
-                 struct fs_result *result) {
+                 const struct fs_delta_list *base, struct fs_delta_work *work,
+                 struct fs_delta_streams *streams, struct fs_result *result) {
     struct column column = {.type = column_type, .work = work};
     struct fs_delta_writer writer = fs_delta_writer(streams);
     *result = (struct fs_result){0, 0};

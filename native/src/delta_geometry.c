@@ -1,5 +1,5 @@
-/* What writing and reading a geometry column have in common: the lists, and what a vertex is expected to
- * be. */
+/* What writing and reading a geometry column have in common: the lists, and what a vertex is
+ * expected to be. */
 #include "delta_geometry.h"
 
 #include "fs_geometry.h"
@@ -20,7 +20,7 @@ bool fs_delta_room(struct fs_delta_geometry *geometry, size_t wanted) {
 
 /* The next value; *read tells whether it is a blob that has a shape. */
 int fs_delta_next(struct fs_delta_geometry *geometry, struct fs_marshal *list, size_t offset,
-                      struct fs_value *value, struct fs_shape *shape, bool *read) {
+                  struct fs_value *value, struct fs_shape *shape, bool *read) {
     *read = false;
     int status = fs_marshal_value(list, value);
     if (status != FS_OK || value->kind != FS_VALUE_BYTES) return status;
@@ -31,7 +31,8 @@ int fs_delta_next(struct fs_delta_geometry *geometry, struct fs_marshal *list, s
 }
 
 /* The base's shape for this row lies at the start of the scratch. */
-int fs_delta_next_base(struct fs_delta_geometry *geometry, struct fs_shape *shape, bool *read, size_t *used) {
+int fs_delta_next_base(struct fs_delta_geometry *geometry, struct fs_shape *shape, bool *read,
+                       size_t *used) {
     struct fs_value value = {.size = 0};
     *read = false;
     *used = 0;
@@ -55,8 +56,9 @@ static const double *base_vertex(const struct fs_delta_geometry *geometry,
 }
 
 /* ring_start: index of the ring's first vertex if i closes a ring, else SIZE_MAX. */
-const double *fs_predict(const struct fs_delta_geometry *geometry, const struct fs_prediction *prediction,
-                             const struct fs_shape *shape, size_t i, size_t ring_start) {
+const double *fs_predict(const struct fs_delta_geometry *geometry,
+                         const struct fs_prediction *prediction, const struct fs_shape *shape,
+                         size_t i, size_t ring_start) {
     const double *vertex = base_vertex(geometry, prediction, i, shape->vertex_count);
     if (vertex != NULL) return vertex;
     if (ring_start != SIZE_MAX) return shape->vertices + ring_start * geometry->stride;
@@ -109,14 +111,14 @@ int fs_delta_gather(struct fs_delta_geometry *geometry, size_t axis, size_t *use
 }
 
 int fs_delta_open_geometry(struct fs_delta_geometry *geometry, const struct fs_layer *layer,
-                         struct fs_delta_list base, struct fs_delta_work *work, void *shapes,
-                         size_t shapes_size) {
+                           struct fs_delta_list base, struct fs_delta_work *work, void *shapes,
+                           size_t shapes_size) {
     size_t base_count;
     *geometry = (struct fs_delta_geometry){.layer = layer,
-                                  .work = work,
-                                  .has_base = base.data != NULL,
-                                  .count = geometry->count,
-                                  .stride = fs_shape_stride(layer)};
+                                           .work = work,
+                                           .has_base = base.data != NULL,
+                                           .count = geometry->count,
+                                           .stride = fs_shape_stride(layer)};
     geometry->scratch = aligned(shapes, &shapes_size);
     geometry->scratch_size = shapes_size;
     if (layer->geometry_kind == FS_GEOMETRY_ANY) return FS_ERR_GEOMETRY;
@@ -124,4 +126,3 @@ int fs_delta_open_geometry(struct fs_delta_geometry *geometry, const struct fs_l
     return status == FS_OK && geometry->has_base && base_count != geometry->count ? FS_ERR_SYNTAX
                                                                                   : status;
 }
-

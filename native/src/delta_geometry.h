@@ -36,26 +36,28 @@ struct fs_runs {
 };
 
 int fs_delta_open_geometry(struct fs_delta_geometry *geometry, const struct fs_layer *layer,
-                  struct fs_delta_list base, struct fs_delta_work *work, void *shapes,
-                  size_t shapes_size);
+                           struct fs_delta_list base, struct fs_delta_work *work, void *shapes,
+                           size_t shapes_size);
 
 /* Whether the scratch has so many bytes; remembers the most that was asked for. */
 bool fs_delta_room(struct fs_delta_geometry *geometry, size_t wanted);
 
-/* The next value of a list, its shape at that offset in the scratch; *read tells whether it is a blob that
- * has a shape. */
+/* The next value of a list, its shape at that offset in the scratch; *read tells whether it is a
+ * blob that has a shape. */
 int fs_delta_next(struct fs_delta_geometry *geometry, struct fs_marshal *list, size_t offset,
-               struct fs_value *value, struct fs_shape *shape, bool *read);
+                  struct fs_value *value, struct fs_shape *shape, bool *read);
 
 /* The base's shape for the next row, at the start of the scratch, *used bytes of it. */
-int fs_delta_next_base(struct fs_delta_geometry *geometry, struct fs_shape *shape, bool *read, size_t *used);
+int fs_delta_next_base(struct fs_delta_geometry *geometry, struct fs_shape *shape, bool *read,
+                       size_t *used);
 
 /* One ordinate of every point on the grid into work->values, of their bases into work->base. */
 int fs_delta_gather(struct fs_delta_geometry *geometry, size_t axis, size_t *used);
 
 /* What vertex i is compared with; start = what ring_start says about it. */
-const double *fs_predict(const struct fs_delta_geometry *geometry, const struct fs_prediction *prediction,
-                      const struct fs_shape *shape, size_t i, size_t start);
+const double *fs_predict(const struct fs_delta_geometry *geometry,
+                         const struct fs_prediction *prediction, const struct fs_shape *shape,
+                         size_t i, size_t start);
 
 struct fs_runs fs_runs(const struct fs_delta_geometry *geometry, const struct fs_shape *shape);
 

@@ -3,8 +3,8 @@
 #include "fs_geometry.h"
 #include "pickle.h"
 
-/* Reads a shape's codes; with shape->codes NULL it only counts them and the vertices. Each vertex takes
- * at least a byte per ordinate: `vertices_max` is what can still be there. */
+/* Reads a shape's codes; with shape->codes NULL it only counts them and the vertices. Each vertex
+ * takes at least a byte per ordinate: `vertices_max` is what can still be there. */
 static int get_code(struct fs_delta_streams *streams, struct fs_shape *shape, size_t vertices_max,
                     uint32_t *code) {
     uint64_t value;
@@ -35,7 +35,8 @@ static int get_codes(struct fs_delta_streams *streams, int kind, struct fs_shape
     for (; status == FS_OK && parts > 0; parts--) {
         rings = 1;
         if (kind == FS_GEOMETRY_POLYGON) status = get_code(streams, shape, vertices_max, &rings);
-        for (; status == FS_OK && rings > 0; rings--) status = get_run(streams, shape, vertices_max);
+        for (; status == FS_OK && rings > 0; rings--)
+            status = get_run(streams, shape, vertices_max);
     }
     return status;
 }
@@ -65,8 +66,8 @@ static int get_own_structure(struct fs_delta_streams *streams, struct fs_delta_g
     return get_codes(streams, kind, shape, vertices_max);
 }
 
-static int get_structure(struct fs_delta_streams *streams, struct fs_delta_geometry *geometry, size_t offset,
-                         struct fs_shape *shape, struct fs_prediction *prediction) {
+static int get_structure(struct fs_delta_streams *streams, struct fs_delta_geometry *geometry,
+                         size_t offset, struct fs_shape *shape, struct fs_prediction *prediction) {
     const struct fs_shape *base = prediction->base;
     *shape = (struct fs_shape){.vertex_count = geometry->layer->geometry_kind == FS_GEOMETRY_POINT};
     if (base == NULL) return get_own_structure(streams, geometry, offset, shape);
@@ -109,14 +110,16 @@ static int get_ordinate(struct fs_delta_streams *streams, double expected, int p
 }
 
 static int get_vertices(struct fs_delta_streams *streams, struct fs_delta_geometry *geometry,
-                        struct fs_shape *shape, const struct fs_prediction *prediction, bool whole) {
+                        struct fs_shape *shape, const struct fs_prediction *prediction,
+                        bool whole) {
     struct fs_runs runs = fs_runs(geometry, shape);
     for (size_t i = 0; i < shape->vertex_count; i++) {
         double *vertex = shape->vertices + i * geometry->stride;
-        const double *expected = fs_predict(geometry, prediction, shape, i, fs_ring_start(&runs, i));
+        const double *expected =
+            fs_predict(geometry, prediction, shape, i, fs_ring_start(&runs, i));
         for (size_t axis = 0; axis < geometry->stride; axis++) {
-            int status = get_ordinate(streams, expected[axis], geometry->places[axis], whole,
-                                      &vertex[axis]);
+            int status =
+                get_ordinate(streams, expected[axis], geometry->places[axis], whole, &vertex[axis]);
             if (status != FS_OK) return status;
         }
     }
@@ -130,8 +133,8 @@ static void pickle_shape(const struct fs_delta_geometry *geometry, const struct 
     fs_pickle_bytes_end(out, mark);
 }
 
-static int get_shape(struct fs_delta_streams *streams, struct fs_delta_geometry *geometry, bool whole,
-                     const struct fs_shape *base, size_t offset, struct fs_out *out) {
+static int get_shape(struct fs_delta_streams *streams, struct fs_delta_geometry *geometry,
+                     bool whole, const struct fs_shape *base, size_t offset, struct fs_out *out) {
     struct fs_shape shape;
     struct fs_prediction prediction = {base, 0, geometry->anchor};
     int status = get_structure(streams, geometry, offset, &shape, &prediction);
@@ -152,8 +155,8 @@ static void get_point(const struct fs_delta_geometry *geometry, const int64_t *a
     pickle_shape(geometry, &shape, out);
 }
 
-static int get_axes(struct fs_delta_streams *streams, struct fs_delta_geometry *geometry, int64_t **axes,
-                    size_t *used, size_t *reserved) {
+static int get_axes(struct fs_delta_streams *streams, struct fs_delta_geometry *geometry,
+                    int64_t **axes, size_t *used, size_t *reserved) {
     size_t count = 0;
     for (size_t i = 0; i < geometry->count; i++)
         count += geometry->work->classes[i] == FS_CLASS_REGULAR;
@@ -224,10 +227,10 @@ static int get_geometry(struct fs_delta_streams *streams, struct fs_delta_geomet
     return get_rows(streams, geometry, out);
 }
 
-int fs_delta_get_geometry(const struct fs_layer *layer, size_t count, const struct fs_delta_list *base,
-                          struct fs_delta_work *work, void *shapes, size_t shapes_size,
-                          struct fs_delta_streams *streams, uint8_t *out, size_t out_size,
-                          struct fs_result *result) {
+int fs_delta_get_geometry(const struct fs_layer *layer, size_t count,
+                          const struct fs_delta_list *base, struct fs_delta_work *work,
+                          void *shapes, size_t shapes_size, struct fs_delta_streams *streams,
+                          uint8_t *out, size_t out_size, struct fs_result *result) {
     struct fs_out sink = {out, out_size, 0};
     struct fs_delta_streams next = *streams;
     struct fs_delta_geometry geometry = {.count = count};

@@ -37,7 +37,8 @@ static bool fits_grid(const struct fs_delta_geometry *geometry, const struct fs_
 }
 
 /* The grid that makes the column cheapest: 3.32 bits per place on it, some 48 bits off it. */
-static void choose_places(struct fs_delta_geometry *geometry, size_t weights[FS_AXES][OFF_GRID + 1]) {
+static void choose_places(struct fs_delta_geometry *geometry,
+                          size_t weights[FS_AXES][OFF_GRID + 1]) {
     for (size_t axis = 0; axis < geometry->stride; axis++) {
         double least = INFINITY;
         for (int places = 0; places <= FS_GRID_PLACES_MAX; places++) {
@@ -111,7 +112,8 @@ static void put_vertices(struct fs_delta_writer *writer, struct fs_delta_geometr
     struct fs_runs runs = fs_runs(geometry, shape);
     for (size_t i = 0; i < shape->vertex_count; i++) {
         const double *vertex = shape->vertices + i * geometry->stride;
-        const double *expected = fs_predict(geometry, prediction, shape, i, fs_ring_start(&runs, i));
+        const double *expected =
+            fs_predict(geometry, prediction, shape, i, fs_ring_start(&runs, i));
         for (size_t axis = 0; axis < geometry->stride; axis++) {
             if (whole) {
                 uint8_t bytes[8];
@@ -137,8 +139,7 @@ static int put_shapes(struct fs_delta_writer *writer, struct fs_delta_geometry *
         bool read, base_read;
         size_t used;
         int status = fs_delta_next_base(geometry, &base, &base_read, &used);
-        if (status == FS_OK)
-            status = fs_delta_next(geometry, &values, used, &value, &shape, &read);
+        if (status == FS_OK) status = fs_delta_next(geometry, &values, used, &value, &shape, &read);
         if (status != FS_OK) return status;
         if (classes[i] == FS_CLASS_TAGGED) status = fs_put_tagged(writer, &value);
         if (status != FS_OK) return status;
@@ -189,8 +190,8 @@ static int put_geometry(struct fs_delta_writer *writer, struct fs_delta_geometry
 }
 
 int fs_delta_put_geometry(const struct fs_layer *layer, const struct fs_delta_list *values,
-                          const struct fs_delta_list *base, struct fs_delta_work *work, void *shapes,
-                          size_t shapes_size, struct fs_delta_streams *streams,
+                          const struct fs_delta_list *base, struct fs_delta_work *work,
+                          void *shapes, size_t shapes_size, struct fs_delta_streams *streams,
                           struct fs_result *result) {
     struct fs_delta_geometry geometry;
     struct fs_marshal list;
@@ -204,4 +205,3 @@ int fs_delta_put_geometry(const struct fs_layer *layer, const struct fs_delta_li
     if (status == FS_NEED_WORK) result->size = geometry.scratch_wanted * 2 + 8;
     return status == FS_OK ? fs_delta_commit(&writer, streams, result) : status;
 }
-

@@ -1,5 +1,5 @@
-/* A run of integers: value = prediction + offset + unit * k. The k are varints, or all their lowest bytes,
- * then all their second bytes and so on: bytes of one kind side by side pack better. */
+/* A run of integers: value = prediction + offset + unit * k. The k are varints, or all their lowest
+ * bytes, then all their second bytes and so on: bytes of one kind side by side pack better. */
 #include "delta.h"
 
 enum predictor { PREDICT_ZERO = 0, PREDICT_PREVIOUS = 1, PREDICT_BASE = 2 };
@@ -96,12 +96,13 @@ void fs_put_integers(struct fs_delta_writer *writer, const int64_t *values, cons
     for (int predictor = PREDICT_ZERO; predictor <= PREDICT_BASE; predictor++)
         for (int zigzag = 0; zigzag <= 1; zigzag++) {
             if (predictor == PREDICT_BASE && base == NULL) continue;
-            struct plan plan = plan_for(values, base, count, (enum predictor)predictor, zigzag != 0);
+            struct plan plan =
+                plan_for(values, base, count, (enum predictor)predictor, zigzag != 0);
             if (cost_of(&plan, count) < cost_of(&best, count)) best = plan;
         }
     bool planes = prefers_planes(&best, count);
-    fs_out_byte(numbers, (uint8_t)(best.predictor | (best.zigzag ? ZIGZAG : 0) |
-                                   (planes ? PLANES : 0)));
+    fs_out_byte(numbers,
+                (uint8_t)(best.predictor | (best.zigzag ? ZIGZAG : 0) | (planes ? PLANES : 0)));
     if (best.predictor == PREDICT_PREVIOUS) fs_put_varint(numbers, fs_zigzag(values[0]));
     fs_put_varint(numbers, best.unit);
     if (!best.zigzag) fs_put_varint(numbers, fs_zigzag(best.offset));

@@ -22,7 +22,8 @@ static int include_vertices(struct bounds *bounds, const struct fs_wkb_head *hea
     return FS_OK;
 }
 
-static int include_point(struct bounds *bounds, struct fs_wkb *wkb, const struct fs_wkb_head *head) {
+static int include_point(struct bounds *bounds, struct fs_wkb *wkb,
+                         const struct fs_wkb_head *head) {
     const uint8_t *vertex;
     int status = fs_wkb_vertex(wkb, head, &vertex);
     if (status != FS_OK) return status;

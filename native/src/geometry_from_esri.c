@@ -5,7 +5,6 @@
 #include "geometry_reader.h"
 #include "wkb.h"
 
-
 static void put_head(struct fs_out *out, const struct fs_geometry_reader *reader, uint32_t type) {
     fs_out_byte(out, 1);
     fs_out_u32(out, type + 1000 * (uint32_t)reader->want_z + 2000 * (uint32_t)reader->want_m);
@@ -25,8 +24,8 @@ static void put_vertices(struct fs_out *out, const struct fs_geometry_reader *re
     fs_out_advance(out, size);
 }
 
-static void put_ring(struct fs_out *out, const struct fs_geometry_reader *reader, const struct fs_ring *ring,
-                     bool exterior) {
+static void put_ring(struct fs_out *out, const struct fs_geometry_reader *reader,
+                     const struct fs_ring *ring, bool exterior) {
     bool reversed = exterior ? ring->area < 0 : ring->area > 0;
     fs_out_u32(out, (uint32_t)ring->count);
     put_vertices(out, reader, ring->start, ring->count, reversed);

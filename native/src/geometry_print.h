@@ -4,7 +4,8 @@
 
 #include "bytes.h"
 
-/* As fs_geometry_to_esri, but only the ordinates of `dims` are written. *at: where the blob is at fault. */
+/* As fs_geometry_to_esri, but only the ordinates of `dims` are written. *at: where the blob is at
+ * fault. */
 int fs_geometry_print(struct fs_out *out, const uint8_t *blob, size_t blob_size, int kind, int dims,
                       size_t *at);
 

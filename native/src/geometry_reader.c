@@ -1,4 +1,5 @@
-/* Reading half of Esri JSON -> GeoPackage: vertices into the work buffer, rings sorted out there. */
+/* Reading half of Esri JSON -> GeoPackage: vertices into the work buffer, rings sorted out there.
+ */
 #include <math.h>
 #include <stdalign.h>
 
@@ -163,7 +164,8 @@ static int read_coordinates(struct fs_geometry_reader *reader) {
 
 static const char *const coordinate_names[] = {NULL, NULL, "points", "paths", "rings"};
 
-static bool is_coordinates(const struct fs_geometry_reader *reader, const struct fs_json_string *name) {
+static bool is_coordinates(const struct fs_geometry_reader *reader,
+                           const struct fs_json_string *name) {
     return reader->kind != FS_GEOMETRY_POINT &&
            fs_json_equals(name, coordinate_names[reader->kind]);
 }
@@ -220,8 +222,8 @@ static int read_member(struct fs_geometry_reader *reader, struct members *member
     return status;
 }
 
-/* hasZ and hasM may follow the coordinates: those were read on the layer's word and are read again if
- * the geometry says otherwise. Without hasZ, hasM alone makes the third ordinate an M. */
+/* hasZ and hasM may follow the coordinates: those were read on the layer's word and are read again
+ * if the geometry says otherwise. Without hasZ, hasM alone makes the third ordinate an M. */
 static int settle_dimensions(struct fs_geometry_reader *reader, const struct members *members) {
     bool m = members->m_seen ? members->m : reader->want_m;
     bool z = members->z_seen ? members->z : reader->want_z && !(members->m_seen && members->m);

@@ -9,7 +9,7 @@
 struct writer {
     struct fs_wkb wkb;
     struct fs_out *out;
-    int dims; /* which of the blob's further ordinates are written */
+    int dims;                /* which of the blob's further ordinates are written */
     struct fs_wkb_head head; /* of the whole geometry: its parts must have the same dimensions */
     bool listed;             /* something was written into the list that is open */
 };

@@ -7,7 +7,9 @@ static int hex_value(uint8_t byte) {
     return -1;
 }
 
-static bool is_group_start(size_t byte) { return byte == 4 || byte == 6 || byte == 8 || byte == 10; }
+static bool is_group_start(size_t byte) {
+    return byte == 4 || byte == 6 || byte == 8 || byte == 10;
+}
 
 bool fs_guid_parse(const uint8_t *text, size_t size, uint8_t guid[FS_GUID_SIZE]) {
     if (size >= 2 && text[0] == '{' && text[size - 1] == '}') {

@@ -27,7 +27,8 @@ int fs_json_unexpected(const struct fs_json *json) {
 
 #define EVERY_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
 
-/* Nonzero if any of eight bytes is zero (and, above such a byte, possibly more: good for a test). */
+/* Nonzero if any of eight bytes is zero (and, above such a byte, possibly more: good for a test).
+ */
 static uint64_t has_zero(uint64_t eight) {
     return (eight - EVERY_BYTE(1)) & ~eight & EVERY_BYTE(0x80);
 }

@@ -20,7 +20,9 @@ static const char digit_pairs[] =
 
 /* floor(log10(2^e)) and floor(log10(3/4 * 2^e)), exact for every exponent of a double. */
 static int log10_of_pow2(int e) { return (int)((int64_t)e * 1262611 >> 22); }
-static int log10_of_three_quarters_pow2(int e) { return (int)(((int64_t)e * 1262611 - 524031) >> 22); }
+static int log10_of_three_quarters_pow2(int e) {
+    return (int)(((int64_t)e * 1262611 - 524031) >> 22);
+}
 
 /* The product's upper 64 bits with every lower bit folded into the last: enough to compare. */
 static uint64_t round_to_odd(struct fs_wide power, uint64_t factor) {
@@ -119,8 +121,9 @@ static struct decimal without_trailing_zeros(struct decimal value) {
     return value;
 }
 
-/* k digits, the decimal point n places from the left, as in ECMA-262 Number::toString; but whole numbers of
- * 17 digits and more get an exponent: filled up with zeros they would be other integers. */
+/* k digits, the decimal point n places from the left, as in ECMA-262 Number::toString; but whole
+ * numbers of 17 digits and more get an exponent: filled up with zeros they would be other integers.
+ */
 static size_t lay_out(struct decimal value, char *text) {
     int k = (int)count_digits(value.digits);
     int n = k + value.exponent;
@@ -149,8 +152,8 @@ static size_t lay_out(struct decimal value, char *text) {
     return (size_t)k + 1 + print_exponent(text + k + 1, n - 1);
 }
 
-/* Coordinates and measurements mostly lie on a decimal grid. If n / 10^places is the value and n has at
- * most 15 digits, then n is its shortest text: no two such decimals share a double. */
+/* Coordinates and measurements mostly lie on a decimal grid. If n / 10^places is the value and n
+ * has at most 15 digits, then n is its shortest text: no two such decimals share a double. */
 static bool on_grid(double magnitude, double scale, uint64_t *n) {
     if (!(magnitude >= 1e-6 && magnitude * scale < 1e15)) return false;
     *n = (uint64_t)(magnitude * scale + 0.5);

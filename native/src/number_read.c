@@ -108,7 +108,8 @@ static uint64_t nearest_bits(uint64_t mantissa, int64_t exponent) {
         if (1 - binary >= 64) return 0;
         significand >>= 1 - binary;
         significand += significand & 1;
-        return significand >> 1; /* a carry into bit 52 is the smallest normal number, as it should be */
+        return significand >>
+               1; /* a carry into bit 52 is the smallest normal number, as it should be */
     }
     /* Exactly half way, which only these powers allow: to even. */
     if (product.low <= 1 && q >= -4 && q <= 23 && (significand & 3) == 1 &&

@@ -18,7 +18,9 @@ enum opcode {
     OP_BINBYTES = 'B'
 };
 
-static void put_opcode(struct fs_out *out, enum opcode opcode) { fs_out_byte(out, (uint8_t)opcode); }
+static void put_opcode(struct fs_out *out, enum opcode opcode) {
+    fs_out_byte(out, (uint8_t)opcode);
+}
 
 void fs_pickle_list_start(struct fs_out *out) {
     static const uint8_t start[] = {OP_PROTO, 4, OP_EMPTY_LIST, OP_MARK};

@@ -77,7 +77,7 @@ static size_t containers(const struct fs_ring *rings, size_t ring_count, size_t 
                          size_t *smallest, size_t *budget) {
     size_t found = 0;
     *smallest = FS_RING_NONE;
-    for (size_t i = 0; i < ring_count && *budget > 0; i++) {
+    for (size_t i = 0; i<ring_count && * budget> 0; i++) {
         --*budget;
         if (i == inner || (clockwise_only && rings[i].area >= 0)) continue;
         double size = fabs(rings[i].area);
@@ -123,8 +123,8 @@ void fs_rings_assign(struct fs_ring *rings, size_t ring_count, const double *ver
             continue;
         }
         size_t smallest;
-        size_t found = containers(rings, ring_count, i, any_clockwise, vertices, stride, &smallest,
-                                  &budget);
+        size_t found =
+            containers(rings, ring_count, i, any_clockwise, vertices, stride, &smallest, &budget);
         if (budget == 0 && rings[last_exterior].owner == last_exterior)
             rings[i].owner = last_exterior;
         else if (any_clockwise ? found > 0 : found % 2 == 1)

@@ -23,10 +23,11 @@ struct fs_ring {
  * shoelace sum loses the sign of small rings. */
 double fs_ring_area(const double *vertices, size_t stride, size_t count);
 
-/* Fills area, min, max, owner and next of every ring; start and count are given. A ring is an exterior if it
- * runs clockwise, as Esri draws it; a counter-clockwise one is a hole of the smallest exterior that
- * contains it, and an exterior itself when none does. When no ring runs clockwise the even-odd
- * rule decides. Work is bounded: beyond a fixed budget of comparisons a hole goes to the exterior before it. */
+/* Fills area, min, max, owner and next of every ring; start and count are given. A ring is an
+ * exterior if it runs clockwise, as Esri draws it; a counter-clockwise one is a hole of the
+ * smallest exterior that contains it, and an exterior itself when none does. When no ring runs
+ * clockwise the even-odd rule decides. Work is bounded: beyond a fixed budget of comparisons a hole
+ * goes to the exterior before it. */
 void fs_rings_assign(struct fs_ring *rings, size_t ring_count, const double *vertices,
                      size_t stride);
 

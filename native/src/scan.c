@@ -24,8 +24,8 @@ static bool skip_string(struct fs_scan *scan, const uint8_t *text, size_t size, 
     return false;
 }
 
-/* Deeper than the parser goes only the number of brackets counts: the value will be refused whole, but
- * its end must be found. */
+/* Deeper than the parser goes only the number of brackets counts: the value will be refused whole,
+ * but its end must be found. */
 static void open_container(struct fs_scan *scan, bool object) {
     if (scan->depth++ < FS_JSON_DEPTH_MAX) scan->objects = scan->objects << 1 | object;
 }

@@ -33,7 +33,8 @@ static bool take_vertices(struct reading *reading, size_t count) {
     size_t stride = fs_shape_stride(reading->layer);
     if (count > (wkb->size - wkb->at) / (stride * 8)) return false;
     double *to = shape->vertices + shape->vertex_count * stride;
-    for (size_t i = 0; i < count * stride; i++) to[i] = fs_load_f64(wkb->data + wkb->at + i * 8, true);
+    for (size_t i = 0; i < count * stride; i++)
+        to[i] = fs_load_f64(wkb->data + wkb->at + i * 8, true);
     wkb->at += count * stride * 8;
     shape->vertex_count += count;
     return true;
@@ -155,7 +156,8 @@ static void put_bounds(struct printing *printing) {
     }
 }
 
-void fs_shape_print(const struct fs_layer *layer, const struct fs_shape *shape, struct fs_out *out) {
+void fs_shape_print(const struct fs_layer *layer, const struct fs_shape *shape,
+                    struct fs_out *out) {
     struct printing printing = {layer, shape, out, 0, 0};
     bool point = layer->geometry_kind == FS_GEOMETRY_POINT;
     const uint8_t start[4] = {'G', 'P', 0, point ? 1 : 3};

@@ -10,8 +10,8 @@
 #include "fs_layer.h"
 
 struct fs_shape {
-    /* multipoint: vertices. polyline: parts, then the vertices of each. polygon: polygons, then for each its
-     * rings and the vertices of each ring. point: nothing. */
+    /* multipoint: vertices. polyline: parts, then the vertices of each. polygon: polygons, then for
+     * each its rings and the vertices of each ring. point: nothing. */
     uint32_t *codes;
     size_t code_count;
     double *vertices; /* layer's ordinates each */

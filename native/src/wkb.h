@@ -1,4 +1,5 @@
-/* A cursor over a GeoPackage geometry blob: header, then WKB whose every part names its byte order. */
+/* A cursor over a GeoPackage geometry blob: header, then WKB whose every part names its byte order.
+ */
 #ifndef FS_WKB_H
 #define FS_WKB_H
 

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHECK(claim)                                                        \
-    do {                                                                    \
-        if (!(claim)) {                                                     \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #claim);     \
-            exit(1);                                                        \
-        }                                                                   \
+#define CHECK(claim)                                                    \
+    do {                                                                \
+        if (!(claim)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #claim); \
+            exit(1);                                                    \
+        }                                                               \
     } while (0)
 
 /* A copy of exactly `size` bytes on the heap, so that the sanitizer sees one byte too far. */

@@ -1,5 +1,5 @@
-/* Runs a fuzz target over files without libFuzzer: each as it is, cut at every length, and with every bit
- * flipped; always in a heap block of exactly its size. */
+/* Runs a fuzz target over files without libFuzzer: each as it is, cut at every length, and with
+ * every bit flipped; always in a heap block of exactly its size. */
 #include <stdint.h>
 #include <string.h>
 

@@ -47,8 +47,8 @@ static void check_buffers_grow(const char *json, int kind) {
     for (;;) {
         void *small = malloc(work_size);
         CHECK(small != NULL);
-        int status = fs_geometry_from_esri((const uint8_t *)json, size, kind, 4326, FS_DIMS_XY, small,
-                                           work_size, blob, sizeof blob, &result);
+        int status = fs_geometry_from_esri((const uint8_t *)json, size, kind, 4326, FS_DIMS_XY,
+                                           small, work_size, blob, sizeof blob, &result);
         free(small);
         if (status == FS_OK) break;
         CHECK(status == FS_NEED_WORK && result.size > work_size);
