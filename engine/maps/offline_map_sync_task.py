@@ -131,7 +131,8 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             try:
                 one = await sync.run(narrator)
             except EngineError as error:
-                one = SyncGeodatabaseResult(geodatabase_path=geodatabase.path, error=error)
+                one = sync.result or SyncGeodatabaseResult(geodatabase_path=geodatabase.path)
+                one.error = error
                 if len(geodatabases) > 1:
                     narrator.warn(f"{Path(geodatabase.path).name}: {error}")
             result.geodatabase_results.append(one)

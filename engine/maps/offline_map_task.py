@@ -1,8 +1,9 @@
 """Taking a map offline: parameters, overrides per service, and the job that does it."""
 
+import asyncio
 import copy
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +11,13 @@ from typing import Self
 
 from engine import atomic
 from engine.clock import Clock, SystemClock, timestamp
-from engine.errors import BadParameterError
+from engine.errors import BadParameterError, EngineError, SyncInProgress
 from engine.layer_schema import LayerSchema
 from engine.maps.offline_map import OfflineMap
 from engine.maps.package_info import MAP_NAME, MapService, PackageInfo, web_map
 from engine.model import AttachmentSyncDirection, Envelope
+from engine.service.session import Session
+from engine.sync.abandoned import clear_abandoned_folders
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.job import Job
@@ -145,6 +148,20 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
 
     async def _run(self) -> OfflineMap:
         atomic.refuse_existing(self.folder)
+        path = self.folder.with_name(f".{self.folder.name}.lock")
+        with atomic.disk_errors(self.folder):
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with atomic.ProcessLock(path) as lock:
+            if not lock.acquire():
+                raise SyncInProgress(f"another program is taking {self.folder}")
+            try:
+                async with Session(clock=self._clock) as session:
+                    await clear_abandoned_folders(session, self.folder)
+                return await self._take()
+            finally:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def _take(self) -> OfflineMap:
         overrides = self._overrides or (
             await self._sync_tasks.create_generate_offline_map_parameter_overrides(self.parameters)
         )
@@ -165,7 +182,12 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
                     generator = task.generator(parameters, partial / name)
                     made.append(generator)
                     share = 100 / len(chosen)
-                    await generator.run(self._narrator.part(number * share, (number + 1) * share))
+                    try:
+                        await generator.run(
+                            self._narrator.part(number * share, (number + 1) * share)
+                        )
+                    finally:
+                        self.totals.add(generator.totals)
                     services.append(
                         (
                             MapService(file=name, url=task.url),
@@ -176,7 +198,8 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
                 self._write(partial, services)
         except BaseException:
             for generator in made:
-                await generator.undo()
+                with suppress(EngineError):  # the error that led here is the one to tell
+                    await asyncio.shield(generator.undo())
             raise
         return OfflineMap(self.folder)
 
