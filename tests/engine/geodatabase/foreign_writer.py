@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.engine.geodatabase.log_oracle import make_guid
+from tests.engine.geodatabase.statement_mix import make_guid
 
 
 def write_until(path: Path, report: Path, stop: Path, seed: int) -> None:

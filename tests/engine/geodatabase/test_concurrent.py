@@ -22,11 +22,11 @@ from tests.engine.geodatabase.log_oracle import (
     create_file,
     insert_own,
     logged,
-    make_guid,
     make_table,
     net,
     snapshot,
 )
+from tests.engine.geodatabase.statement_mix import make_guid
 
 NOW = "2026-01-01T00:00:00.000Z"
 MERGES = 100

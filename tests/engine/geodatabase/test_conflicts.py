@@ -23,13 +23,8 @@ from engine.geodatabase.conflicts import (
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.retention import prune_resolved
 from engine.model import ConflictPolicy
-from tests.engine.geodatabase.log_oracle import (
-    TEXTS,
-    attachments_of,
-    create_file,
-    insert_own,
-    snapshot,
-)
+from tests.engine.geodatabase.log_oracle import attachments_of, create_file, insert_own, snapshot
+from tests.engine.geodatabase.statement_mix import TEXTS
 from tests.engine.geodatabase.tree_rows import (
     G1,
     G2,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.geodatabase.change_log import has_pending, pending_edits
+from engine.geodatabase.change_log import has_pending
 from engine.geodatabase.conflicts import ConflictKind, list_conflicts
 from engine.geodatabase.difference import Cell
 from engine.geodatabase.layer_table import LayerTable
@@ -385,97 +385,6 @@ def test_merge_when_an_own_add_comes_back_then_mine_stays_and_object_id_is_their
 
     assert cells(engine, G3, "OBJECTID", "id", "key") == (3, "mine", None)
     assert brief(engine, table) == [("update", G3, ("key",))]
-
-
-# --- deleted on one side -----------------------------------------------------------------------
-
-
-def test_merge_when_deleted_here_and_unchanged_there_then_it_is_not_brought_back(
-    engine: sqlite3.Connection, table: LayerTable
-) -> None:
-    engine.execute("DELETE FROM trees WHERE fid=1")
-
-    counts = merge(engine, table, two_rows(table), policy=REMOTE)
-
-    assert counts == MergeCounts(unchanged=2)
-    assert brief(engine, table) == [("delete", G1, ())]
-
-
-@pytest.mark.parametrize(
-    ("policy", "is_back", "pending"),
-    [(LAST, False, [("delete", G1, ())]), (REMOTE, True, []), (MANUAL, False, [])],
-)
-def test_merge_when_deleted_here_and_changed_there_then_the_policy_decides(
-    engine: sqlite3.Connection,
-    table: LayerTable,
-    policy: ConflictPolicy,
-    is_back: bool,
-    pending: list[object],
-) -> None:
-    engine.execute("DELETE FROM trees WHERE fid=1")
-    theirs = tree(table, G1, OBJECTID=1, id="theirs")
-
-    counts = merge(engine, table, [theirs], policy=policy)
-
-    assert counts.conflicts == 1
-    assert (G1 in snapshot(engine, table)) == is_back
-    assert brief(engine, table) == pending
-    (conflict,) = list_conflicts(engine, resolved=True)
-    assert (conflict.kind, conflict.mine) == (ConflictKind.DELETED_HERE, None)
-    # Afterwards the base is the service's row, whoever won.
-    for edit in pending_edits(engine, table, everything=True):
-        assert edit.base == theirs
-
-
-def test_merge_when_deleted_on_both_sides_then_nothing_is_pending(
-    engine: sqlite3.Connection, table: LayerTable
-) -> None:
-    engine.execute("DELETE FROM trees WHERE fid=1")
-
-    merge(engine, table, deletes=[G1])
-
-    assert not has_pending(engine, table)
-    assert list_conflicts(engine) == []
-
-
-@pytest.mark.parametrize("complete", [False, True])
-def test_merge_when_edited_here_and_deleted_there_then_it_lies_in_the_store(
-    engine: sqlite3.Connection, table: LayerTable, complete: bool
-) -> None:
-    engine.execute("UPDATE trees SET id='mine' WHERE fid=1")
-
-    rows = [two_rows(table)[1]] if complete else []
-    counts = merge(engine, table, rows, [] if complete else [G1], complete=complete)
-
-    assert (counts.deleted, counts.conflicts) == (1, 1)
-    assert snapshot(engine, table).keys() == {G2}
-    assert not has_pending(engine, table, everything=True)
-    (conflict,) = list_conflicts(engine)
-    assert conflict.kind is ConflictKind.DELETED_THERE
-    assert conflict.mine is not None
-    assert conflict.mine["id"] == "mine"
-
-
-def test_merge_when_an_edit_was_taken_back_and_the_row_deleted_there_then_it_just_goes(
-    engine: sqlite3.Connection, table: LayerTable
-) -> None:
-    engine.execute("UPDATE trees SET id='mine' WHERE fid=1")
-    engine.execute("UPDATE trees SET id='was' WHERE fid=1")
-
-    counts = merge(engine, table, deletes=[G1])
-
-    assert counts == MergeCounts(deleted=1)
-    assert list_conflicts(engine) == []
-
-
-def test_merge_when_our_own_delete_comes_back_after_a_new_add_then_the_add_stays(
-    engine: sqlite3.Connection, table: LayerTable
-) -> None:
-    engine.execute("INSERT INTO trees(GlobalID,id) VALUES(?,'again')", (G3,))
-
-    merge(engine, table, deletes=[G3])
-
-    assert brief(engine, table) == [("add", G3, ())]
 
 
 # --- rows that cannot be stored ------------------------------------------------------------------
