@@ -77,9 +77,9 @@ def merge_table(
 
     ``complete``: the staged rows are all there are (a snapshot), the others count as deleted on the
     service. ``dependents`` go with a deleted row. ``part``: only these positions (from, up to and
-    including), counted from 1, of what :func:`arrange` put in order before; it takes no lock, and
-    parts may be merged in any number of transactions, in order, each of them again if it was
-    rolled back. A row that cannot be stored goes to the inbound quarantine.
+    including), counted from 1, of what :func:`arrange` put in order before the write lock was
+    taken. Parts may be merged in any number of transactions, in order, each of them again if it
+    was rolled back. A row that cannot be stored goes to the inbound quarantine.
     """
     if part is None:
         part = (1, arrange(connection, table, complete=complete))
