@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from engine import faults
-from engine.errors import EngineError, MapExistsError, StorageFullError
+from engine.errors import BadParameterError, EngineError, MapExistsError, StorageFullError
 
 _PARTIAL = ".partial-"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -128,7 +128,13 @@ def _make_folder(path: Path) -> None:
     """Make the folder with its parents, each of them durable."""
     if not path.is_dir():
         _make_folder(path.parent)
-        path.mkdir(exist_ok=True)
+        try:
+            path.mkdir(exist_ok=True)
+        except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+            raise BadParameterError(
+                f"the folder {path} cannot be made: {error.strerror}",
+                remedy="Choose a folder in a place where folders can be made",
+            ) from error
         sync_folder(path.parent)
 
 

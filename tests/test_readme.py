@@ -20,6 +20,8 @@ async def test_the_example_takes_a_map_and_syncs_it(tmp_path: Path) -> None:
         url = server.url("water")
         code, replaced = re.subn(r'SERVICE = ".*"', f'SERVICE = "{url}"', code)
         assert replaced == 1
+        code, replaced = re.subn(r'parse\(".*?"\)', 'parse("0,0,1000,1000,3857")', code)
+        assert replaced == 1
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", code),
             cwd=tmp_path,

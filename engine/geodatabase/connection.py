@@ -316,8 +316,6 @@ def _connect(path: Path, create: bool, busy_timeout_s: float) -> sqlite3.Connect
         for pragma in _PRAGMAS:
             raw.execute(f"PRAGMA {pragma}")
         geometry.register_functions(raw)
-        if not create:
-            _use_wal(raw)
     except BaseException:
         raw.close()
         raise

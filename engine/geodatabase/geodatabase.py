@@ -100,6 +100,8 @@ class Geodatabase:
             if await geodatabase.database.read(_is_older):
                 await geodatabase.database.write(bookkeeping.migrate)
             await geodatabase.refresh()
+            # Only now: switching writes to the file, and before this it may have been anybody's.
+            await geodatabase.database.use_wal()
         except BaseException as error:
             await geodatabase.close()
             if isinstance(error, EngineError) and str(path) not in error.message:
