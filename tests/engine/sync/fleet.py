@@ -26,7 +26,17 @@ from tests.feature_service import Faults, FeatureServer, ManualClock, Profile, s
 from tests.test_feature_service.client import Client
 from tests.test_feature_service.world import HYDRANTS, PIPES, VISITS, ZONES, gid, write_world
 
-__all__ = ["HYDRANTS", "PIPES", "VISITS", "ZONES", "Device", "Fleet", "HastyClock", "gid"]
+__all__ = [
+    "HYDRANTS",
+    "PIPES",
+    "VISITS",
+    "ZONES",
+    "Device",
+    "Fleet",
+    "HastyClock",
+    "SyncModel",
+    "gid",
+]
 
 SERVICE = "water"
 LAYERS = (HYDRANTS, PIPES, ZONES, VISITS)
