@@ -133,7 +133,6 @@ async def test_every_field_type_goes_round(tmp_path: Path) -> None:
 
     assert [values for values, _ in sent] == [comparable(row)[0] for row in rows]
     assert got == sent
-    assert math.copysign(1, got[1][0]["real"]) == -1
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)])
