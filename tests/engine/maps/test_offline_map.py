@@ -1,0 +1,215 @@
+"""A map of two services: taken whole or not at all, synced as far as it goes."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from engine import faults
+from engine.errors import EngineError, LinkError, MapExistsError, SyncInProgress
+from engine.maps.offline_map import OfflineMap
+from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSyncTask
+from engine.maps.offline_map_task import OfflineMapTask
+from engine.model import JobStatus, OfflineUpdateAvailability
+from tests.engine.sync.fleet import HYDRANTS, HastyClock, gid
+from tests.feature_service import Fault, FeatureServer, ManualClock
+from tests.test_feature_service.client import Client
+from tests.test_feature_service.world import write_world
+
+NAMES = ("water", "wells")
+
+
+class Town:
+    """Two services, ``water`` and ``wells``, with the same example data."""
+
+    def __init__(self, server: FeatureServer, session: ClientSession, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.clock = HastyClock()
+        self.urls = [server.url(name) for name in NAMES]
+        self.clients = [Client(session, url) for url in self.urls]
+
+    async def take(self) -> None:
+        async with OfflineMapTask(self.urls, clock=self.clock) as task:
+            parameters = await task.create_default_generate_offline_map_parameters(None)
+            job = task.create_generate_offline_map_job(parameters, self.folder)
+            job.start()
+            await job.result()
+            self.totals = job.totals
+
+    async def sync(self) -> OfflineMapSyncResult:
+        async with OfflineMap.open(self.folder) as map:
+            task = OfflineMapSyncTask(map, clock=self.clock)
+            parameters = await task.create_default_offline_map_sync_parameters()
+            job = task.create_offline_map_sync_job(parameters)
+            job.start()
+            return await job.result()
+
+    async def edit(self, name: str) -> None:
+        """Change the first hydrant in both geodatabases."""
+        async with OfflineMap.open(self.folder) as map:
+            for geodatabase in map.geodatabases:
+                await geodatabase.table(HYDRANTS).update_feature(gid(1), {"name": name})
+
+    async def names(self) -> list[str]:
+        """What the services call that hydrant."""
+        found = []
+        for client in self.clients:
+            answer = await client.post(f"{HYDRANTS}/query", where=f"GlobalID='{gid(1)}'")
+            found.append(answer["features"][0]["attributes"]["name"])
+        return found
+
+    async def replicas(self) -> int:
+        return sum([len(await client.get("replicas")) for client in self.clients])
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    async with _town(tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _town(tmp_path: Path) -> AsyncIterator[Town]:
+    data = tmp_path / "service"
+    write_world(data)
+    shutil.copytree(data / "water", data / "wells")
+    server = FeatureServer(data, clock=ManualClock())
+    async with server, ClientSession() as session:
+        yield Town(server, session, tmp_path / "maps" / "town")
+
+
+async def test_map_of_two_services_syncs_both(town: Town) -> None:
+    await town.take()
+    await town.edit("mine")
+
+    result = await town.sync()
+
+    assert await town.names() == ["mine", "mine"]
+    assert not result.has_errors
+    assert ("water.gpkg", "Hydrants") in result.layer_results
+    assert ("wells.gpkg", "Visits") in result.table_results
+
+
+async def test_take_counts_its_traffic(town: Town) -> None:
+    await town.take()
+
+    assert town.totals.received_bytes > 0
+    assert town.totals.sent_bytes > 0
+
+
+async def test_one_failing_service_leaves_no_map_and_no_replica(town: Town) -> None:
+    town.server.faults.add(
+        Fault(kind="status", operation="createReplica", service="wells", status=400)
+    )
+
+    with pytest.raises(EngineError):
+        await town.take()
+
+    assert not list(town.folder.parent.iterdir())
+    assert await town.replicas() == 0
+    await town.take()
+    assert await town.replicas() == 2
+
+
+@pytest.mark.parametrize("point", ["geodatabase.generated", "folder.written"])
+async def test_error_at_a_step_leaves_no_map_and_no_replica(town: Town, point: str) -> None:
+    def fail(name: str) -> None:
+        if name == point:
+            raise EngineError("the step failed")
+
+    with faults.armed(fail), pytest.raises(EngineError, match="the step failed"):
+        await town.take()
+
+    assert not list(town.folder.parent.iterdir())
+    assert await town.replicas() == 0
+
+
+async def test_folder_that_holds_something_is_refused_before_any_traffic(town: Town) -> None:
+    town.folder.mkdir(parents=True)
+    (town.folder / "notes.txt").write_text("mine")
+    calls = len(town.server.log)
+
+    with pytest.raises(MapExistsError):
+        await town.take()
+
+    assert "createReplica" not in town.server.log[calls:]
+    assert (town.folder / "notes.txt").read_text() == "mine"
+
+
+async def test_one_failing_service_does_not_keep_the_other_from_syncing(town: Town) -> None:
+    await town.take()
+    await town.edit("mine")
+    town.server.faults.add(Fault(kind="drop-before-commit", service="water", times=0))
+
+    result = await town.sync()
+
+    town.server.faults.clear()
+    assert await town.names() == ["H1", "mine"]
+    assert result.has_errors
+    assert isinstance(result.layer_results["water.gpkg", "Hydrants"].error, LinkError)
+    assert result.layer_results["wells.gpkg", "Hydrants"].error is None
+    await town.sync()
+    assert await town.names() == ["mine", "mine"]
+
+
+async def test_edits_of_a_sync_that_broke_off_are_counted_as_pending(town: Town) -> None:
+    await town.take()
+    await town.edit("mine")
+    town.server.faults.add(
+        Fault(kind="status", operation="applyEdits", service="water", status=403, times=0)
+    )
+
+    result = await town.sync()
+
+    counts = result.geodatabase_results[0].layer(HYDRANTS).uploaded
+    assert (counts.found, counts.pending) == (1, 1)
+
+
+async def test_job_fails_if_no_service_can_be_synced(town: Town) -> None:
+    await town.take()
+    town.server.faults.add(Fault(kind="drop-before-commit", times=0))
+
+    async with OfflineMap.open(town.folder) as map:
+        task = OfflineMapSyncTask(map, clock=town.clock)
+        job = task.create_offline_map_sync_job(
+            await task.create_default_offline_map_sync_parameters()
+        )
+        job.start()
+        with pytest.raises(LinkError):
+            await job.result()
+
+    assert job.status is JobStatus.FAILED
+
+
+async def test_second_sync_at_the_same_time_is_refused(town: Town) -> None:
+    await town.take()
+    await town.edit("mine")
+
+    async with OfflineMap.open(town.folder) as one, OfflineMap.open(town.folder) as two:
+        jobs = []
+        for map in (one, two):
+            task = OfflineMapSyncTask(map, clock=town.clock)
+            parameters = await task.create_default_offline_map_sync_parameters()
+            jobs.append(task.create_offline_map_sync_job(parameters))
+        for job in jobs:
+            job.start()
+        await jobs[0].result()
+        with pytest.raises(SyncInProgress):
+            await jobs[1].result()
+
+
+async def test_local_edits_are_known_before_a_sync(town: Town) -> None:
+    await town.take()
+
+    async with OfflineMap.open(town.folder) as map:
+        before = await OfflineMapSyncTask(map, clock=town.clock).check_for_updates()
+    await town.edit("mine")
+    async with OfflineMap.open(town.folder) as map:
+        after = await OfflineMapSyncTask(map, clock=town.clock).check_for_updates()
+
+    assert before.upload_availability is OfflineUpdateAvailability.NONE
+    assert after.upload_availability is OfflineUpdateAvailability.AVAILABLE
