@@ -9,11 +9,13 @@ import pytest
 from aiohttp import ClientSession
 
 from engine import faults
+from engine.atomic import ProcessLock
 from engine.errors import EngineError, LinkError, MapExistsError, SyncInProgress
 from engine.maps.offline_map import OfflineMap
 from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSyncTask
 from engine.maps.offline_map_task import OfflineMapTask
 from engine.model import JobStatus, OfflineUpdateAvailability
+from engine.sync.context import lock_path
 from tests.engine.sync.fleet import HYDRANTS, HastyClock, gid
 from tests.feature_service import Fault, FeatureServer, ManualClock
 from tests.test_feature_service.client import Client
@@ -58,7 +60,9 @@ class Town:
         """What the services call that hydrant."""
         found = []
         for client in self.clients:
-            answer = await client.post(f"{HYDRANTS}/query", where=f"GlobalID='{gid(1)}'")
+            answer = await client.post(
+                f"{HYDRANTS}/query", where=f"GlobalID='{gid(1)}'", outFields="*"
+            )
             found.append(answer["features"][0]["attributes"]["name"])
         return found
 
@@ -185,21 +189,17 @@ async def test_job_fails_if_no_service_can_be_synced(town: Town) -> None:
     assert job.status is JobStatus.FAILED
 
 
-async def test_second_sync_at_the_same_time_is_refused(town: Town) -> None:
+async def test_sync_is_refused_while_another_program_syncs(town: Town) -> None:
     await town.take()
-    await town.edit("mine")
+    with (
+        ProcessLock(lock_path(town.folder / "water.gpkg")) as water,
+        ProcessLock(lock_path(town.folder / "wells.gpkg")) as wells,
+    ):
+        assert water.acquire()
+        assert wells.acquire()
 
-    async with OfflineMap.open(town.folder) as one, OfflineMap.open(town.folder) as two:
-        jobs = []
-        for map in (one, two):
-            task = OfflineMapSyncTask(map, clock=town.clock)
-            parameters = await task.create_default_offline_map_sync_parameters()
-            jobs.append(task.create_offline_map_sync_job(parameters))
-        for job in jobs:
-            job.start()
-        await jobs[0].result()
         with pytest.raises(SyncInProgress):
-            await jobs[1].result()
+            await town.sync()
 
 
 async def test_local_edits_are_known_before_a_sync(town: Town) -> None:
