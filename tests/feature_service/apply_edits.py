@@ -10,7 +10,7 @@ from typing import Any
 from . import jobs, result_file
 from .definition import Layer
 from .edits import EditSession
-from .exchange import Asked, Delivery, check_async
+from .exchange import Asked, Delivery, check_async, check_json
 from .hosted import Actor, Hosted
 from .parameters import Parameters
 from .problem import ServiceError, invalid_parameter, not_supported
@@ -28,7 +28,7 @@ def apply_to_layer(hosted: Hosted, actor: Actor, layer: Layer, asked: Asked) -> 
     entry: dict[str, Any] = {name: parameters.json(name) for name in ("adds", "updates")}
     entry["deletes"] = _delete_keys(parameters)
     entry["attachments"] = parameters.json("attachments")
-    entries = _uploaded(hosted, parameters)
+    entries = _uploaded(hosted, asked)
     if entries is not None:
         entry = entries[0] if entries else {}
     return _run(hosted, actor, asked, [(layer, entry)], is_list=False)
@@ -36,7 +36,7 @@ def apply_to_layer(hosted: Hosted, actor: Actor, layer: Layer, asked: Asked) -> 
 
 def apply_to_service(hosted: Hosted, actor: Actor, asked: Asked) -> Delivery:
     """Answer applyEdits of the service: edits of several layers in one call."""
-    entries = _uploaded(hosted, asked.parameters)
+    entries = _uploaded(hosted, asked)
     if entries is None:
         entries = asked.parameters.json_list("edits")
     listed = []
@@ -51,12 +51,11 @@ def _delete_keys(parameters: Parameters) -> list[Any]:
     return list(parameters.items("deletes"))
 
 
-def _uploaded(hosted: Hosted, parameters: Parameters) -> list[dict[str, Any]] | None:
-    upload = parameters.text("editsUploadId")
+def _uploaded(hosted: Hosted, asked: Asked) -> list[dict[str, Any]] | None:
+    upload = asked.parameters.text("editsUploadId")
     if not upload:
         return None
-    if parameters.word("editsUploadFormat", ("json", "pbf"), "json") != "json":
-        raise not_supported()
+    check_json(asked, "editsUploadFormat")
     data = uploaded_bytes(hosted, upload)
     try:
         edits = json.loads(data) if data is not None else None

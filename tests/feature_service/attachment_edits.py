@@ -14,7 +14,7 @@ from .guid import canonical
 from .hosted import Hosted
 from .problem import EditError
 from .rows import Stamp
-from .uploads import uploaded_bytes
+from .uploads import refusal_of, uploaded_bytes
 
 _ADD_FAILED = 1008
 _UPDATE_FAILED = 1009
@@ -52,10 +52,12 @@ class AttachmentEdits:
         data = self._data(sent, _ADD_FAILED)
         if data is None:
             raise EditError(_ADD_FAILED, "The attachment has neither data nor uploadId.")
+        name = file_name(sent.get("name"))
+        self._check(name, data, _ADD_FAILED)
         aid = attachments.add(
             gid=gid,
             parent_gid=parent,
-            name=file_name(sent.get("name")),
+            name=name,
             content_type=str(sent.get("contentType") or "application/octet-stream"),
             keywords=str(sent.get("keywords") or ""),
             data=data,
@@ -71,12 +73,15 @@ class AttachmentEdits:
         known = None if gid is None else attachments.by_gid(gid)
         if known is None:
             raise EditError(_UPDATE_FAILED, "The attachment to update does not exist.")
+        name = file_name(sent["name"]) if sent.get("name") else known.name
+        data = self._data(sent, _UPDATE_FAILED)
+        self._check(name, data or b"", _UPDATE_FAILED)
         attachments.update(
             known,
-            name=file_name(sent["name"]) if sent.get("name") else known.name,
+            name=name,
             content_type=str(sent.get("contentType") or known.content_type),
             keywords=str(sent.get("keywords", known.keywords)),
-            data=self._data(sent, _UPDATE_FAILED),
+            data=data,
             stamp=self._stamp,
         )
         return self._done(known.aid, known.gid)
@@ -90,6 +95,11 @@ class AttachmentEdits:
             raise EditError(_DELETE_FAILED, "The attachment to delete does not exist.")
         attachments.delete(known, self._stamp)
         return self._done(known.aid, known.gid)
+
+    def _check(self, name: str, data: bytes, code: int) -> None:
+        why = refusal_of(self._hosted, name, len(data))
+        if why:
+            raise EditError(code, why)
 
     def _data(self, sent: Mapping[str, Any], code: int) -> bytes | None:
         upload = sent.get("uploadId")

@@ -18,7 +18,7 @@ from .problem import ServiceError, invalid_parameter
 from .query import select
 from .rows import Row, Stamp
 from .store import table
-from .uploads import uploaded_bytes
+from .uploads import refusal_of, uploaded_bytes
 
 _KIND = "application/octet-stream"
 
@@ -190,7 +190,15 @@ def _sent(hosted: Hosted, parameters: Parameters) -> tuple[str, str, bytes]:
     sent = parameters.file("attachment") or parameters.file("file")
     if sent is None:
         raise invalid_parameter("attachment", "the file part is missing")
-    return file_name(sent.filename), sent.content_type or _KIND, sent.path.read_bytes()
+    name, data = file_name(sent.filename), sent.path.read_bytes()
+    _check(hosted, name, data)
+    return name, sent.content_type or _KIND, data
+
+
+def _check(hosted: Hosted, name: str, data: bytes) -> None:
+    why = refusal_of(hosted, name, len(data))
+    if why:
+        raise ServiceError(400, "Unable to store attachment.", why)
 
 
 def _done(hosted: Hosted, aid: int, gid: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from .definition import Layer
 from .feature import FeatureView
 from .hosted import Hosted
 from .scope import Scope, alive
-from .store import CURRENT, table
+from .store import CURRENT, column, table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,17 @@ class Changes:
         yield from self._features(view, self._present(was_there=True))
         if self._hosted.profile.rows_leaving == "update":
             yield from self._features(view, self._left())
+
+    def field_updates(self, view: FeatureView, names: list[str]) -> Iterator[dict[str, Any]]:
+        """Those of the updates in which one of these fields has another value than before."""
+        columns = [column(self._layer, name) for name in names if name in self._layer.by_name]
+        if not columns:
+            return
+        sql, values = self._present(was_there=True)
+        living, more = alive("b", self._window.since)
+        differs = " OR ".join(f"b.{name} IS NOT v.{name}" for name in columns)
+        before = f"SELECT 1 FROM {self._table} b WHERE b.gid = v.gid AND {living} AND ({differs})"
+        yield from self._features(view, (f"{sql} AND EXISTS ({before})", [*values, *more]))
 
     def deletes(self) -> Iterator[tuple[str, int]]:
         """GlobalID and ObjectID of rows that are gone, or that left the filter.

@@ -6,7 +6,16 @@ Source: ArcGIS REST API, "Create Replica" and "Sync and attachments".
 from typing import Any
 
 from . import result_file
-from .exchange import EMBEDDED, Asked, Delivery, Outcome, check_async, deliver, deliver_failure
+from .exchange import (
+    EMBEDDED,
+    Asked,
+    Delivery,
+    Outcome,
+    check_async,
+    check_json,
+    deliver,
+    deliver_failure,
+)
 from .export import Exporter
 from .hosted import Actor, Hosted
 from .parameters import Parameters
@@ -30,6 +39,7 @@ def create_replica(hosted: Hosted, actor: Actor, asked: Asked) -> Delivery:
     if not (is_extract and "Extract" in hosted.service.capabilities):
         check_sync(hosted)
     check_async(hosted, asked)
+    check_json(asked)
     replica = _read(hosted, actor, asked.parameters)
     try:
         with hosted.store.transaction():
@@ -41,8 +51,8 @@ def create_replica(hosted: Hosted, actor: Actor, asked: Asked) -> Delivery:
 
 
 def check_sync(hosted: Hosted) -> None:
-    """Refuse sync where the service or its layers do not offer it."""
-    if "Sync" not in hosted.service.capabilities:
+    """Refuse sync where the service does not offer it; it takes Query as well as Sync."""
+    if not {"Query", "Sync"} <= hosted.service.capabilities:
         raise not_supported()
 
 
@@ -55,8 +65,9 @@ def _read(hosted: Hosted, actor: Actor, parameters: Parameters) -> Replica:
     model = parameters.word("syncModel", ("perReplica", "perLayer", "none"), "perReplica")
     if hosted.profile.sync_models not in ("both", model) and model != "none":
         raise ServiceError(400, "Sync model is not supported.", f"syncModel {model}")
-    if parameters.word("dataFormat", ("json", "sqlite"), "json") != "json":
-        raise not_supported()
+    target = parameters.word("targetType", ("client", "server"), "client")
+    if target == "server":
+        raise not_supported("targetType=server: supportsBiDirectionalSyncForServer is false")
     direction = parameters.word(
         "syncDirection", ("bidirectional", "upload", "download"), "bidirectional"
     )
@@ -73,7 +84,7 @@ def _read(hosted: Hosted, actor: Actor, parameters: Parameters) -> Replica:
         name=parameters.text("replicaName") or f"replica_{now_ms}",
         owner=actor.name,
         model=model,
-        target=parameters.word("targetType", ("client", "server"), "client"),
+        target=target,
         direction=direction,
         returns_attachments=returned,
         attachments_direction=attachments_direction,
@@ -155,7 +166,7 @@ def _write(
         hosted,
         replica,
         base_url=asked.service_url,
-        attachments_by_url=asked.parameters.flag("returnAttachmentsDataByUrl", True),
+        attachments_by_url=asked.attachments_by_url,
     )
     with result_file.path_of(hosted, name).open("w", encoding="utf-8") as text:
         out = result_file.JsonFile(text)

@@ -40,6 +40,23 @@ class Relationship:
         return str(self.document["keyField"])
 
     @property
+    def junction_layer(self) -> int | None:
+        """The table between the two of a many-to-many relationship; None for every other."""
+        given = self.document.get("relationshipTableId")
+        return None if given is None else int(given)
+
+    @property
+    def is_dangling(self) -> bool:
+        """Whether it is many-to-many without a table between, so that nobody can follow it."""
+        many = str(self.document.get("cardinality")) == "esriRelCardinalityManyToMany"
+        return many and self.junction_layer is None
+
+    @property
+    def junction_field(self) -> str:
+        """The field of that table which holds the key of this side."""
+        return str(self.document.get("keyFieldInRelationshipTable") or "")
+
+    @property
     def is_origin(self) -> bool:
         return str(self.document.get("role", "esriRelRoleOrigin")) == "esriRelRoleOrigin"
 
@@ -184,6 +201,18 @@ class Service:
         return dict(self.document["spatialReference"])
 
     @property
+    def max_upload_bytes(self) -> int:
+        """The largest file it takes; `maxUploadFileSize` is in megabytes, as in ArcGIS Server."""
+        return int(float(self.document.get("maxUploadFileSize", 2048)) * (1 << 20))
+
+    @cached_property
+    def upload_extensions(self) -> frozenset[str]:
+        """The extensions of the files it takes, in lower case; empty for every file."""
+        listed = str(self.document.get("allowedUploadFileTypes", "*"))
+        words = {word.strip(" .").lower() for word in listed.split(",")} - {""}
+        return frozenset() if "*" in words else frozenset(words)
+
+    @property
     def max_record_count(self) -> int:
         return int(self.document.get("maxRecordCount", 2000))
 
@@ -274,3 +303,15 @@ def _check_relationships(service: Service, refuse: Any) -> None:
                 raise refuse(
                     f"{place}.relatedTableId", f"{relationship.related_layer} is no layer here"
                 )
+            _check_junction(service, relationship, place, refuse)
+
+
+def _check_junction(service: Service, relationship: Relationship, place: str, refuse: Any) -> None:
+    number = relationship.junction_layer
+    if number is None:
+        return
+    if number not in service.layers:
+        raise refuse(f"{place}.relationshipTableId", f"{number} is no layer here")
+    name = relationship.junction_field
+    if name.lower() not in service.layers[number].by_name:
+        raise refuse(f"{place}.keyFieldInRelationshipTable", f"{name!r} is no field of {number}")

@@ -30,6 +30,14 @@ class Asked:
         chosen = self.parameters.word("transportType", (URL, EMBEDDED), URL)
         return URL if self.is_async else chosen
 
+    @property
+    def attachments_by_url(self) -> bool:
+        """Whether attachments come as urls; clients write the parameter's name in two ways."""
+        for name in ("returnAttachmentDataByUrl", "returnAttachmentsDataByUrl"):
+            if self.parameters.has(name):
+                return self.parameters.flag(name)
+        return True
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -54,6 +62,12 @@ def check_async(hosted: Hosted, asked: Asked) -> None:
     """Refuse async=true where the service does not offer it."""
     if asked.is_async and not hosted.profile.supports_async:
         raise not_supported()
+
+
+def check_json(asked: Asked, member: str = "dataFormat") -> None:
+    """Refuse every format of data and edits but JSON."""
+    if asked.parameters.word(member, ("json", "sqlite", "pbf"), "json") != "json":
+        raise not_supported(f"{member}={asked.parameters.text(member)}: only json is served")
 
 
 def deliver(hosted: Hosted, asked: Asked, operation: str, outcome: Outcome) -> Delivery:

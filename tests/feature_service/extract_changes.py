@@ -1,7 +1,7 @@
 """extractChanges: what has changed in some layers, for anybody, without a replica.
 
-Source: ArcGIS REST API, "Extract Changes (Feature Service)". The answer is always a job, as
-hosted services give it.
+Source: ArcGIS REST API, "Extract Changes (Feature Service)". The answer is a job, as hosted
+services give it, unless `async=false` is asked for in so many words.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 from . import result_file
 from .changes import Changes, Window
 from .definition import Layer
-from .exchange import Asked, Delivery, Outcome, deliver_job
+from .exchange import EMBEDDED, Asked, Delivery, Outcome, check_json, deliver, deliver_job
 from .export import Exporter, deleted_keys
 from .hosted import Actor, Hosted
 from .problem import ServiceError, invalid_parameter, not_supported
@@ -27,13 +27,14 @@ def extract_changes(hosted: Hosted, actor: Actor, asked: Asked) -> Delivery:
     tracks = "ChangeTracking" in hosted.service.capabilities
     if not tracks or not hosted.profile.supports_change_tracking:
         raise not_supported()
-    if asked.parameters.word("dataFormat", ("json", "sqlite"), "json") != "json":
-        raise not_supported()
+    check_json(asked)
     name = result_file.new_name(hosted)
     with hosted.store.transaction():
         generations = _Extraction(hosted, actor, asked).write(name)
         result_file.publish(hosted, name)
     outcome = Outcome(response_type=_RESPONSE, head={}, generations=generations, file=name)
+    if asked.parameters.has("async") and not asked.is_async:
+        return deliver(hosted, asked, "extractChanges", outcome)
     return deliver_job(hosted, asked, "extractChanges", outcome)
 
 
@@ -72,6 +73,21 @@ class _Extraction:
         )
         mover(hosted.wkid, self._replica.wkid)
         self._scope = Scope(hosted, self._replica)
+        self._compared = self._read_compared()
+
+    def _read_compared(self) -> list[str]:
+        """The fields of `fieldsToCompare`, in lower case; each is one of some layer asked for."""
+        given = self._parameters.json("fieldsToCompare")
+        names = given.get("fields") if isinstance(given, dict) else given
+        if given is None:
+            return []
+        if not isinstance(names, list) or not names:
+            raise invalid_parameter("fieldsToCompare", 'an object {"fields": […]} is needed')
+        known = {name for one in self._ids for name in self._hosted.layer(one).by_name}
+        for name in names:
+            if str(name).lower() not in known:
+                raise invalid_parameter("fieldsToCompare", f"no layer has a field {name}")
+        return [str(name).lower() for name in names]
 
     def _read_windows(self) -> dict[int, Window]:
         by_layer = self._parameters.json_list("layerServerGens")
@@ -81,7 +97,9 @@ class _Extraction:
                 since = entry.get("serverGen") if isinstance(entry, dict) else None
                 if not isinstance(since, int):
                     raise invalid_parameter("layerServerGens", f"{entry!r} has no serverGen")
-                windows[int(entry.get("id", -1))] = self._window([since])
+                first = entry.get("minServerGen")
+                bounds = [first, since] if isinstance(first, int) else [since]
+                windows[int(entry.get("id", -1))] = self._window(bounds)
             if set(windows) != set(self._ids):
                 raise ServiceError(400, "Invalid sync model", "layers and layerServerGens differ")
             return windows
@@ -115,7 +133,8 @@ class _Extraction:
             out.open("{")
             for member, value in generations.items():
                 out.write(value, member)
-            out.write("esriTransportTypeURL", "transportType")
+            is_embedded = self._asked.transport == EMBEDDED and not self._asked.is_async
+            out.write(EMBEDDED if is_embedded else "esriTransportTypeURL", "transportType")
             if self._parameters.flag("returnExtentOnly"):
                 out.write(self._extent(), "extent")
             else:
@@ -147,6 +166,9 @@ class _Extraction:
             out.write_list("adds", (one["attributes"][name] for one in changes.adds(view)))
         if self._wants["Updates"]:
             out.write_list("updates", (one["attributes"][name] for one in changes.updates(view)))
+            if self._compared:
+                found = changes.field_updates(view, self._compared)
+                out.write_list("fieldUpdates", (one["attributes"][name] for one in found))
         if self._wants["Deletes"]:
             out.write_list("deletes", (oid for _, oid in changes.deletes()))
         out.close("}")
@@ -158,6 +180,9 @@ class _Extraction:
         out.open("{", "features")
         out.write_list("adds", changes.adds(view) if self._wants["Inserts"] else nothing)
         out.write_list("updates", changes.updates(view) if self._wants["Updates"] else nothing)
+        if self._compared:
+            found = changes.field_updates(view, self._compared)
+            out.write_list("fieldUpdates", found if self._wants["Updates"] else nothing)
         gone = deleted_keys(self._hosted, changes)
         member = self._hosted.profile.deletes_member
         out.write_list(member, gone if self._wants["Deletes"] else nothing)
@@ -170,12 +195,11 @@ class _Extraction:
             out.close("}")
 
     def _exporter(self) -> Exporter:
-        by_url = self._parameters.flag("returnAttachmentsDataByUrl", True)
         return Exporter(
             self._hosted,
             self._replica,
             base_url=self._asked.service_url,
-            attachments_by_url=by_url,
+            attachments_by_url=self._asked.attachments_by_url,
         )
 
     def _extent(self) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ Kind = Literal[
     "token-expired",
     "job-failed",
     "replica-unregistered",
+    "uploads-purged",
     "generation-overtaken",
     "schema-changed",
     "strange-row",

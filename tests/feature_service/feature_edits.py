@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .definition import Layer
+from .definition import Layer, Relationship
 from .field import Field, Value
 from .geometry import intake
 from .guid import canonical
@@ -180,11 +180,14 @@ class FeatureEdits:
         for known in attachments.of_parent(row.gid):
             attachments.delete(known, self._stamp)
         for relationship in layer.relationships:
-            if not relationship.is_origin:
+            key = key_of(layer, relationship.key_field, row.gid, row.oid, row.values)
+            if relationship.junction_layer is not None:
+                self._unlink(self._hosted.layer(relationship.junction_layer), relationship, key)
+                continue
+            if not relationship.is_origin or relationship.is_dangling:
                 continue
             related = self._hosted.layer(relationship.related_layer)
             other = self._hosted.service.other_side(relationship)
-            key = key_of(layer, relationship.key_field, row.gid, row.oid, row.values)
             if other is None or key is None:
                 continue
             children = self._hosted.rows(related)
@@ -195,6 +198,12 @@ class FeatureEdits:
                     shape = json.loads(child.shape) if child.shape is not None else None
                     values = {**child.values, other.key_field.lower(): None}
                     children.update(child, values, shape, self._stamp, moved=False)
+
+    def _unlink(self, between: Layer, relationship: Relationship, key: Value) -> None:
+        """Take away the links of a many-to-many relationship that lead to a row that goes."""
+        rows = self._hosted.rows(between)
+        for link in rows.by_value(relationship.junction_field, key) if key is not None else ():
+            rows.delete(link, self._stamp)
 
     def _key(self, layer: Layer, attributes: Mapping[str, Any]) -> str | int | None:
         if self._by_global_id:

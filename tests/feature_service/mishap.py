@@ -13,6 +13,7 @@ from .replica import Replicas
 from .rows import Stamp
 from .store import column, table
 from .tracking import forget_changes
+from .uploads import purge
 
 
 def strike(hosted: Hosted, fault: Fault) -> None:
@@ -22,6 +23,8 @@ def strike(hosted: Hosted, fault: Fault) -> None:
             with hosted.store.transaction():
                 for replica in Replicas(hosted.store).every():
                     Replicas(hosted.store).remove(replica)
+        case "uploads-purged":
+            purge(hosted)
         case "generation-overtaken":
             with hosted.store.transaction():
                 newest = hosted.store.next_generation(hosted.clock.now_ms())

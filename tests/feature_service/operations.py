@@ -11,7 +11,7 @@ from .definition import Layer
 from .exchange import Asked, Delivery
 from .extract_changes import extract_changes
 from .hosted import Actor, Hosted
-from .problem import ServiceError, invalid_parameter, invalid_url
+from .problem import ServiceError, invalid_parameter, invalid_url, not_supported
 from .query import query
 from .related import query_related
 from .replica import Replicas
@@ -26,6 +26,7 @@ from .synchronize import find_replica, synchronize_replica
 from .tracking import clean_up
 
 _FORMATS = ("json", "pjson", "html")
+_UPLOADING = frozenset(("Uploads", "Create", "Update", "Editing"))
 
 ServiceOperation = Callable[[Hosted, Actor, Asked], Delivery]
 LayerOperation = Callable[[Hosted, Actor, Layer, Asked], Delivery]
@@ -111,11 +112,7 @@ def _resource(hosted: Hosted, actor: Actor, asked: Asked, head: str, rest: tuple
             return _query_layers(hosted, actor, asked)
         case ("replicas", 0):
             check_sync(hosted)
-            return [
-                {"replicaName": one.name, "replicaID": hosted.spelled(one.id)}
-                for one in Replicas(hosted.store).every()
-                if actor.may_see(one.owner)
-            ]
+            return _replicas(hosted, actor, asked)
         case ("replicas", 1):
             check_sync(hosted)
             return replica_document(hosted, find_replica(hosted, actor, rest[0]))
@@ -128,6 +125,19 @@ def _resource(hosted: Hosted, actor: Actor, asked: Asked, head: str, rest: tuple
         case ("uploads", _):
             return _uploads(hosted, asked, rest)
     raise invalid_url()
+
+
+def _replicas(hosted: Hosted, actor: Actor, asked: Asked) -> list[dict[str, Any]]:
+    with_date = asked.parameters.flag("returnLastSyncDate")
+    return [
+        {
+            "replicaName": one.name,
+            "replicaID": hosted.spelled(one.id),
+            **({"lastSyncDate": one.last_sync_ms} if with_date else {}),
+        }
+        for one in Replicas(hosted.store).every()
+        if actor.may_see(one.owner)
+    ]
 
 
 def _query_layers(hosted: Hosted, actor: Actor, asked: Asked) -> dict[str, Any]:
@@ -161,9 +171,13 @@ def _unregister(hosted: Hosted, actor: Actor, replica_id: str) -> dict[str, Any]
 
 
 def _uploads(hosted: Hosted, asked: Asked, rest: tuple[str, ...]) -> dict[str, Any]:
+    if not hosted.service.capabilities & _UPLOADING:
+        raise not_supported()
     match tuple(part.lower() for part in rest):
         case ():
             return uploads.listing(hosted)
+        case ("info",):
+            return uploads.info(hosted)
         case ("upload",):
             return uploads.upload(hosted, asked.parameters)
         case ("register",):

@@ -57,9 +57,9 @@ def invalid_parameter(name: str, why: str) -> ServiceError:
     return ServiceError(400, f"'{name}' parameter is invalid", why)
 
 
-def not_supported() -> ServiceError:
-    """The operation exists, but this service does not offer it."""
-    return ServiceError(400, "Requested operation is not supported by this service.")
+def not_supported(*why: str) -> ServiceError:
+    """The operation exists, but this service does not offer it, or not in this way."""
+    return ServiceError(400, "Requested operation is not supported by this service.", *why)
 
 
 def invalid_url() -> ServiceError:

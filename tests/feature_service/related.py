@@ -10,7 +10,7 @@ from .feature import FeatureView
 from .geometry import show
 from .hosted import Hosted
 from .parameters import Parameters
-from .problem import invalid_parameter
+from .problem import invalid_parameter, not_supported
 from .projection import document_of, mover, wkid_of
 from .query import field_document, out_fields
 from .store import CURRENT, column, table
@@ -44,12 +44,20 @@ def query_related(hosted: Hosted, layer: Layer, parameters: Parameters) -> dict[
     if parameters.has("definitionExpression"):
         now_ms = hosted.clock.now_ms()
         clause, values = translate(related, parameters.text("definitionExpression"), "v", now_ms)
+    if relationship.is_dangling:
+        raise not_supported(f"relationship {number} has no relationshipTableId")
     own, theirs = column(layer, relationship.key_field), column(related, other.key_field)
+    joined, pairs = f"{table(layer)} o", f"o.{own} = v.{theirs}"
+    if relationship.junction_layer is not None:
+        between = hosted.layer(relationship.junction_layer)
+        near, far = (column(between, one.junction_field) for one in (relationship, other))
+        joined = f"{joined} JOIN {table(between)} j ON j.{near} = o.{own} AND j.gen_to = {CURRENT}"
+        pairs = f"j.{far} = v.{theirs}"
     groups: list[dict[str, Any]] = []
     for oid in oids:
         found = hosted.store.run(
-            f"SELECT {view.columns('v')} FROM {table(related)} v JOIN {table(layer)} o"
-            f" ON o.{own} = v.{theirs} WHERE o.oid = ? AND o.gen_to = {CURRENT}"
+            f"SELECT DISTINCT {view.columns('v')} FROM {joined} JOIN {table(related)} v"
+            f" ON {pairs} WHERE o.oid = ? AND o.gen_to = {CURRENT}"
             f" AND v.gen_to = {CURRENT} AND {clause} ORDER BY v.oid",
             oid,
             *values,

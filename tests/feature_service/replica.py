@@ -128,17 +128,41 @@ def _flag(value: Any) -> bool:
     return value.strip().lower() == "true" if isinstance(value, str) else bool(value)
 
 
-def origins(service: Service, layer: Layer, ids: list[int]) -> list[tuple[Layer, str, str]]:
-    """The relationships that lead to a layer: (origin, its key field, the layer's key field)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A relationship that leads to a layer: whose rows bring rows of the layer along."""
+
+    layer: Layer
+    key: str
+    own_key: str
+    junction: Layer | None = None
+    junction_keys: tuple[str, str] = ("", "")
+    """The fields of the table between the two: the origin's key, and the layer's own."""
+
+
+def origins(service: Service, layer: Layer, ids: list[int]) -> list[Origin]:
+    """Every way from one of these layers to a layer."""
     found = []
     for origin_id in ids:
         origin = service.layers[origin_id]
-        for relationship in origin.relationships:
-            if not relationship.is_origin or relationship.related_layer != layer.id:
+        for one in origin.relationships:
+            other = service.other_side(one)
+            if not one.is_origin or one.is_dangling or other is None:
                 continue
-            other = service.other_side(relationship)
-            if other is not None:
-                found.append((origin, relationship.key_field, other.key_field))
+            if one.junction_layer == layer.id:
+                found.append(Origin(layer=origin, key=one.key_field, own_key=one.junction_field))
+            elif one.related_layer == layer.id:
+                number = one.junction_layer
+                between = None if number is None else service.layers[number]
+                found.append(
+                    Origin(
+                        layer=origin,
+                        key=one.key_field,
+                        own_key=other.key_field,
+                        junction=between,
+                        junction_keys=(one.junction_field, other.junction_field),
+                    )
+                )
     return found
 
 

@@ -7,14 +7,14 @@ services". Members of `service.json` this module does not make itself are shown 
 import json
 from typing import Any
 
-from .definition import Layer
+from .definition import Layer, Relationship
 from .hosted import Hosted
 from .projection import document_of
 from .query import Selection, extent
 from .replica import Replica
 from .store import CURRENT
 
-_PRIVATE = frozenset(("layers", "tables"))
+_PRIVATE = frozenset(("layers", "tables", "maxUploadFileSize", "allowedUploadFileTypes"))
 
 
 def service_document(hosted: Hosted) -> dict[str, Any]:
@@ -97,6 +97,11 @@ def sync_capabilities(hosted: Hosted) -> dict[str, Any]:
         "supportsBiDirectionalSyncForServer": False,
         "supportedSyncDataOptions": 0,
         "supportsQueryWithDatumTransformation": False,
+        "advancedReplicasResourceCapabilities": {
+            "supportsVersion": False,
+            "supportsReturnVersion": False,
+            "supportsReturnLastSyncDate": True,
+        },
         **(hosted.service.document.get("syncCapabilities") or {}),
     }
 
@@ -111,7 +116,7 @@ def _extract_capabilities() -> dict[str, bool]:
         "supportsSpatialFilter": True,
         "supportsReturnFeature": True,
         "supportsReturnHasGeometryUpdates": True,
-        "supportsFieldsToCompare": False,
+        "supportsFieldsToCompare": True,
         "supportsServerGens": True,
     }
 
@@ -188,10 +193,23 @@ def _relationships(hosted: Hosted) -> list[dict[str, Any]]:
                     "destinationLayerId": related.id,
                     "cardinality": one.document.get("cardinality", "esriRelCardinalityOneToMany"),
                     "composite": one.is_composite,
-                    "attributed": False,
+                    "attributed": one.junction_layer is not None,
+                    **_junction(one, other),
                 }
             )
     return found
+
+
+def _junction(one: Relationship, other: Relationship | None) -> dict[str, Any]:
+    """What the service's list tells of the table between two layers."""
+    if one.junction_layer is None:
+        return {}
+    return {
+        "relationshipTableId": one.junction_layer,
+        "originForeignKey": one.junction_field,
+        "destinationPrimaryKey": other.key_field if other else "",
+        "destinationForeignKey": other.junction_field if other else "",
+    }
 
 
 def layer_document(hosted: Hosted, layer: Layer) -> dict[str, Any]:

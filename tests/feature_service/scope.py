@@ -60,16 +60,21 @@ class Scope:
         parts: list[str] = []
         values: list[Any] = []
         every = origins(self._hosted.service, layer, self._replica.layer_ids)
-        for number, (origin, origin_key, own_key) in enumerate(every):
-            if origin.id in passed:
+        for number, origin in enumerate(every):
+            if origin.layer.id in passed:
                 continue
             inner = f"{alias}_{number}"
-            sql, more = self._condition(origin, inner, at, passed)
-            parts.append(
-                f"EXISTS (SELECT 1 FROM {table(origin)} {inner} WHERE"
-                f" {inner}.{column(origin, origin_key)} = {alias}.{column(layer, own_key)}"
-                f" AND {sql})"
-            )
+            sql, more = self._condition(origin.layer, inner, at, passed)
+            source = f"{table(origin.layer)} {inner}"
+            key = f"{inner}.{column(origin.layer, origin.key)}"
+            if origin.junction is not None:
+                between = f"{inner}_j"
+                theirs, ours = (column(origin.junction, name) for name in origin.junction_keys)
+                living, also = alive(between, at)
+                source += f" JOIN {table(origin.junction)} {between} ON {between}.{theirs} = {key}"
+                key, sql, more = f"{between}.{ours}", f"{living} AND {sql}", [*also, *more]
+            own = f"{alias}.{column(layer, origin.own_key)}"
+            parts.append(f"EXISTS (SELECT 1 FROM {source} WHERE {key} = {own} AND {sql})")
             values += more
         return f"({' OR '.join(parts)})" if parts else "0", values
 

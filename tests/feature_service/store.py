@@ -113,6 +113,8 @@ class Store:
         self.save_definition(service)
         for layer in service.layers.values():
             self.add_layer(layer)
+        for layer in service.layers.values():
+            self._index_junctions(service, layer)
 
     def add_layer(self, layer: Layer) -> None:
         """Make the table of one layer."""
@@ -139,6 +141,15 @@ class Store:
         self._db.execute(
             "INSERT INTO layer_state VALUES (?, 1, 1, ?)", (layer.id, FIRST_GENERATION)
         )
+
+    def _index_junctions(self, service: Service, layer: Layer) -> None:
+        for number, relationship in enumerate(layer.relationships):
+            if relationship.junction_layer is None:
+                continue
+            between = service.layers[relationship.junction_layer]
+            name = quoted(f"layer_{layer.id}_junction_{number}")
+            key = column(between, relationship.junction_field)
+            self._db.execute(f"CREATE INDEX {name} ON {table(between)} ({key}, gen_to)")
 
     def definition(self, name: str) -> Service:
         """The service kept here."""

@@ -13,11 +13,19 @@ from . import result_file
 from .changes import Window
 from .create_replica import check_sync, generations_of, write_head
 from .edits import EditSession
-from .exchange import Asked, Delivery, Outcome, check_async, deliver, deliver_failure
+from .exchange import (
+    Asked,
+    Delivery,
+    Outcome,
+    check_async,
+    check_json,
+    deliver,
+    deliver_failure,
+)
 from .export import Exporter, LayerResults
 from .hosted import Actor, Hosted
 from .parameters import Parameters
-from .problem import ServiceError, invalid_parameter, not_supported
+from .problem import ServiceError, invalid_parameter
 from .replica import Replica, Replicas
 from .uploads import uploaded_bytes
 
@@ -46,8 +54,7 @@ def synchronize_replica(hosted: Hosted, actor: Actor, asked: Asked) -> Delivery:
     """Answer one synchronizeReplica request."""
     check_sync(hosted)
     check_async(hosted, asked)
-    if asked.parameters.word("dataFormat", ("json", "sqlite"), "json") != "json":
-        raise not_supported()
+    check_json(asked)
     try:
         with hosted.store.transaction():
             outcome = _Synchronization(hosted, actor, asked).run()
@@ -104,8 +111,7 @@ class _Synchronization:
         upload = parameters.text("editsUploadId")
         if not upload:
             return parameters.json_list("edits")
-        if parameters.word("editsUploadFormat", ("json", "sqlite"), "json") != "json":
-            raise not_supported()
+        check_json(self._asked, "editsUploadFormat")
         data = uploaded_bytes(self._hosted, upload)
         if data is None:
             raise invalid_parameter("editsUploadId", f"there is no committed upload {upload}")
@@ -198,7 +204,7 @@ class _Synchronization:
             hosted,
             replica,
             base_url=self._asked.service_url,
-            attachments_by_url=self._attachments_by_url(),
+            attachments_by_url=self._asked.attachments_by_url,
         )
         count = 0
         path = result_file.path_of(hosted, name)
@@ -239,12 +245,6 @@ class _Synchronization:
             file=name,
             has_errors=self._has_errors,
         )
-
-    def _attachments_by_url(self) -> bool:
-        parameters = self._asked.parameters
-        if parameters.has("returnAttachmentDataByUrl"):
-            return parameters.flag("returnAttachmentDataByUrl")
-        return parameters.flag("returnAttachmentsDataByUrl", True)
 
     def _write_delta(self, exporter: Exporter, out: result_file.JsonFile, step: LayerSync) -> int:
         window = None

@@ -14,10 +14,34 @@ from .parameters import Parameters, SentFile
 from .problem import ServiceError, invalid_parameter
 
 
+def info(hosted: Hosted) -> dict[str, Any]:
+    """The info resource: how large a file may be, in megabytes."""
+    return {"maxUploadFileSize": hosted.service.max_upload_bytes // (1 << 20)}
+
+
+def refusal_of(hosted: Hosted, name: str, size_bytes: int) -> str:
+    """Why a file is not taken, empty when it is; attachments have the same limits."""
+    allowed = hosted.service.upload_extensions
+    if allowed and Path(name).suffix.lower().lstrip(".") not in allowed:
+        return f"The file type of '{name}' is not allowed."
+    if size_bytes > hosted.service.max_upload_bytes:
+        largest = hosted.service.max_upload_bytes
+        return f"The file has {size_bytes} bytes and may have {largest}."
+    return ""
+
+
+def _check(hosted: Hosted, what: str, name: str, size_bytes: int) -> None:
+    why = refusal_of(hosted, name, size_bytes)
+    if why:
+        raise ServiceError(400, f"Unable to {what} item.", why)
+
+
 def upload(hosted: Hosted, parameters: Parameters) -> dict[str, Any]:
     """Take a whole file."""
     sent = _only_file(parameters)
-    item = _new_item(hosted, parameters.text("itemName") or sent.filename, parameters, True)
+    name = parameters.text("itemName") or sent.filename
+    _check(hosted, "upload", sent.filename, sent.path.stat().st_size)
+    item = _new_item(hosted, name, parameters, True)
     target = _file(hosted, item["itemID"])
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(sent.path, target)
@@ -30,6 +54,7 @@ def register(hosted: Hosted, parameters: Parameters) -> dict[str, Any]:
     name = parameters.text("itemName")
     if not name:
         raise invalid_parameter("itemName", "the name of the file is missing")
+    _check(hosted, "register", name, 0)
     item = _new_item(hosted, name, parameters, False)
     _save(hosted, item)
     return {"success": True, "item": item}
@@ -63,6 +88,8 @@ def commit(hosted: Hosted, item_id: str, parameters: Parameters) -> dict[str, An
     missing = [part for part in wanted if part not in present]
     if missing or not wanted:
         raise ServiceError(400, "Unable to commit item.", f"parts missing: {missing or 'all'}")
+    size_bytes = sum(_part(hosted, item["itemID"], part).stat().st_size for part in wanted)
+    _check(hosted, "commit", item["itemName"], size_bytes)
     with _file(hosted, item["itemID"]).open("wb") as whole:
         for part in wanted:
             with _part(hosted, item["itemID"], part).open("rb") as piece:
@@ -93,6 +120,12 @@ def delete(hosted: Hosted, item_id: str) -> dict[str, Any]:
     with hosted.store.transaction():
         hosted.store.run("DELETE FROM upload WHERE id = ?", bare(item["itemID"]))
     return {"success": True}
+
+
+def purge(hosted: Hosted) -> None:
+    """Remove every item, as an administrator's rule for old ones does."""
+    for item in listing(hosted)["uploads"]:
+        delete(hosted, item["itemID"])
 
 
 def uploaded_bytes(hosted: Hosted, item_id: str) -> bytes | None:

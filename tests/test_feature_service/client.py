@@ -1,6 +1,7 @@
 """A bare client of one service, for tests."""
 
 import json
+from io import BytesIO
 from typing import Any
 
 from aiohttp import ClientSession, FormData
@@ -33,7 +34,7 @@ class Client:
         form = FormData()
         for field, text in self._texts(fields).items():
             form.add_field(field, text)
-        form.add_field(part, data, filename=name, content_type="image/png")
+        form.add_field(part, BytesIO(data), filename=name, content_type="image/png")
         async with self.session.post(self._at(path), data=form) as response:
             return json.loads(await response.read())
 

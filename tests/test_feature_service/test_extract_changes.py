@@ -1,6 +1,5 @@
-"""extractChanges, and uploads in parts."""
+"""extractChanges, and applyEdits as a job."""
 
-import json
 from typing import Any
 
 import pytest
@@ -105,43 +104,57 @@ async def test_extract_when_not_offered_then_error(serve: Serve) -> None:
     assert "changeTrackingInfo" not in root
 
 
-async def test_upload_when_in_parts_then_joined_in_order(client: Client) -> None:
-    item = (await client.post("uploads/register", itemName="e.json"))["item"]["itemID"]
-    adds = [{"attributes": {"GlobalID": gid(60)}, "geometry": {"x": 1, "y": 1}}]
-    text = json.dumps([{"id": 0, "features": {"adds": adds}}]).encode()
-    await client.send_file(f"uploads/{item}/uploadPart", "file", "p", text[20:], partId=2)
-    await client.send_file(f"uploads/{item}/uploadPart", "file", "p", text[:20], partId=1)
-    assert await client.get(f"uploads/{item}/parts") == {"parts": ["1", "2"]}
-    replica = await client.replica()
+async def test_extract_when_fields_are_compared_then_their_updates_are_told(
+    client: Client,
+) -> None:
+    await client.post("0/applyEdits", updates=[{"attributes": {"OBJECTID": 1, "name": "new"}}])
+    await client.post("0/applyEdits", updates=[{"attributes": {"OBJECTID": 2, "serial": 70}}])
+    await client.post("0/applyEdits", updates=[{"attributes": {"OBJECTID": 3, "name": "H3"}}])
 
-    early = await client.sync(replica, editsUploadID=item, editsUploadFormat="json")
-    committed = await client.post(f"uploads/{item}/commit", parts="1,2")
-    answer = await client.sync(replica, editsUploadID=item, editsUploadFormat="JSON")
+    answer = await _extract(client, fieldsToCompare={"fields": ["NAME", "label"]})
+    ids = await _extract(client, fieldsToCompare={"fields": ["serial"]}, returnIdsOnly=True)
+    unknown = await _extract(client, fieldsToCompare={"fields": ["none"]})
 
-    assert "error" in early
-    assert committed["item"]["committed"] is True
-    assert layer_of(answer, HYDRANTS)["addResults"][0]["globalId"] == gid(60)
-    assert (await client.post(f"uploads/{item}/delete"))["success"] is True
-    assert "error" in await client.get(f"uploads/{item}")
+    features = layer_of(answer, HYDRANTS)["features"]
+    assert names(features["updates"]) == ["new", "H2", "H3"]
+    assert names(features["fieldUpdates"]) == ["new"]
+    assert layer_of(answer, PIPES)["features"]["fieldUpdates"] == []
+    assert layer_of(ids, HYDRANTS)["objectIds"]["fieldUpdates"] == [2]
+    assert "error" in unknown
+    root = await client.get("")
+    assert root["extractChangesCapabilities"]["supportsFieldsToCompare"] is True
 
 
-async def test_upload_when_used_by_an_attachment_then_its_bytes(client: Client) -> None:
-    sent = await client.send_file("uploads/upload", "file", "pic.png", b"12345")
-    attachment = {
-        "globalId": gid(61),
-        "parentGlobalId": gid(3),
-        "name": "pic.png",
-        "uploadId": sent["item"]["itemID"],
+async def test_extract_when_layers_have_windows_of_their_own_then_each_its_changes(
+    client: Client,
+) -> None:
+    await _change(client)
+    windows = [
+        {"id": 0, "minServerGen": 1001, "serverGen": 1002},
+        {"id": 1, "serverGen": 1003},
+    ]
+
+    answer = await _extract(client, serverGens="", layerServerGens=windows)
+
+    hydrants = layer_of(answer, HYDRANTS)["features"]
+    assert (hydrants["updates"], hydrants["deleteIds"]) == ([], [gid(2)])
+    assert layer_of(answer, PIPES)["features"]["updates"] == []
+
+
+async def test_extract_when_not_async_in_so_many_words_then_at_once(client: Client) -> None:
+    await _change(client)
+    wanted = {
+        "layers": "0",
+        "serverGens": "[1000]",
+        "returnUpdates": True,
+        "transportType": "esriTransportTypeEmbedded",
+        "async": False,
     }
-    replica = await client.replica(attachmentsSyncDirection="upload")
 
-    answer = await client.sync(replica, edits=[{"id": 0, "attachments": {"adds": [attachment]}}])
+    answer = await client.post("extractChanges", **wanted)
 
-    entry = layer_of(answer, HYDRANTS)["attachments"]
-    assert entry["addResults"][0]["success"] is True
-    assert "adds" not in entry
-    infos = await client.get("0/3/attachments")
-    assert infos["attachmentInfos"][0]["size"] == 5
+    assert answer["transportType"] == "esriTransportTypeEmbedded"
+    assert names(layer_of(answer, HYDRANTS)["features"]["updates"]) == ["new"]
 
 
 async def test_apply_edits_when_async_then_job_is_spelled_otherwise(client: Client) -> None:
