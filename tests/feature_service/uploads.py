@@ -16,7 +16,7 @@ from .problem import ServiceError, invalid_parameter
 
 def info(hosted: Hosted) -> dict[str, Any]:
     """The info resource: how large a file may be, in megabytes."""
-    return {"maxUploadFileSize": hosted.service.max_upload_bytes // (1 << 20)}
+    return {"maxUploadFileSize": hosted.service.document.get("maxUploadFileSize", 2048)}
 
 
 def refusal_of(hosted: Hosted, name: str, size_bytes: int) -> str:

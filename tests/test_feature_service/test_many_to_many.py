@@ -76,8 +76,7 @@ def _write(folder: Path) -> Path:
             VALVES: [_row(n, at=100.0 * n, name=f"V{n}") for n in (1, 2, 3)],
             CREWS: [_row(100 + n, name=name) for n, name in enumerate(("red", "blue", "green"), 1)],
             LINKS: [
-                _row(200 + n, valve=gid(valve), crew=crew)
-                for n, (valve, crew) in enumerate(pairs, 1)
+                _row(200 + n, valve=valve, crew=crew) for n, (valve, crew) in enumerate(pairs, 1)
             ],
         },
     )

@@ -14,13 +14,13 @@ from tests.feature_service import Fault, FeatureServer
 from .client import Client, layer_of
 from .world import HYDRANTS, Json, gid, hydrant, service_document, write_service
 
-_TOO_LARGE = bytes((1 << 20) + 1)
+_TOO_LARGE = bytes((1 << 18) + 1)
 
 
 @pytest.fixture
 async def narrow(tmp_path: Path) -> AsyncIterator[Client]:
-    """A client of a service that takes pictures and JSON of up to a megabyte."""
-    limits = {"maxUploadFileSize": 1, "allowedUploadFileTypes": "png, .JSON"}
+    """A client of a service that takes pictures and JSON of up to a quarter of a megabyte."""
+    limits = {"maxUploadFileSize": 0.25, "allowedUploadFileTypes": "png, .JSON"}
     write_service(tmp_path / "s", {**service_document(), **limits}, {HYDRANTS: [hydrant(1)]})
     async with FeatureServer(tmp_path) as server, ClientSession() as session:
         yield Client(session, server.url("s"))
@@ -67,7 +67,7 @@ async def test_upload_when_used_by_an_attachment_then_its_bytes(client: Client) 
 
 async def test_info_when_asked_then_tells_the_limit(client: Client, narrow: Client) -> None:
     assert await client.get("uploads/info") == {"maxUploadFileSize": 2048}
-    assert await narrow.get("uploads/info") == {"maxUploadFileSize": 1}
+    assert await narrow.get("uploads/info") == {"maxUploadFileSize": 0.25}
     assert "maxUploadFileSize" not in await narrow.get("")
 
 
@@ -81,7 +81,7 @@ async def test_upload_when_too_large_or_of_a_wrong_type_then_refused(narrow: Cli
     registered = await narrow.post("uploads/register", itemName="edits.geodatabase")
     fine = await narrow.send_file("uploads/upload", "file", "A.PNG", _TOO_LARGE[1:])
 
-    assert _refused(large, "may have 1048576")
+    assert _refused(large, "may have 262144")
     assert _refused(odd, "'a.exe' is not allowed")
     assert _refused(registered, "'edits.geodatabase' is not allowed")
     assert fine["success"] is True
@@ -91,10 +91,10 @@ async def test_commit_when_parts_are_too_large_together_then_refused(narrow: Cli
     item = (await narrow.post("uploads/register", itemName="e.json"))["item"]["itemID"]
     for part in (1, 2):
         path = f"uploads/{item}/uploadPart"
-        sent = await narrow.send_file(path, "file", "p", _TOO_LARGE[:600_000], partId=part)
+        sent = await narrow.send_file(path, "file", "p", _TOO_LARGE[:200_000], partId=part)
         assert sent["success"] is True
 
-    assert _refused(await narrow.post(f"uploads/{item}/commit", parts="1,2"), "1200000 bytes")
+    assert _refused(await narrow.post(f"uploads/{item}/commit", parts="1,2"), "400000 bytes")
 
 
 async def test_attachment_when_beyond_the_limits_then_refused(narrow: Client) -> None:
