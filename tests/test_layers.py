@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "engine.maps": ("engine", "engine.service", "engine.geodatabase", "engine.sync", "native"),
     "device": ("engine",),
     "tests.feature_service": (),
-    "scripts": ("engine", "engine.geodatabase", "native", "device", "tests"),
+    "scripts": tuple(p for p in PARTS if p != "scripts"),
     "tests": tuple(p for p in PARTS if p != "tests"),
 }
 """Part → the other parts that it may import."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.checkout
+
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests/native/c"
 FUZZ = ROOT / "native/fuzz"
