@@ -6,8 +6,14 @@ from pathlib import Path
 
 from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, MapError
+from engine.geodatabase import fetch_queue
+from engine.geodatabase.geodatabase import Geodatabase
+from engine.geodatabase.replica import get_replica
 from engine.maps.offline_map import OfflineMap
 from engine.model import OfflineUpdateAvailability
+from engine.service.feature_service import FeatureService
+from engine.service.session import Session
+from engine.sync.check import is_unchanged
 from engine.sync.geodatabase_sync import GeodatabaseSync
 from engine.sync.job import Job
 from engine.sync.loadable import Loadable
@@ -70,15 +76,33 @@ class OfflineMapSyncTask(Loadable):
             raise MapError(f"the map in {self.map.folder} has no geodatabase that can be opened")
 
     async def check_for_updates(self) -> OfflineMapUpdatesInfo:
-        """Local edits are known exactly; what the services have is not asked for here."""
+        """Local edits are known exactly, without the services.
+
+        There is nothing to download if every service says that its generation is the map's;
+        otherwise, or if one cannot be asked now, that is ``INDETERMINATE``.
+        """
         await self.load()
         edits = [await geodatabase.has_local_edits() for geodatabase in self.map.geodatabases]
+        unchanged = [await self._is_unchanged(g) for g in self.map.geodatabases]
         return OfflineMapUpdatesInfo(
-            download_availability=OfflineUpdateAvailability.INDETERMINATE,
+            download_availability=OfflineUpdateAvailability.NONE
+            if all(unchanged)
+            else OfflineUpdateAvailability.INDETERMINATE,
             upload_availability=OfflineUpdateAvailability.AVAILABLE
             if any(edits)
             else OfflineUpdateAvailability.NONE,
         )
+
+    async def _is_unchanged(self, geodatabase: Geodatabase) -> bool:
+        record = await geodatabase.database.read(get_replica)
+        if await geodatabase.database.read(fetch_queue.count):
+            return False
+        try:
+            async with Session(clock=self._clock) as session:
+                service = await FeatureService(record.service_url, session).load()
+        except EngineError:
+            return False
+        return is_unchanged(service, record, [layer.layer_id for layer in record.layers])
 
     async def create_default_offline_map_sync_parameters(self) -> OfflineMapSyncParameters:
         """Both directions, the most recently synchronised edit wins."""

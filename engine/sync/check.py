@@ -1,7 +1,7 @@
 """What must be true before a sync touches anything: tables, triggers, layers, directions."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.errors import (
     BadParameterError,
@@ -13,7 +13,8 @@ from engine.errors import (
 from engine.geodatabase import change_log, fetch_queue, journal
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_table import LayerTable
-from engine.layer_schema import LayerSchema
+from engine.geodatabase.replica import Replica
+from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import SyncDirection
 from engine.service.replica_file import generations
 from engine.sync.context import SyncContext
@@ -77,16 +78,17 @@ async def has_work(context: SyncContext) -> bool:
 
 def is_current(context: SyncContext) -> bool:
     """True if the service says that it has not changed since our generation."""
-    tracking = context.schema.resource.get("changeTrackingInfo")
+    layers = {t.layer_id for t in context.tables if context.direction(t.layer_id).downloads}
+    return is_unchanged(context.schema, context.replica, layers)
+
+
+def is_unchanged(service: ServiceSchema, record: Replica, layer_ids: Iterable[int]) -> bool:
+    """True only if the service itself says that those layers are at the replica's generation."""
+    tracking = service.resource.get("changeTrackingInfo")
     if not isinstance(tracking, dict):
         return False
     _, per_layer = generations(tracking)
-    record = context.replica
-    ours = {
-        t.layer_id: record.layer(t.layer_id).generation or record.server_generation
-        for t in context.tables
-        if context.direction(t.layer_id).downloads
-    }
+    ours = {i: record.layer(i).generation or record.server_generation for i in layer_ids}
     return bool(ours) and all(per_layer.get(i) == number for i, number in ours.items())
 
 

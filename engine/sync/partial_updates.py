@@ -97,18 +97,26 @@ class PartialUpdates:
             shows = bool(sent) and all(_same(after.get(n), value) for n, value in sent.items())
             omitted = [n for n, v in before.items() if v is not None and n not in sent]
             cleared = [name for name in omitted if after.get(name) is None]
-            if omitted and (was_taken or shows or cleared):
-                if cleared:
-                    await self._mend(table.layer_id, {**before, **sent}, gid)
-                    await refresh(context, table, [gid], absent_means_deleted=False)
-                await context.write(remember, self._name, CLEARS if cleared else KEEPS)
-                self._known = None
+            if cleared:
+                # First of all: after a mending whose answer is lost nothing looks cleared.
+                await self._conclude(CLEARS)
+                await self._mend(table.layer_id, {**before, **sent}, gid)
+                await refresh(context, table, [gid], absent_means_deleted=False)
+            elif omitted and (was_taken or shows) and not await self.known():
+                await self._conclude(KEEPS)
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
         faults.point("canary.judged")
 
-    async def whole_rows(self, edits: Sequence[Edit]) -> Mapping[Key, Attributes]:
+    async def _conclude(self, what: str) -> None:
+        await self._context.write(remember, self._name, what)
+        self._known = what
+
+    async def whole_rows(
+        self, edits: Sequence[Edit], *, if_unknown: bool = False
+    ) -> Mapping[Key, Attributes]:
         """What updates must carry beside their own columns: nothing if omitted values are kept."""
-        if await self.known() != CLEARS:
+        known = await self.known()
+        if known == KEEPS or not (known or if_unknown):
             return {}
         rows: dict[Key, Attributes] = {}
         updates = [

@@ -117,13 +117,7 @@ class Push:
         while edits := await context.database.read(self._next, cursor):
             await context.narrator.breathe()
             self._accounts.meet(edits)
-            canary = None if self._is_whole else await self._partial.canary(edits)
-            if canary is not None:
-                await self._partial.watch(canary)
-                await self._call([canary])
-                edits = [edit for edit in edits if edit is not canary]
-            if edits:
-                await self._call(edits)
+            await self._send(edits)
             done += len(edits)
             context.narrator.report(100 * done / max(total, done))
 
@@ -137,9 +131,20 @@ class Push:
 
     # --- one call ---------------------------------------------------------------------------------
 
+    async def _send(self, edits: Sequence[Edit], attempt: int = 1) -> None:
+        """Send these; the first partial update of all goes alone, and is watched."""
+        canary = None if self._is_whole else await self._partial.canary(edits)
+        if canary is not None:
+            await self._partial.watch(canary)
+            await self._call([canary], attempt)
+            edits = [edit for edit in edits if edit is not canary]
+        if edits:
+            await self._call(edits, attempt)
+
     async def _call(self, edits: Sequence[Edit], attempt: int = 1) -> None:
         context = self._context
-        whole_rows = await self._partial.whole_rows(edits)
+        # All in one call leaves no room for a canary.
+        whole_rows = await self._partial.whole_rows(edits, if_unknown=self._is_whole)
         batch = await context.write(self._prepare, edits, whole_rows)
         self._accounts.forget(edits, [*batch.edits, *(e for e, _ in batch.refused)])
         for edit, reason in batch.refused:
@@ -160,7 +165,7 @@ class Push:
                 self._accounts.pending(left)
                 raise
             if left:
-                await self._call(left, attempt + 1)
+                await self._send(left, attempt + 1)
         else:
             self._taken += 1
             self._refused_in_a_row = 0
@@ -258,8 +263,8 @@ class Push:
         if len(batch.edits) > 1:
             await self._give_up(batch)
             middle = len(batch.edits) // 2
-            await self._call(batch.edits[:middle])
-            await self._call(batch.edits[middle:])
+            await self._send(batch.edits[:middle])
+            await self._send(batch.edits[middle:])
             return
         # Alone it is the answer to this edit, which may have been applied in an earlier sync.
         await self._move(batch, BatchState.FETCHED)

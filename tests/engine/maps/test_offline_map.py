@@ -213,3 +213,22 @@ async def test_local_edits_are_known_before_a_sync(town: Town) -> None:
 
     assert before.upload_availability is OfflineUpdateAvailability.NONE
     assert after.upload_availability is OfflineUpdateAvailability.AVAILABLE
+
+
+async def test_nothing_to_download_only_if_every_service_is_unchanged(town: Town) -> None:
+    await town.take()
+
+    async def availability() -> OfflineUpdateAvailability:
+        async with OfflineMap.open(town.folder) as map:
+            info = await OfflineMapSyncTask(map, clock=town.clock).check_for_updates()
+        return info.download_availability
+
+    before = await availability()
+    await town.clients[1].post(f"{HYDRANTS}/deleteFeatures", objectIds="2")
+    changed = await availability()
+    town.server.faults.add(Fault(kind="drop-before-commit", times=0))
+    unreachable = await availability()
+
+    assert before is OfflineUpdateAvailability.NONE
+    assert changed is OfflineUpdateAvailability.INDETERMINATE
+    assert unreachable is OfflineUpdateAvailability.INDETERMINATE

@@ -1,0 +1,148 @@
+"""Links that break at any moment, services that are busy, results that are cut: nothing is lost,
+doubled or stuck once the link is good again."""
+
+import random
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from engine.errors import EngineError
+from engine.sync.parameters import PushChannel
+from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, found, gid
+from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
+from tests.engine.sync.test_two_devices import Story
+from tests.feature_service import Fault, Profile
+
+OPERATIONS = (
+    "applyEdits",
+    "synchronizeReplica",
+    "jobs",
+    "replicafiles",
+    "query",
+    "attachment",
+    "attachments",
+    "*",
+)
+
+
+def draw_fault(draw: random.Random) -> Fault:
+    """Something that goes wrong on the line, once or a few times."""
+    kind = draw.choice(
+        [
+            "drop-before-commit",
+            "drop-after-commit",
+            "drop-after-commit",
+            "cut-response",
+            "cut-upload",
+            "status",
+            "truncated-result",
+            "corrupt-result",
+            "expired-result",
+            "duplicate",
+            "job-failed",
+        ]
+    )
+    return Fault(
+        kind=kind,  # type: ignore[arg-type]  # one of the kinds
+        operation=draw.choice(OPERATIONS),
+        skip=draw.randrange(4),
+        times=draw.choice([1, 1, 2, 6]),
+        at_byte=draw.randrange(1, 2000),
+        status=draw.choice([500, 503, 504]),
+    )
+
+
+async def try_to_sync(device: Device) -> None:
+    """The sync may fail, but not by a fault of ours."""
+    with suppress(EngineError):
+        await device.sync()
+    assert not [text for text in device.messages if "fault in fieldsync" in text]
+
+
+async def run(folder: Path, seed: int, profile: Profile, channel: PushChannel) -> None:
+    """The two devices' story over a bad link, then over a good one."""
+    draw = random.Random(seed)
+    async with fleet(folder, profile) as world:
+        a = await world.device("A", channel=channel)
+        b = await world.device("B", channel=channel)
+        story = Story(seed)
+        for _ in range(2):
+            for name, device in (("A", a), ("B", b)):
+                async with device.open() as geodatabase:
+                    await story.on_device(name, geodatabase, 5)
+            await story.at_the_office(world, 2)
+            for device in (a, b, a):
+                for _ in range(draw.randrange(4)):
+                    world.server.faults.add(draw_fault(draw))
+                await try_to_sync(device)
+                world.server.faults.clear()
+        for device in (a, b, a, b):
+            await device.sync()
+        await world.assert_agreed()
+        is_reminted = profile.remints_global_ids and channel is not PushChannel.APPLY_EDITS
+        story.assert_kept(await world.rows(), is_reminted=is_reminted)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_story_over_a_bad_link(tmp_path: Path, seed: int, channel: PushChannel) -> None:
+    await run(tmp_path, seed, Profile(), channel)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("seed", range(300, 340))
+async def test_story_over_a_bad_link_with_any_service(
+    tmp_path: Path, seed: int, channel: PushChannel
+) -> None:
+    await run(tmp_path, seed, Profile.random(seed), channel)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("kind", ["drop-before-commit", "drop-after-commit"])
+async def test_lost_answer_is_found_out_within_the_sync(
+    world: Fleet, channel: PushChannel, kind: str
+) -> None:
+    a = await world.device("A", channel=channel)
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        await hydrants.add_feature({"GlobalID": gid(5001), "name": "new"}, {"x": 1, "y": 2})
+        await hydrants.delete_feature(gid(4))
+        await geodatabase.table(VISITS).add_feature({"GlobalID": gid(5002), "hydrant": gid(5001)})
+        await geodatabase.table(PIPES).update_feature(gid(2001), {"label": "mine"})
+    skip = 1 if channel is PushChannel.SYNCHRONIZE_REPLICA else 0  # the download comes first
+    world.server.faults.add(
+        Fault(kind=kind, operation=channel.value, skip=skip)  # type: ignore[arg-type]  # a kind
+    )
+
+    result = await a.sync()
+
+    assert found(result).applied == found(result).found
+    await a.sync()
+    await world.assert_agreed()
+    assert (await world.rows())[VISITS][gid(5002)]["hydrant"] == gid(5001)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_row_that_others_changed_after_ours_arrived_is_a_conflict_and_not_sent_again(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+    world.server.faults.add(Fault(kind="drop-after-commit", operation=channel.value))
+    world.server.faults.add(Fault(kind="drop-before-commit", skip=6, times=0))
+    with pytest.raises(EngineError):
+        await a.sync()
+    world.server.faults.clear()
+    assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "mine"
+    await world.change(HYDRANTS, gid(1), name="office, later")
+
+    await a.sync()
+
+    assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "office, later"
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts(resolved=True)
+    assert conflict.mine is not None
+    assert conflict.mine["name"] == "mine"
+    await world.assert_agreed()
