@@ -199,6 +199,8 @@ def test_every_member_that_is_told_of_exists(heading: str) -> None:
 
 def is_set_by_init(public: type, member: str) -> bool:
     """True for an instance's attribute that no class attribute stands for."""
+    if any(member in vars(kind).get("__annotations__", {}) for kind in public.__mro__):
+        return True
     inits = [vars(kind).get("__init__") for kind in public.__mro__]
     assigned = [i.__code__.co_names for i in inits if isinstance(i, FunctionType)]
     return any(member in names for names in assigned)
