@@ -1,0 +1,84 @@
+"""A service that clears what an update leaves out is found out by one row, which is mended."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.sync.parameters import PushChannel
+from tests.engine.sync.fleet import HYDRANTS, fleet, gid
+from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
+from tests.feature_service import Profile
+
+CLEARING = Profile(nulls_omitted_attributes=True)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_no_attribute_is_lost(tmp_path: Path, channel: PushChannel) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=channel)
+        before = (await world.rows())[HYDRANTS]
+        foreign(a, "UPDATE Hydrants SET name='mine'")
+
+        await a.sync()
+
+        after = (await world.rows())[HYDRANTS]
+        for global_id, row in before.items():
+            kept = ("status", "pressure", "serial", "")
+            assert {n: after[global_id][n] for n in kept} == {n: row[n] for n in kept}
+            assert after[global_id]["name"] == "mine"
+        await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_only_one_row_is_ever_tried(tmp_path: Path, channel: PushChannel) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=channel)
+        foreign(a, "UPDATE Hydrants SET name='mine'")
+        await a.sync()
+        told = [m for m in a.messages if "clears attributes" in m]
+
+        foreign(a, "UPDATE Hydrants SET name='again'")
+        await a.sync()
+
+        assert len(told) == 1
+        assert not [m for m in a.messages if "clears attributes" in m]
+        await world.assert_agreed()
+
+
+async def test_newer_values_of_others_are_carried_in_whole_rows(tmp_path: Path) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        foreign(a, f"UPDATE Hydrants SET name='first' WHERE GlobalID='{gid(1)}'")
+        await a.sync()
+        await world.change(HYDRANTS, gid(2), serial=4711)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["serial"]) == ("mine", 4711)
+
+
+async def test_all_or_nothing_loses_no_attribute(tmp_path: Path) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        foreign(a, "UPDATE Hydrants SET name='mine'")
+
+        await a.sync(rollback_on_failure=True)
+
+        rows = (await world.rows())[HYDRANTS]
+        assert {r["serial"] for r in rows.values()} == set(range(1, 10))
+        assert {r["name"] for r in rows.values()} == {"mine"}
+
+
+async def test_service_that_keeps_them_gets_changed_columns_only(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as world:
+        a = await world.device("A")
+        foreign(a, "UPDATE Hydrants SET name='mine'")
+        first = await a.sync()
+        foreign(a, "UPDATE Hydrants SET name='again'")
+
+        second = await a.sync()
+
+        assert second.totals.sent_bytes < first.totals.sent_bytes
+        await world.assert_agreed()
