@@ -42,7 +42,8 @@ from engine.sync.parameters import PushChannel
 from engine.sync.partial_updates import Attributes, PartialUpdates
 from engine.sync.reconciling import give_up, reconcile_batch
 from engine.sync.results import EditError
-from engine.sync.settlement import Key, put_in_quarantine, settle
+from engine.sync.set_aside import put_in_quarantine
+from engine.sync.settlement import Key, settle
 
 ATTEMPTS = 4  # for one batch in one run; then the next sync goes on
 RETRY_PAUSE_S = 2.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from engine import faults
-from engine.geodatabase import acknowledge, change_log, conflicts, journal, quarantine, reconcile
+from engine.geodatabase import acknowledge, change_log, conflicts, journal, reconcile
 from engine.geodatabase.applying import applying
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import BatchState
@@ -29,6 +29,7 @@ from engine.sync.photo_check import photos_as_sent
 from engine.sync.read_back import Found, decoded, find, merge_rows, refresh
 from engine.sync.renamed_rows import find_renamed
 from engine.sync.results import EditError
+from engine.sync.set_aside import code_of, put_in_quarantine
 
 Key = tuple[int, str]  # (table number, GlobalID as it was sent)
 
@@ -347,58 +348,6 @@ def _outcome(connection: sqlite3.Connection, case: _Case, newest_conflict: int) 
         ).fetchone()[0]
         return Outcome.CONFLICT if lost else Outcome.APPLIED
     return Outcome.QUARANTINED if case.is_refused else Outcome.PENDING
-
-
-def code_of(number: int | None) -> str:
-    """The code of a refusal in the quarantine."""
-    return "refused" if number is None else str(number)
-
-
-def put_in_quarantine(
-    connection: sqlite3.Connection,
-    context: SyncContext,
-    edit: Edit,
-    code: str,
-    reason: str,
-) -> int:
-    """Set the edit aside, and with a refused add what belongs to it; returns how many those are."""
-    quarantine.put(
-        connection,
-        direction=quarantine.Direction.OUTBOUND,
-        table=edit.table,
-        global_id=edit.global_id,
-        operation=edit.operation,
-        code=code,
-        reason=reason,
-        remedy="Correct the row on the device, or discard the edit",
-        seq=edit.last,
-        now=context.now(),
-    )
-    faults.point("edit.quarantined")
-    if edit.operation is not EditOperation.ADD or edit.table.is_attachment:
-        return 0
-    return _hold(connection, context, edit.table, [edit.global_id])
-
-
-def _hold(
-    connection: sqlite3.Connection, context: SyncContext, parent: LayerTable, gids: Sequence[str]
-) -> int:
-    """What belongs to these rows waits with them, and what belongs to that."""
-    held = 0
-    for dependent in context.dependents(parent):
-        if dependent.parent_column is not None:
-            continue
-        children = [
-            child
-            for gid in gids
-            for child in quarantine.hold_dependents(
-                connection, parent, gid, dependent.table, dependent.key_column, now=context.now()
-            )
-        ]
-        held += len(children)
-        if children and not dependent.table.is_attachment:
-            held += _hold(connection, context, dependent.table, children)
-    return held
 
 
 async def _refresh_related(context: SyncContext, cases: Sequence[_Case]) -> None:
