@@ -14,7 +14,7 @@ from engine.geodatabase import change_log, fetch_queue, journal
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.replica import Replica
-from engine.layer_schema import LayerSchema, ServiceSchema
+from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.model import SyncDirection
 from engine.service.replica_file import generations
 from engine.sync.context import SyncContext
@@ -47,9 +47,13 @@ def check_tables(context: SyncContext, geodatabase: Geodatabase) -> None:
 async def check_layers(context: SyncContext) -> None:
     """Leave out the layers that are not on the service any more what they were."""
     changed: dict[int, EngineError] = {}
+    together = await _all_layers(context)
     for layer_id in dict.fromkeys(t.layer_id for t in context.tables):
         try:
-            now = await context.service.layer(layer_id, context.schema)
+            if layer_id in together:
+                now = LayerSchema.from_json(together[layer_id], context.schema.resource)
+            else:
+                now = await context.service.layer(layer_id, context.schema)
             _check_layer(context.layers[layer_id], now)
         except (BadParameterError, ProtocolError) as error:
             changed[layer_id] = error
@@ -58,6 +62,21 @@ async def check_layers(context: SyncContext) -> None:
                 raise
             changed[layer_id] = error
     _leave_out(context, changed)
+
+
+async def _all_layers(context: SyncContext) -> dict[int, JsonObject]:
+    """The layer resources in one answer ("All layers and tables"); empty where that is not had."""
+    try:
+        answer = await context.service.session.get(f"{context.service.url}/layers")
+    except (ServiceRefusedError, ProtocolError):
+        return {}
+    found: dict[int, JsonObject] = {}
+    for kind in ("layers", "tables"):
+        resources = answer.get(kind)
+        for resource in resources if isinstance(resources, list) else []:
+            if isinstance(resource, dict) and isinstance(resource.get("id"), int):
+                found[resource["id"]] = resource
+    return found
 
 
 def _leave_out(context: SyncContext, errors: dict[int, EngineError]) -> None:
