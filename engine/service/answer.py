@@ -25,6 +25,7 @@ from engine.layer_schema import JsonObject
 INFLATED_CHUNK_BYTES = 256 * 1024  # a few bytes of gzip may hold gigabytes: never inflated at once
 
 _BUSY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NOT_THERE = frozenset({404, 405, 410, 501})
 # A code of 500 inside an error object is the server's word for many a bad request.
 _BUSY_CODES = frozenset({429, 502, 503, 504})
 _FAILURES = frozenset({"failure", "failed", "error"})
@@ -42,8 +43,13 @@ def place(url: str) -> str:
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 
 
-def check_status(status: int, headers: Mapping[str, str], where: str, now: datetime) -> None:
-    """Raise what an HTTP status of 400 and above means."""
+def check_status(
+    status: int, headers: Mapping[str, str], where: str, now: datetime, *, is_operation: bool
+) -> None:
+    """Raise what an HTTP status of 400 and above means.
+
+    An operation that is not there was not refused: what was sent to it has no part in that.
+    """
     if status in _BUSY_STATUS:
         raise ServiceBusyError(
             f"{where} is busy (HTTP {status})", retry_after_s=_retry_after(headers, now)
@@ -52,6 +58,8 @@ def check_status(status: int, headers: Mapping[str, str], where: str, now: datet
         raise AuthenticationError(f"{where} wants credentials (HTTP {status})", service_code=status)
     if status == 403:
         raise PermissionDeniedError(f"{where} refused (HTTP 403)", service_code=status)
+    if is_operation and status in _NOT_THERE:
+        raise ProtocolError(f"{where} is not there (HTTP {status})")
     if status >= 400:
         raise ServiceRefusedError(f"{where} answered with HTTP {status}", service_code=status)
 

@@ -248,7 +248,13 @@ class Session:
                 ) as answer:
                     limit.put_off(None)
                     if answer.status not in _REDIRECTS:
-                        check_status(answer.status, answer.headers, where, self._clock.now())
+                        check_status(
+                            answer.status,
+                            answer.headers,
+                            where,
+                            self._clock.now(),
+                            is_operation=method == "POST",
+                        )
                     try:
                         yield _Exchange(self, answer, limit, where)
                     finally:

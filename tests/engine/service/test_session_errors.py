@@ -75,7 +75,7 @@ BROKEN: dict[str, tuple[Reply, type[EngineError], str]] = {
     ),
     "other protocol": (Cut(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), ProtocolError, "not HTTP"),
     "bad request": (answer("no", status=400), ServiceRefusedError, "HTTP 400"),
-    "not found": (answer("<html>", status=404), ServiceRefusedError, "HTTP 404"),
+    "not found": (answer("<html>", status=404), EngineError, "HTTP 404"),
     "too large": (answer("no", status=413), ServiceRefusedError, "HTTP 413"),
     "unauthorized": (answer("no", status=401), AuthenticationError, "credentials"),
     "proxy": (answer("no", status=407), AuthenticationError, "credentials"),
@@ -185,6 +185,17 @@ async def test_an_error_object_is_raised_in_every_shape(name: str, session: Sess
 
     assert isinstance(caught.value, ServiceRefusedError)
     assert caught.value.service_code == code
+
+
+@pytest.mark.parametrize("status", [404, 405, 410, 501])
+async def test_an_operation_that_is_not_there_refused_nothing(
+    status: int, session: Session
+) -> None:
+    async with HttpServer(answer("<html>", status=status)) as server:
+        with pytest.raises(ProtocolError, match=f"applyEdits is not there .HTTP {status}"):
+            await session.post(f"{server.origin}/applyEdits", {})
+        with pytest.raises(ServiceRefusedError, match=f"HTTP {status}"):
+            await session.get(f"{server.origin}/replicafiles/1.json")
 
 
 @pytest.mark.parametrize("code", [429, 502, 503, 504])
