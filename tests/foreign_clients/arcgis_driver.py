@@ -58,6 +58,7 @@ def read() -> None:
     report.equal("count", hydrants.query(where="1=1", return_count_only=True), 9)
     found = hydrants.query(where="OBJECTID = 1", out_fields="name")
     report.equal("attributes", found.features[0].attributes["name"], "H1")
+    report.begin("related")
     report.equal("related", _related(), ["visit 1", "visit 2"])
 
 
@@ -68,6 +69,7 @@ def _related() -> list[str]:
 
 
 def edit() -> None:
+    report.begin("edit")
     point = {"geometry": {"x": 1.0, "y": 2.0}, "attributes": {"name": "made", "serial": 500}}
     added = hydrants.edit_features(adds=[point])["addResults"][0]
     report.equal("add", added["success"], True)
@@ -87,6 +89,7 @@ def _delete_nothing() -> bool:
 
 
 def attach() -> None:
+    report.begin("attachments")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "note.txt"
         file.write_text("hello")
@@ -102,6 +105,7 @@ def attach() -> None:
 
 
 def synchronize() -> None:
+    report.begin("replica")
     every = {str(layer): {"queryOption": "all"} for layer in (0, 1)}
     made = collection.replicas.create(
         replica_name="foreign",
@@ -126,6 +130,7 @@ def synchronize() -> None:
         {"id": entry["id"], "serverGen": entry["serverGen"], "syncDirection": "bidirectional"}
         for entry in made["layerServerGens"]
     ]
+    report.begin("sync")
     pipes.edit_features(updates=[{"attributes": {"OBJECTID": 1, "label": "new"}}])
     answer = collection.replicas.synchronize(
         replica_id=replica,
@@ -139,6 +144,7 @@ def synchronize() -> None:
     report.equal("upload", edits[0]["addResults"][0]["globalId"], guid)
     updated = edits[1]["features"]["updates"]
     report.equal("download", [one["attributes"]["label"] for one in updated], ["new"])
+    report.begin("replica")
     report.equal("unRegister", collection.replicas.unregister(replica), {"success": True})
     hydrants.edit_features(deletes=str(_oids(hydrants, "name = 'synced'")[0]))
 
@@ -148,6 +154,7 @@ def _replicas() -> list[dict[str, Any]]:
 
 
 def create_by_job() -> None:
+    report.begin("jobs")
     with tempfile.TemporaryDirectory() as folder:
         answer = collection.replicas.create(
             replica_name="job",
@@ -165,6 +172,7 @@ def create_by_job() -> None:
 
 
 def extract() -> None:
+    report.begin("changes")
     generation = collection.properties.changeTrackingInfo.layerServerGens[0]["serverGen"]
     hydrants.edit_features(updates=[{"attributes": {"OBJECTID": 3, "name": "seen"}}])
     answer = collection.extract_changes(
@@ -177,14 +185,25 @@ def extract() -> None:
     )
     updated = answer["edits"][0]["features"]["updates"]
     report.equal("extractChanges", [one["attributes"]["name"] for one in updated], ["seen"])
+    compared = collection.extract_changes(
+        layers=[0],
+        servergen=[generation],
+        return_updates=True,
+        fields_to_compare=["name"],
+        data_format="json",
+    )
+    found = compared["edits"][0]["features"]["fieldUpdates"]
+    report.check("compared fields", lambda: [one["attributes"]["OBJECTID"] for one in found])
 
 
 def upload() -> None:
+    report.begin("uploads")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "edits.json"
         file.write_bytes(b"x" * 11_000_000)
         item = collection.upload(str(file))
     report.check("upload in parts", lambda: isinstance(item, str) and item.startswith("i"))
+    report.begin("changes")
     report.check("cleanupChangeTracking", lambda: _clean_up())
 
 
@@ -192,6 +211,33 @@ def _clean_up() -> bool:
     return bool(collection.replicas.cleanup_change_tracking([0], 1, "days"))
 
 
-for part in (read, edit, attach, synchronize, create_by_job, extract, upload):
-    report.check(part.__name__, part)
+def sign_in() -> None:
+    report.begin("token")
+    guarded = sys.argv[2]
+    given = PortalLess(baseurl=guarded, all_ssl=False).post(
+        f"{guarded.split('/rest/')[0]}/tokens/",
+        {
+            "username": "ann",
+            "password": "secret",
+            "client": "requestip",
+            "f": "json",
+        },
+    )
+    known = PortalLess(baseurl=guarded, all_ssl=False, token=given["token"])
+    layer = FeatureLayerCollection(guarded, known).layers[0]
+    report.equal("with a token in a header", layer.query(return_count_only=True), 9)
+    stranger = PortalLess(baseurl=guarded, all_ssl=False, token="wrong")
+    report.check("with a wrong token", lambda: _is_refused(guarded, stranger))
+
+
+def _is_refused(url: str, session: Any) -> bool:
+    try:
+        FeatureLayerCollection(url, session).layers[0].query(return_count_only=True)
+    except Exception as error:
+        return "498" in str(error) or "token" in str(error).lower()
+    return False
+
+
+for part in (read, edit, attach, synchronize, create_by_job, extract, upload, sign_in):
+    report.part(part)
 report.finish()

@@ -32,6 +32,7 @@ async function read() {
 }
 
 async function edit() {
+  report.begin("edit");
   const layer = esri.featureLayerService({ url: `${url}/0` });
   const feature = {
     type: "Feature",

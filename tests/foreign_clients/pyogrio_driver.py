@@ -23,6 +23,8 @@ meta, sizes = _table(0)
 report.equal("points", sizes, [9, 9])
 report.equal("reference", meta["crs"], "EPSG:3857")
 report.check("fields", lambda: "name" in list(meta["fields"]))  # type: ignore[call-overload] # numpy
+report.begin("paging")
 report.equal("pages", _table(0, "&resultRecordCount=4")[1], [9, 9])
+report.begin("query")
 report.equal("lines", _table(1)[1], [3, 3])
 report.finish()

@@ -1,6 +1,11 @@
 // What a driver has found, as lines the script that runs it can count.
 export class Report {
   failed = 0;
+  operation = "query";
+
+  begin(operation) {
+    this.operation = operation;
+  }
 
   check(what, isSo) {
     this.tell(what, isSo ? "" : "not as expected");
@@ -13,14 +18,13 @@ export class Report {
 
   tell(what, wrong) {
     this.failed += wrong ? 1 : 0;
-    console.log(`${wrong ? "FAIL" : "ok"} ${what}${wrong ? `: ${wrong}` : ""}`);
+    console.log(`${wrong ? "FAIL" : "ok"} ${this.operation}: ${what}${wrong ? `: ${wrong}` : ""}`);
   }
 
   async run(parts) {
     for (const [name, part] of Object.entries(parts)) {
       try {
         await part();
-        this.tell(name, "");
       } catch (error) {
         this.tell(name, `${error.name}: ${error.message}`);
       }

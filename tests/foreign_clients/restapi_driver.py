@@ -29,6 +29,7 @@ def read() -> None:
 
 
 def edit() -> None:
+    report.begin("edit")
     added = hydrants.addFeatures(
         [{"geometry": {"x": 1, "y": 1}, "attributes": {"name": "rest", "serial": 300}}]
     )
@@ -41,6 +42,7 @@ def edit() -> None:
 
 
 def synchronize() -> None:
+    report.begin("replica")
     made: Any = service.createReplica(
         layers=[0, 1],
         replicaName="rest",
@@ -48,7 +50,9 @@ def synchronize() -> None:
         returnReplicaObject=False,
     )
     replica = made["replicaID"]
+    report.equal("createReplica", len(made["layers"][0]["features"]), 9)
     report.check("replicas", lambda: replica in [one.replicaID for one in service.replicas])
+    report.begin("sync")
     hydrants.updateFeatures([{"attributes": {"OBJECTID": 4, "name": "moved on"}}])
     answer: Any = service.syncReplica(
         replica,
@@ -59,9 +63,10 @@ def synchronize() -> None:
     )
     updated = answer["edits"][0]["features"]["updates"]
     report.equal("download", [one["attributes"]["name"] for one in updated], ["moved on"])
+    report.begin("replica")
     report.equal("unRegister", service.unRegisterReplica(replica)["success"], True)
 
 
 for part in (read, edit, synchronize):
-    report.check(part.__name__, part)
+    report.part(part)
 report.finish()

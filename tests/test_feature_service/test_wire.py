@@ -1,5 +1,7 @@
 """What every answer has, whatever was asked."""
 
+import json
+
 import pytest
 from yarl import URL
 
@@ -65,6 +67,20 @@ async def test_adds_when_ids_are_null_then_service_makes_them(client: Client) ->
     assert added["success"] is True
     assert added["objectId"] == 10
     assert await client.oids(HYDRANTS, f"GlobalID = '{added['globalId']}'") == [10]
+
+
+async def test_update_when_it_is_a_whole_row_then_only_changes_count(client: Client) -> None:
+    (row,) = (await client.get("0/query", objectIds="1", outFields="*"))["features"]
+    row["attributes"]["name"] = "renamed"
+    pretty = json.dumps([row], indent=4)
+
+    (updated,) = (await client.post("0/updateFeatures", features=pretty))["updateResults"]
+
+    assert updated["success"] is True
+    (now,) = (await client.get("0/query", objectIds="1", outFields="*"))["features"]
+    tracked = ("edited_by", "edited_at")
+    for name, value in row["attributes"].items():
+        assert name in tracked or now["attributes"][name] == value
 
 
 @pytest.mark.parametrize("spelling", ["braces-upper", "braces-lower", "upper", "lower"])
