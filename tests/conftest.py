@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -17,6 +18,9 @@ _SKIPS = pytest.StashKey[list[tuple[str, str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that runs us in the background ignores Ctrl-C for us and for what we start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_SKIPS] = []
     config.pluginmanager.register(_SkipCounter(config.stash[_SKIPS]), "fieldsync-skips")
 
