@@ -9,6 +9,7 @@ sends it, and reads what the service says of each edit; what that means is decid
 import asyncio
 import base64
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from engine.layer_schema import ServiceSchema
 from engine.model import EditOperation, SyncModel, normalise_guid
 from engine.service.feature_service import FeatureService
 from engine.service.operation import follow
-from engine.service.replica_file import Section, read_rows, scan
+from engine.service.replica_file import read_results
 from engine.sync.parameters import PushChannel
 
 Submitted = Callable[[str], Awaitable[None]]
@@ -67,6 +68,7 @@ class EditAnswer:
     description: str
 
 
+_RESULTS = re.compile(r"(add|update|delete)(features?|attachments?|)results?", re.IGNORECASE)
 _OPERATIONS = {
     "add": EditOperation.ADD,
     "update": EditOperation.UPDATE,
@@ -235,19 +237,16 @@ def _member(name: str, items: Iterator[Iterator[bytes]], *, first: bool = False)
 
 def _answers_in_file(target: Path) -> list[EditAnswer]:
     """Edit results wherever in a result file a server may have put them."""
-    header = scan(target)
     groups: dict[tuple[int, bool, str], list[object]] = {}
-    for item in read_rows(target, header):
-        if item.section in (Section.RESULTS, Section.ATTACHMENT_RESULTS):
-            is_attachment = item.section is Section.ATTACHMENT_RESULTS
-            group = (item.layer_id, is_attachment, item.operation)
-            groups.setdefault(group, []).append(item.value)
+    for result in read_results(target):
+        match = _RESULTS.fullmatch(result.list_name)
+        if match is not None and result.layer_id is not None:
+            is_attachment = result.of_attachments or match[2].casefold().startswith("attachment")
+            group = (result.layer_id, is_attachment, match[1].casefold())
+            groups.setdefault(group, []).append(result.value)
     answers: list[EditAnswer] = []
     for (layer_id, is_attachment, operation), entries in groups.items():
         answers += _of_entries(layer_id, _OPERATIONS[operation], entries, is_attachment)
-    for name, root in header.members.items():
-        if name.casefold() in ("editsresults", "editresults") and isinstance(root, list):
-            answers += _of_layers(entry for entry in root if isinstance(entry, dict))
     return answers
 
 

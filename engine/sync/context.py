@@ -20,7 +20,8 @@ from engine.service.feature_service import FeatureService
 from engine.sync.job import Narrator
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
-from engine.sync.rows import RowDecoder
+from engine.sync.rows import RowDecoder, codec_layer
+from native.layer import Layer
 
 BUSY_PAUSE_S = 1.0
 
@@ -120,6 +121,10 @@ class SyncContext:
 
     def attachment_table(self, layer_id: int) -> LayerTable | None:
         return next((t for t in self.tables if t.layer_id == layer_id and t.is_attachment), None)
+
+    def codec_layer(self, table: LayerTable) -> Layer:
+        """The feature table as the native codecs want to be told of it."""
+        return codec_layer(self.layers[table.layer_id], table, self.srs_ids[table.number])
 
     def decoder(self, table: LayerTable) -> RowDecoder:
         return RowDecoder(self.layers[table.layer_id], table, self.srs_ids[table.number])

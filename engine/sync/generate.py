@@ -26,7 +26,7 @@ from engine.geodatabase.replica import Replica, ReplicaLayer
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.model import AttachmentSyncDirection, EditOperation, SyncDirection, SyncModel
 from engine.service.feature_service import FeatureService
-from engine.service.replica_file import ReplicaHeader, generations, scan
+from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.service.session import Session
 from engine.sync.abandoned import (
     NOTE,
@@ -36,7 +36,7 @@ from engine.sync.abandoned import (
     unregister_abandoned,
 )
 from engine.sync.context import SyncContext, lock_path, spool_folder
-from engine.sync.incoming import Staged, Stager
+from engine.sync.incoming import Sinks, Staged, Stager
 from engine.sync.job import Narrator
 from engine.sync.machine import machine_id
 from engine.sync.parameters import (
@@ -53,7 +53,7 @@ from engine.sync.replica_request import (
     require_syncable,
 )
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult, SyncTotals
-from engine.sync.rows import RowDecoder
+from engine.sync.rows import codec_layer
 
 
 class GeodatabaseGenerator:
@@ -146,7 +146,7 @@ class GeodatabaseGenerator:
             await asyncio.to_thread(note_replica, folder, self.url, name)
         self._replica_name = name
         envelope = await service.create_replica(form, target, narrator.service_says)
-        header = await asyncio.to_thread(scan, target)
+        header = await asyncio.to_thread(read_header, target)
         self._replica_id = _replica_id(header.members) or _replica_id(envelope)
         if not self._replica_id:
             raise ProtocolError(f"{self.url} made a replica without saying its id")
@@ -279,12 +279,11 @@ class GeodatabaseGenerator:
     ) -> Staged:
         tables = [entry.table for entry in entries]
         schemas = {layer.id: layer for layer in self.layers}
-        decoders = {
-            entry.table.number: RowDecoder(schemas[entry.table.layer_id], entry.table, entry.srs_id)
+        layers = [
+            codec_layer(schemas[entry.table.layer_id], entry.table, entry.srs_id)
             for entry in entries
             if not entry.table.is_attachment
-        }
-        staged = Staged()
+        ]
 
         def rows(table: LayerTable, batch: list[Row]) -> None:
             geopackage.insert_rows(connection, table, batch)
@@ -292,13 +291,17 @@ class GeodatabaseGenerator:
         def fetches(batch: list[Fetch]) -> None:
             fetch_queue.enqueue(connection, batch)
 
+        def changes(table: LayerTable, ids: Sequence[str | int]) -> None:
+            raise ProtocolError(f"the replica's first data speaks of changes to {table.name}")
+
+        sinks = Sinks(rows=rows, incomplete=changes, deletes=changes, fetches=fetches)
+        stager = Stager(tables, layers, spool_folder(self._partial), sinks)
+
         def fill(connection: sqlite3.Connection) -> None:
-            stager = Stager(tables, decoders, spool_folder(self._partial), rows, fetches)
-            stager.staged = staged
-            for _ in stager.read(target, header):
-                raise ProtocolError("the replica's first data speaks of deleted rows")
+            stager.read(target, header)
 
         geopackage.load(connection, fill)
+        staged = stager.staged
         now = timestamp(self._clock.now())
         for wrong in staged.undecodable:
             quarantine.put(

@@ -1,12 +1,11 @@
-"""From a result file into the staging tables: decode every row, set aside what cannot be decoded.
+"""From a result file into a table: decode every row, set aside what cannot be decoded.
 
-Synchronous: it runs in one thread hop, outside the geodatabase's write lock.
+Synchronous: it runs in one thread hop, for a delta outside the geodatabase's write lock.
 """
 
-import base64
-import binascii
+import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +16,22 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType
 from engine.model import normalise_guid
-from engine.service.replica_file import Item, ReplicaHeader, Section, read_rows
-from engine.sync.rows import RowDecoder, RowError
+from engine.service.replica_file import ReplicaHeader, read_events
+from engine.sync.rows import table_rows
+from native.decoder import (
+    Attachment,
+    AttachmentData,
+    BadItem,
+    Deletes,
+    PartialRows,
+    Rows,
+)
+from native.errors import ErrorCode
+from native.layer import Layer
+from native.operation import Operation
 
-BATCH_ROWS = 500
 MAX_UNDECODABLE = 1000  # a service that sends only broken rows must not fill the memory
-
-_ROWS = (Section.FEATURES, Section.ADDS, Section.UPDATES)
-_ATTACHMENTS = (Section.ATTACHMENTS, Section.ATTACHMENT_ADDS, Section.ATTACHMENT_UPDATES)
+FETCH_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,128 +52,129 @@ class Staged:
 
     undecodable: list[Undecodable] = field(default_factory=list)
     undecodable_count: int = 0
-    replaced: set[int] = field(default_factory=set)
+    replaced: frozenset[int] = frozenset()
     positions: dict[int, int] = field(default_factory=dict)
     rows: int = 0
 
 
-RowSink = Callable[[LayerTable, list[Row]], None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sinks:
+    """Where the parts of a file go: batches of rows, GlobalIDs of rows that came without all their
+    columns, deleted ids as they came, and what is to be fetched of attachments."""
+
+    rows: Callable[[LayerTable, list[Row]], None]
+    incomplete: Callable[[LayerTable, list[str]], None]
+    deletes: Callable[[LayerTable, list[str | int]], None]
+    fetches: Callable[[list[Fetch]], None]
 
 
 class Stager:
     """Reads a result file for the tables of one geodatabase.
 
-    ``rows`` takes batches of rows, ``fetches`` what is to be fetched of attachments.
+    ``layers`` tell the codec of the feature tables; embedded attachment data goes to ``folder``.
     """
 
     def __init__(
-        self,
-        tables: Sequence[LayerTable],
-        decoders: dict[int, RowDecoder],
-        folder: Path,
-        rows: RowSink,
-        fetches: Callable[[list[Fetch]], None],
+        self, tables: Sequence[LayerTable], layers: Sequence[Layer], folder: Path, sinks: Sinks
     ) -> None:
-        self._tables = {(t.layer_id, t.is_attachment): t for t in tables}
-        self._decoders = decoders
+        self._tables = {t.layer_id: t for t in tables if not t.is_attachment}
+        self._attachments = {t.layer_id: t for t in tables if t.is_attachment}
+        self._layers = [layer for layer in layers if layer.id in self._tables]
         self._folder = folder
-        self._rows = rows
-        self._fetches = fetches
-        self._batches: dict[int, list[Row]] = {}
+        self._sinks = sinks
         self._queue: list[Fetch] = []
         self.staged = Staged()
 
-    def read(self, path: Path, header: ReplicaHeader) -> Iterable[tuple[LayerTable, object]]:
-        """Feed the sinks with all rows; gives the deletes as (table, id as it came)."""
-        self.staged.replaced |= header.replaced
-        for item in read_rows(path, header):
-            is_attachment = item.section.value.startswith("attachment")
-            table = self._tables.get((item.layer_id, is_attachment))
-            if table is None:
-                continue  # a layer, or attachments, that this geodatabase does not keep
-            if item.section in (Section.DELETES, Section.ATTACHMENT_DELETES):
-                yield table, item.value
-            elif item.section in _ROWS:
-                self._add(table, item, self._decoders[table.number].row)
-            elif item.section in _ATTACHMENTS:
-                self._add(table, item, self._attachment(table, item.section))
-        for number, batch in self._batches.items():
-            table = next(t for t in self._tables.values() if t.number == number)
-            self._rows(table, batch)
-        self._fetches(self._queue)
+    def read(self, path: Path, header: ReplicaHeader) -> Staged:
+        """Feed the sinks with all the file holds for these tables."""
+        self.staged.replaced = header.replaced
+        for event in read_events(path, self._layers):
+            if isinstance(event, Rows):
+                self._rows(self._tables[event.layer_id], event.rows)
+            elif isinstance(event, PartialRows):
+                gids = [row[0] for row, _ in event.rows]
+                self._sinks.incomplete(self._tables[event.layer_id], gids)
+            elif isinstance(event, Deletes):
+                tables = self._attachments if event.of_attachments else self._tables
+                if event.layer_id in tables:
+                    self._sinks.deletes(tables[event.layer_id], event.ids)
+            elif isinstance(event, AttachmentData):
+                if event.layer_id in self._attachments:
+                    self._keep(event)
+            elif isinstance(event, Attachment):
+                if event.layer_id in self._attachments:
+                    self._attachment(self._attachments[event.layer_id], event)
+            elif isinstance(event, BadItem):
+                self._bad(event)
+        self._sinks.fetches(self._queue)
+        self._queue = []
+        return self.staged
 
-    def _add(self, table: LayerTable, item: Item, decode: Callable[[object], Row]) -> None:
-        if item.value is None:
+    def _rows(self, table: LayerTable, rows: list[Row]) -> None:
+        named = [row for row in rows if row[0] is not None]
+        for _ in range(len(rows) - len(named)):
+            self._wrong(table, "", f"{table.global_id}: no GlobalID", None)
+        self.staged.rows += len(named)
+        self._sinks.rows(table, table_rows(table, named))
+
+    def _keep(self, event: AttachmentData) -> None:
+        self._folder.mkdir(exist_ok=True)
+        with open(self._folder / _data_name(event.layer_id, event.number), "ab") as stream:
+            stream.write(event.data)
+
+    def _attachment(self, table: LayerTable, event: Attachment) -> None:
+        gid, parent = normalise_guid(event.global_id), normalise_guid(event.parent_global_id)
+        if event.error is not None or gid is None or parent is None:
+            reason = "its data is damaged" if event.error else "no globalId or parentGlobalId"
+            self._wrong(table, gid or "", f"attachment: {reason}", {"name": event.name})
             return
-        try:
-            row = decode(item.value)
-        except RowError as error:
-            self.staged.undecodable_count += 1
-            if len(self.staged.undecodable) < MAX_UNDECODABLE:
-                self.staged.undecodable.append(
-                    Undecodable(
-                        table=table,
-                        global_id=_global_id(table, item.value),
-                        reason=str(error),
-                        payload=item.value,
-                    )
-                )
-            return
-        self.staged.rows += 1
-        batch = self._batches.setdefault(table.number, [])
-        batch.append(row)
-        if len(batch) >= BATCH_ROWS:
-            self._rows(table, batch)
-            self._batches[table.number] = []
-
-    def _attachment(self, table: LayerTable, section: Section) -> Callable[[object], Row]:
-        def row(value: object) -> Row:
-            if not isinstance(value, dict):
-                raise RowError("an attachment that is no object")
-            folded = {str(name).casefold(): v for name, v in value.items()}
-            gid = normalise_guid(folded.get("globalid"))
-            parent = normalise_guid(folded.get("parentglobalid"))
-            if gid is None or parent is None:
-                raise RowError("an attachment without globalId or parentGlobalId")
-            size = folded.get("size")
-            size = size if isinstance(size, int) else None
-            # Updated data may have the size of the old, so an update is always fetched.
-            expected = None if section is Section.ATTACHMENT_UPDATES else size
-            self._queue.append(self._fetch(table, gid, folded, expected))
-            if len(self._queue) >= BATCH_ROWS:
-                self._fetches(self._queue)
-                self._queue = []
-            content_type, name = folded.get("contenttype"), folded.get("name")
-            return (
-                gid,
-                parent,
-                content_type if isinstance(content_type, str) else "application/octet-stream",
-                name if isinstance(name, str) else gid,
-                size,
-            )
-
-        return row
-
-    def _fetch(
-        self, table: LayerTable, gid: str, value: dict[str, object], size: int | None
-    ) -> Fetch:
-        url, data = value.get("url"), value.get("data")
-        spool: str | None = None
-        if isinstance(data, str) and data:
+        size = event.data_size if isinstance(event.size, str) else event.size
+        spool = None
+        if event.data_size:
             spool = f"attachment-{table.number}-{gid.strip('{}')}"
-            try:
-                content = base64.b64decode(data, validate=True)
-            except binascii.Error as error:
-                raise RowError(f"the attachment's data is no base64: {error}") from error
-            (self._folder / spool).write_bytes(content)
-            size = len(content)
-        return Fetch(
-            number=table.number,
-            gid=gid,
-            url=url if isinstance(url, str) and url else None,
-            spool_name=spool,
-            size_bytes=size,
+            size = event.data_size
+            (self._folder / _data_name(event.layer_id, event.number)).replace(self._folder / spool)
+        # Updated data may have the size of the old, so an update is always fetched.
+        is_update = event.operation is Operation.UPDATES
+        self._queue.append(
+            Fetch(
+                number=table.number,
+                gid=gid,
+                url=event.url or None,
+                spool_name=spool,
+                size_bytes=None if is_update else size,
+            )
         )
+        if len(self._queue) >= FETCH_BATCH:
+            self._sinks.fetches(self._queue)
+            self._queue = []
+        content_type = event.content_type or "application/octet-stream"
+        self.staged.rows += 1
+        self._sinks.rows(table, [(gid, parent, content_type, event.name or gid, size)])
+
+    def _bad(self, event: BadItem) -> None:
+        tables = self._attachments if event.of_attachments else self._tables
+        table = tables.get(event.layer_id if event.layer_id is not None else -1)
+        if table is None or event.code is ErrorCode.LAYER:
+            return  # a layer, or attachments, that this geodatabase does not keep
+        payload: object = None
+        if event.raw is not None:
+            try:
+                payload = json.loads(event.raw)
+            except ValueError:
+                payload = event.raw.decode(errors="replace")
+        where = "geometry" if event.column is None else table.row_names[0]
+        if event.column is not None and event.column > 0:
+            where = table.columns[event.column - 1].name
+        reason = f"{where}: {event.code.name.replace('_', ' ').lower()}"
+        self._wrong(table, _global_id(table, payload), reason, payload)
+
+    def _wrong(self, table: LayerTable, gid: str, reason: str, payload: object) -> None:
+        self.staged.undecodable_count += 1
+        if len(self.staged.undecodable) < MAX_UNDECODABLE:
+            self.staged.undecodable.append(
+                Undecodable(table=table, global_id=gid, reason=reason, payload=payload)
+            )
 
 
 def stage_file(
@@ -174,29 +182,15 @@ def stage_file(
     path: Path,
     header: ReplicaHeader,
     tables: Sequence[LayerTable],
-    decoders: dict[int, RowDecoder],
+    layers: Sequence[Layer],
     folder: Path,
 ) -> Staged:
-    """Fill the staging tables from a delta or replacement file that :func:`scan` accepted."""
-    for table in tables:
-        staging.clear_staging(connection, table)
-    _create_fetch_stage(connection)
-
-    def rows(table: LayerTable, batch: list[Row]) -> None:
-        staging.stage_rows(connection, table, batch)
-
-    def fetches(batch: list[Fetch]) -> None:
-        connection.executemany(
-            "INSERT OR REPLACE INTO temp.fieldsync_stage_fetch VALUES(?,?,?,?,?)",
-            [(f.number, f.gid, f.url, f.spool_name, f.size_bytes) for f in batch],
-        )
-
-    stager = Stager(tables, decoders, folder, rows, fetches)
-    for table, value in stager.read(path, header):
-        gid = _deleted(connection, table, value)
-        if gid is not None:
-            staging.stage_deletes(connection, table, [gid])
-    return stager.staged
+    """Fill the staging tables from a delta or replacement file that :func:`read_header` took."""
+    sinks = _staging_sinks(connection, tables)
+    connection.execute("DELETE FROM temp.fieldsync_stage_fetch")
+    connection.execute("DELETE FROM temp.fieldsync_stage_incomplete")
+    staged = Stager(tables, layers, folder, sinks).read(path, header)
+    return staged
 
 
 def arrange_staged(
@@ -207,6 +201,51 @@ def arrange_staged(
         staged.positions[table.number] = staging.arrange(
             connection, table, complete=table.layer_id in staged.replaced
         )
+
+
+def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> Sinks:
+    for table in tables:
+        staging.clear_staging(connection, table)
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS fieldsync_stage_fetch(number,gid,url,spool_name,"
+        "size_bytes,PRIMARY KEY(number,gid)) WITHOUT ROWID"
+    )
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS fieldsync_stage_incomplete(number,gid,"
+        "PRIMARY KEY(number,gid)) WITHOUT ROWID"
+    )
+
+    def rows(table: LayerTable, batch: list[Row]) -> None:
+        staging.stage_rows(connection, table, batch)
+
+    def incomplete(table: LayerTable, gids: list[str]) -> None:
+        connection.executemany(
+            "INSERT OR IGNORE INTO temp.fieldsync_stage_incomplete VALUES(?,?)",
+            [(table.number, gid) for gid in gids],
+        )
+
+    def deletes(table: LayerTable, ids: list[str | int]) -> None:
+        staging.stage_deletes(connection, table, _deleted(connection, table, ids))
+
+    def fetches(batch: list[Fetch]) -> None:
+        connection.executemany(
+            "INSERT OR REPLACE INTO temp.fieldsync_stage_fetch VALUES(?,?,?,?,?)",
+            [(f.number, f.gid, f.url, f.spool_name, f.size_bytes) for f in batch],
+        )
+
+    return Sinks(rows=rows, incomplete=incomplete, deletes=deletes, fetches=fetches)
+
+
+def incomplete_rows(
+    connection: sqlite3.Connection, table: LayerTable, after: str, limit: int
+) -> list[str]:
+    """GlobalIDs of rows that came without all their columns, and must be read whole."""
+    found = connection.execute(
+        "SELECT gid FROM temp.fieldsync_stage_incomplete WHERE number=? AND gid>?"
+        " ORDER BY gid LIMIT ?",
+        (table.number, after, limit),
+    )
+    return [gid for (gid,) in found]
 
 
 def staged_fetches(connection: sqlite3.Connection, table: LayerTable) -> list[Fetch]:
@@ -224,29 +263,27 @@ def staged_fetches(connection: sqlite3.Connection, table: LayerTable) -> list[Fe
     return [Fetch(**dict(zip(names, row, strict=True))) for row in found]
 
 
-def _create_fetch_stage(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS fieldsync_stage_fetch(number,gid,url,spool_name,"
-        "size_bytes,PRIMARY KEY(number,gid)) WITHOUT ROWID"
-    )
-    connection.execute("DELETE FROM temp.fieldsync_stage_fetch")
-
-
-def _deleted(connection: sqlite3.Connection, table: LayerTable, value: object) -> str | None:
-    """The GlobalID of a deleted row, which services name by GUID or by object id."""
-    if isinstance(value, dict):
-        value = next((v for k, v in value.items() if k.casefold() in ("globalid", "id")), None)
-    gid = normalise_guid(value)
-    if gid is not None or not isinstance(value, int) or isinstance(value, bool):
-        return gid
+def _deleted(
+    connection: sqlite3.Connection, table: LayerTable, ids: Sequence[str | int]
+) -> Iterator[str]:
+    """GlobalIDs of deleted rows, which services name by GUID or by object id."""
     column = next((c.name for c in table.columns if c.type is FieldType.OID), None)
-    if column is None:
-        return None
-    found = connection.execute(
-        f"SELECT {quote(table.global_id)} FROM {quote(table.name)} WHERE {quote(column)}=?",
-        (value,),
-    ).fetchone()
-    return None if found is None else str(found[0])
+    for value in ids:
+        if isinstance(value, str):
+            gid = normalise_guid(value)
+            if gid is not None:
+                yield gid
+        elif column is not None:
+            found = connection.execute(
+                f"SELECT {quote(table.global_id)} FROM {quote(table.name)} WHERE {quote(column)}=?",
+                (value,),
+            ).fetchone()
+            if found is not None:
+                yield str(found[0])
+
+
+def _data_name(layer_id: int, number: int) -> str:
+    return f"fetch-data-{layer_id}-{number}"
 
 
 def _global_id(table: LayerTable, value: object) -> str:

@@ -17,9 +17,15 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.watched import Reason, forget_added, forget_inside, watch, watched
 from engine.layer_schema import JsonObject
 from engine.model import AttachmentSyncDirection, EditOperation, QueryOption, SyncModel
-from engine.service.replica_file import ReplicaHeader, generations, scan
+from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.sync.context import SyncContext
-from engine.sync.incoming import Staged, arrange_staged, stage_file, staged_fetches
+from engine.sync.incoming import (
+    Staged,
+    arrange_staged,
+    incomplete_rows,
+    stage_file,
+    staged_fetches,
+)
 from engine.sync.photo_check import photos_gone
 from engine.sync.read_back import QUERY_ROWS, Found, decoded, find, merge_part
 from engine.sync.replica_request import sync_form
@@ -53,7 +59,7 @@ async def pull(context: SyncContext) -> None:
             form, target, context.narrator.service_says
         )
         faults.point("download.fetched")
-        header = await asyncio.to_thread(scan, target)
+        header = await asyncio.to_thread(read_header, target)
         await merge_file(context, target, header, envelope)
     finally:
         target.unlink(missing_ok=True)
@@ -66,9 +72,9 @@ async def merge_file(
     """Merge a delta or replacement file; the generation moves in the last transaction."""
     server, layers = _generations(context, header, envelope)
     tables = [t for t in context.tables if t.layer_id in _downloading(context)]
-    decoders = {t.number: context.decoder(t) for t in tables if not t.is_attachment}
+    layers_known = [context.codec_layer(t) for t in tables if not t.is_attachment]
     staged = await context.database.stage(
-        stage_file, path, header, tables, decoders, context.folder
+        stage_file, path, header, tables, layers_known, context.folder
     )
     departed, still_outside = await _stage_others(context, tables, staged)
     await context.database.stage(arrange_staged, tables, staged)
@@ -136,6 +142,7 @@ async def _stage_others(
     departed: dict[int, list[str]] = {}
     still_outside: dict[int, list[str]] = {}
     for table in tables:
+        await _complete(context, table)
         if table.layer_id in staged.replaced:
             continue
         if table.is_attachment:
@@ -152,6 +159,15 @@ async def _stage_others(
         await context.database.stage(staging.stage_deletes, table, gone)
         still_outside[table.number] = [gid for gid in outside if gid in found]
     return departed, still_outside
+
+
+async def _complete(context: SyncContext, table: LayerTable) -> None:
+    """Stage rows whole that came without all their columns: what was left out is not null."""
+    after = ""
+    while some := await context.database.stage(incomplete_rows, table, after, QUERY_ROWS):
+        found = await find(context, table, some)
+        await context.database.stage(_stage_found, context, table, found)
+        after = some[-1]
 
 
 async def _departed(context: SyncContext, table: LayerTable) -> list[str]:

@@ -15,10 +15,36 @@ from engine.layer_schema import LayerSchema
 from engine.model import EditOperation, SpatialReference, normalise_guid
 from native.errors import NativeError
 from native.geometry import esri_json_to_gpkg, gpkg_to_esri_json
+from native.layer import FIELD_TYPES, Column, ColumnType, Layer
 
 
 class RowError(ValueError):
     """A row that cannot be decoded or encoded: the reason, for a person."""
+
+
+def codec_layer(layer: LayerSchema, table: LayerTable, srs_id: int) -> Layer:
+    """``table``'s columns and geometry for the native codecs; geometries get ``srs_id``.
+
+    Its rows are (GlobalID, columns …, geometry).
+    """
+    columns = [Column(name=table.global_id, type=ColumnType.GUID)]
+    columns += [Column(name=c.name, type=FIELD_TYPES[c.type.value]) for c in table.columns]
+    return Layer(
+        id=layer.id,
+        columns=tuple(columns),
+        key=table.global_id,
+        geometry_type=layer.geometry_type,
+        srs_id=srs_id,
+        has_z=layer.has_z,
+        has_m=layer.has_m,
+    )
+
+
+def table_rows(table: LayerTable, rows: list[Row]) -> list[Row]:
+    """Codec rows in the order of the table's ``row_names``."""
+    if table.geometry is None:
+        return rows
+    return [(row[0], row[-1], *row[1:-1]) for row in rows]
 
 
 class RowDecoder:

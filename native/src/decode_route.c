@@ -83,7 +83,8 @@ static int route_root(struct fs_decoder *decoder, uint8_t first, bool *entered) 
     if (list &&
         (named(decoder, "edits") || named(decoder, "layers") || named(decoder, "editsResults"))) {
         *entered = true;
-        return enter(decoder, FS_FRAME_ENTRIES, FS_DATA, 0);
+        /* What a skipped entry held is told by its operation: all rows of its layer, or changes. */
+        return enter(decoder, FS_FRAME_ENTRIES, named(decoder, "layers") ? FS_DATA : FS_UPDATES, 0);
     }
     if (decoder->config.entries != NULL) return FS_OK; /* the first pass has seen the rest */
     decoder->action = decoder->name_too_long ? FS_ACTION_SKIP : FS_ACTION_HEADER;
@@ -107,7 +108,7 @@ static int enter_entry(struct fs_decoder *decoder, bool *entered) {
         decoder->layer = fs_decode_find_layer(decoder, decoder->layer_id);
     }
     *entered = true;
-    return enter(decoder, FS_FRAME_ENTRY, FS_DATA, 0);
+    return enter(decoder, FS_FRAME_ENTRY, fs_decode_frame(decoder)->operation, 0);
 }
 
 static int route_attachment(struct fs_decoder *decoder, uint8_t first, bool *entered) {
@@ -131,7 +132,8 @@ static int route_attachment(struct fs_decoder *decoder, uint8_t first, bool *ent
 static int route_document(struct fs_decoder *decoder, uint8_t first, bool *entered) {
     *entered = true;
     if (first == '{') return enter(decoder, FS_FRAME_ROOT, FS_DATA, 0);
-    if (first == '[') return enter(decoder, FS_FRAME_ENTRIES, FS_DATA, 0);
+    if (first == '[') /* What a skipped entry held is told by its operation: all rows of its layer, or changes. */
+        return enter(decoder, FS_FRAME_ENTRIES, named(decoder, "layers") ? FS_DATA : FS_UPDATES, 0);
     return FS_ERR_SYNTAX;
 }
 

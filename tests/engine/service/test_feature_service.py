@@ -17,7 +17,7 @@ from engine.errors import (
 )
 from engine.model import SpatialReference
 from engine.service.feature_service import FeatureService
-from engine.service.replica_file import Section as S
+from tests.engine.service.plain_reader import Section as S
 from tests.engine.service.waters import Waters, gid, hydrant, waters
 from tests.feature_service import Fault, FeatureServer, Profile, Security
 from tests.test_feature_service.world import service_document, write_service, write_world

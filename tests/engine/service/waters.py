@@ -10,8 +10,9 @@ from typing import Any
 
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.service.feature_service import FeatureService
-from engine.service.replica_file import ReplicaHeader, Section, generations, read_rows, scan
+from engine.service.replica_file import generations
 from engine.service.session import Session
+from tests.engine.service.plain_reader import ReplicaHeader, Section, read_rows, scan
 from tests.fakes.clock import VirtualClock
 from tests.feature_service import FeatureServer, ManualClock, Profile, seeded_mint
 from tests.test_feature_service.world import gid, hydrant, write_world

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ProtocolError
-from engine.service.json_window import JsonWindow
-from engine.service.replica_file import MAX_HEADER_CHARS, Section, read_rows, scan
+from tests.engine.service.plain_reader import MAX_HEADER_CHARS, Section, read_rows, scan
+from tests.engine.service.plain_window import JsonWindow
 
 
 def read(path: Path, text: str | bytes, window_bytes: int = 65536) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from engine.errors import ProtocolError
-from engine.service.replica_file import (
+from engine.service.replica_file import generations
+from tests.engine.service.plain_reader import (
     Item,
     ReplicaHeader,
     Section,
-    generations,
     read_rows,
     scan,
 )
