@@ -1,4 +1,6 @@
 /* The shape of the documents: which member leads where. */
+#include <string.h>
+
 #include "decoder.h"
 #include "fs_geometry.h"
 #include "pickle.h"
@@ -7,16 +9,31 @@ static struct fs_json_string member_name(const struct fs_decoder *decoder) {
     return (struct fs_json_string){decoder->name, decoder->name_size, decoder->name_escaped};
 }
 
+static bool same_letters(const uint8_t *bytes, const char *word, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        uint8_t byte = bytes[i], letter = (uint8_t)word[i];
+        uint8_t lower = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte + 32) : byte;
+        if (lower != (letter >= 'A' && letter <= 'Z' ? (uint8_t)(letter + 32) : letter)) return false;
+    }
+    return true;
+}
+
+/* Servers differ in the letter case of member names. */
 static bool named(const struct fs_decoder *decoder, const char *name) {
-    struct fs_json_string member = member_name(decoder);
-    return !decoder->name_too_long && fs_json_equals(&member, name);
+    if (decoder->name_too_long) return false;
+    if (decoder->name_escaped) {
+        struct fs_json_string member = member_name(decoder);
+        return fs_json_equals(&member, name);
+    }
+    size_t size = strlen(name);
+    return decoder->name_size == size && same_letters(decoder->name, name, size);
 }
 
 static bool named_results(const struct fs_decoder *decoder) {
     static const char suffix[] = "Results";
     size_t length = sizeof suffix - 1;
     return !decoder->name_too_long && decoder->name_size > length &&
-           memcmp(decoder->name + decoder->name_size - length, suffix, length) == 0;
+           same_letters(decoder->name + decoder->name_size - length, suffix, length);
 }
 
 static int enter(struct fs_decoder *decoder, enum fs_frame_kind kind, int operation,
@@ -64,7 +81,9 @@ static int route_entry(struct fs_decoder *decoder, uint8_t first, bool *entered)
         decoder->action = FS_ACTION_ID;
         return FS_OK;
     }
-    int attachments = named(decoder, "attachments");
+    /* Some servers put the results of attachments into an object of their own. */
+    int attachments = named(decoder, "attachments") ||
+                      (first == '{' && named(decoder, "attachmentResults"));
     if (attachments || named(decoder, "features")) {
         if (first != '{' && first != '[') return FS_OK;
         bool usable;
@@ -81,7 +100,8 @@ static int route_entry(struct fs_decoder *decoder, uint8_t first, bool *entered)
 static int route_root(struct fs_decoder *decoder, uint8_t first, bool *entered) {
     bool list = first == '[';
     if (list &&
-        (named(decoder, "edits") || named(decoder, "layers") || named(decoder, "editsResults"))) {
+        (named(decoder, "edits") || named(decoder, "layers") || named(decoder, "editsResults") ||
+                 named(decoder, "editResults"))) {
         *entered = true;
         /* What a skipped entry held is told by its operation: all rows of its layer, or changes. */
         return enter(decoder, FS_FRAME_ENTRIES, named(decoder, "layers") ? FS_DATA : FS_UPDATES, 0);
