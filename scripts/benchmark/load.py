@@ -45,8 +45,8 @@ async def _build(data: DataSet, replica: Path, target: Path) -> int:
         entries = await database.read(catalog.entries)
 
         def fill(connection: sqlite3.Connection) -> int:
-            def rows(table: LayerTable, batch: list[Row], bounds: bytes | None) -> None:
-                geopackage.insert_rows(connection, table, batch, bounds)
+            def rows(table: LayerTable, batch: list[Row], *bounds: bytes | None) -> None:
+                geopackage.insert_rows(connection, table, batch, *bounds)
 
             stager = Stager(
                 [entry.table for entry in entries],

@@ -56,15 +56,21 @@ def run_peer(commands: Sequence[Sequence[str]], idle: Sequence[str]) -> Cost:
     return Cost(cpu_s=cpu_s, peak_mb=peak_mb, idle_mb=idle_mb)
 
 
-def typical(measure: Callable[[], Cost], runs: int) -> Cost:
-    """The medians of so many runs; what was found is the last run's."""
-    costs = [measure() for _ in range(runs)]
-    return Cost(
-        cpu_s=median(cost.cpu_s for cost in costs),
-        peak_mb=median(cost.peak_mb for cost in costs),
-        idle_mb=median(cost.idle_mb for cost in costs),
-        found=costs[-1].found,
-    )
+def typical(measures: Sequence[Callable[[], Cost]], runs: int) -> list[Cost]:
+    """The medians of so many runs of each; what was found is the last run's.
+
+    They take turns, so that a machine that is busy for a while slows all of them alike.
+    """
+    rounds = [[measure() for measure in measures] for _ in range(runs)]
+    return [
+        Cost(
+            cpu_s=median(cost.cpu_s for cost in costs),
+            peak_mb=median(cost.peak_mb for cost in costs),
+            idle_mb=median(cost.idle_mb for cost in costs),
+            found=costs[-1].found,
+        )
+        for costs in zip(*rounds, strict=True)
+    ]
 
 
 def _run(command: Sequence[str]) -> tuple[str, float, float]:

@@ -25,14 +25,15 @@ class Bench:
     files: Files
     runs: int
 
-    def typical(self, task: str, **arguments: object) -> Cost:
-        """The medians of a worker's task."""
-        told = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
-        return typical(lambda: run_worker(task, told), self.runs)
+    def compare(self, *measures: Callable[[], Cost]) -> list[Cost]:
+        """The medians of each, measured in turns."""
+        return typical(measures, self.runs)
 
-    def once(self, task: str, **arguments: object) -> Cost:
-        """One run, for what does not vary."""
-        return Bench(files=self.files, runs=1).typical(task, **arguments)
+
+def task(work: str, /, **arguments: object) -> Callable[[], Cost]:
+    """A worker's task, ready to be run."""
+    told = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
+    return partial(run_worker, work, told)
 
 
 def load(bench: Bench, row: str, name: str) -> Iterator[Result]:
@@ -41,13 +42,15 @@ def load(bench: Bench, row: str, name: str) -> Iterator[Result]:
     target = files.scratch("theirs.gpkg")
     source = f"ESRIJSON:{files.feature_set(name, count)}"
     command = [_OGR, "-f", "GPKG", "-overwrite", str(target), source, "-nln", name]
-    theirs = typical(lambda: run_peer([command], [_OGR, "--version"]), bench.runs)
-    ours = bench.typical(
-        "load",
-        name=name,
-        count=count,
-        replica=files.replica(name, count),
-        target=files.scratch("ours.gpkg"),
+    ours, theirs = bench.compare(
+        task(
+            "load",
+            name=name,
+            count=count,
+            replica=files.replica(name, count),
+            target=files.scratch("ours.gpkg"),
+        ),
+        partial(run_peer, [command], [_OGR, "--version"]),
     )
     goal, reached = at_least(3, ours.cpu_s, theirs.cpu_s)
     yield _result(row, "cpu", ours.cpu_s, theirs.cpu_s, _OGR, "CPU s", goal, reached)
@@ -68,18 +71,20 @@ def load(bench: Bench, row: str, name: str) -> Iterator[Result]:
 def load_floor(bench: Bench, row: str) -> Iterator[Result]:
     """How near the load is to inserting ready rows with the same indexes."""
     files, count = bench.files, bench.files.count("trees")
-    ours = bench.typical(
-        "load",
-        name="trees",
-        count=count,
-        replica=files.replica("trees", count),
-        target=files.scratch("ours.gpkg"),
-    )
-    floor = bench.typical(
-        "load_floor",
-        table="trees",
-        geodatabase=files.geodatabase("trees", count),
-        target=files.scratch("floor.gpkg"),
+    ours, floor = bench.compare(
+        task(
+            "load",
+            name="trees",
+            count=count,
+            replica=files.replica("trees", count),
+            target=files.scratch("ours.gpkg"),
+        ),
+        task(
+            "load_floor",
+            table="trees",
+            geodatabase=files.geodatabase("trees", count),
+            target=files.scratch("floor.gpkg"),
+        ),
     )
     yield _result(row, "points", ours.cpu_s, floor.cpu_s, "executemany", "CPU s")
 
@@ -87,20 +92,24 @@ def load_floor(bench: Bench, row: str) -> Iterator[Result]:
 def encode(bench: Bench, row: str, name: str) -> Iterator[Result]:
     """Edits into Esri JSON: rows in memory, and with reading the table and writing a file."""
     source = bench.files.geodatabase(name, bench.files.count(name))
-    ours = bench.typical("encode_ready", name=name, geodatabase=source, peer=False)
-    theirs = bench.typical("encode_ready", name=name, geodatabase=source, peer=True)
+    ours, theirs = bench.compare(
+        task("encode_ready", name=name, geodatabase=source, peer=False),
+        task("encode_ready", name=name, geodatabase=source, peer=True),
+    )
     goal, reached = at_least(3, ours.cpu_s, theirs.cpu_s)
     yield _result(row, "codec", ours.cpu_s, theirs.cpu_s, "orjson", "CPU s", goal, reached)
     target = bench.files.scratch("edits.json")
-    ours = bench.typical("encode", name=name, geodatabase=source, target=target)
-    theirs = bench.typical("encode_orjson", name=name, geodatabase=source, target=target)
+    ours, theirs = bench.compare(
+        task("encode", name=name, geodatabase=source, target=target),
+        task("encode_orjson", name=name, geodatabase=source, target=target),
+    )
     yield _result(row, "table to file", ours.cpu_s, theirs.cpu_s, "orjson", "CPU s")
 
 
 def memory_flat(bench: Bench, row: str) -> Iterator[Result]:
     """Peaks above the idle interpreter, of any number of rows; a dict's at 100 000."""
     files = bench.files
-    for task, peer in (
+    for work, peer in (
         ("encode", "encode_dict"),
         ("decode", "decode_dict"),
         ("load", "load_dict"),
@@ -108,30 +117,30 @@ def memory_flat(bench: Bench, row: str) -> Iterator[Result]:
     ):
         theirs = None
         if peer is not None:
-            found = bench.once(peer, **_memory_arguments(files, peer, files.size(_DICT_ROWS)))
+            found = task(peer, **_memory_arguments(files, peer, files.size(_DICT_ROWS)))()
             theirs = found.above_idle_mb
         for size in map(files.size, _MEMORY_SIZES):
-            cost = bench.once(task, **_memory_arguments(files, task, size))
+            cost = task(work, **_memory_arguments(files, work, size))()
             goal, reached = at_most(8, cost.above_idle_mb)
             beside = theirs if size == files.size(_DICT_ROWS) else None
             name = "dict + json" if beside is not None else ""
-            case, ours = f"{task} {size}", cost.above_idle_mb
+            case, ours = f"{work} {size}", cost.above_idle_mb
             yield _result(row, case, ours, beside, name, "MB above idle", goal, reached)
 
 
-def _memory_arguments(files: Files, task: str, size: int) -> dict[str, object]:
+def _memory_arguments(files: Files, work: str, size: int) -> dict[str, object]:
     replica = files.replica("trees", size)
-    if task == "decode_dict":
+    if work == "decode_dict":
         return {"replica": replica}
-    if task == "decode":
+    if work == "decode":
         return {"name": "trees", "replica": replica}
-    if task == "load_dict":
+    if work == "load_dict":
         return {"replica": replica, "target": files.scratch("dict.db")}
-    if task == "load":
+    if work == "load":
         target = files.scratch("load.gpkg")
         return {"name": "trees", "count": size, "replica": replica, "target": target}
     source = files.geodatabase("trees", size)
-    if task == "merge":
+    if work == "merge":
         changed = files.copy(source, "merge.gpkg")
         run_worker("change_rows", {"geodatabase": str(changed)})
         return {"name": "trees", "geodatabase": changed, "replica": replica}
@@ -145,12 +154,12 @@ def export_cost(bench: Bench, row: str) -> Iterator[Result]:
         source = files.geodatabase("trees", size)
         edited = files.copy(source, "edited.gpkg")
         run_worker("edit_geodatabase", {"geodatabase": str(edited), "count": size})
-        ours.append(float(bench.once("export_steps", geodatabase=edited).found["steps"]))
+        ours.append(float(task("export_steps", geodatabase=edited)().found["steps"]))
         base, changed = files.scratch("base.db"), files.scratch("changed.db")
         pair = {"geodatabase": str(source), "base": str(base), "changed": str(changed)}
         run_worker("make_plain_pair", pair)
         target = files.scratch("changes.diff")
-        cost = bench.typical("geodiff", base=base, changed=changed, target=target)
+        (cost,) = bench.compare(task("geodiff", base=base, changed=changed, target=target))
         theirs.append(cost.cpu_s)
     growth, peer_growth = ours[0] / ours[1], theirs[0] / max(theirs[1], 1e-4)
     goal, reached = at_most(1.5, growth)
@@ -163,9 +172,9 @@ def delta_bytes(bench: Bench, row: str) -> Iterator[Result]:
     source, edits = files.geodatabase("trees", count), files.size(10_000)
     for kind, limit in _DELTA_GOALS[row].items():
         based = row == "delta_bytes_based"
-        ours = bench.once("delta", geodatabase=source, kind=kind, count=edits, based=based)
+        ours = task("delta", geodatabase=source, kind=kind, count=edits, based=based)()
         folder = files.scratch("")
-        theirs = bench.once("delta_peer", geodatabase=source, kind=kind, count=edits, folder=folder)
+        theirs = task("delta_peer", geodatabase=source, kind=kind, count=edits, folder=folder)()
         size, peer = (cost.found["size"] / cost.found["edits"] for cost in (ours, theirs))
         goal, reached = at_most(limit, size)
         yield _result(row, kind, size, peer, "geodiff + zstd -19", "bytes/edit", goal, reached)
@@ -175,7 +184,7 @@ def upload_bytes(bench: Bench, row: str) -> Iterator[Result]:
     """Twenty edits as they go up, beside full rows in an url-encoded form."""
     files = bench.files
     copied = files.copy(files.geodatabase("trees", files.count("trees")), "upload.gpkg")
-    found = bench.once("upload", geodatabase=copied, folder=files.scratch(""), count=20).found
+    found = task("upload", geodatabase=copied, folder=files.scratch(""), count=20)().found
     for case, limit in (("edits", 4.0), ("body", 5.2)):
         size, peer = found[case] / 1024, found["peer"] / 1024
         goal, reached = at_most(limit, size)
@@ -187,10 +196,10 @@ def download_bytes(bench: Bench, row: str) -> Iterator[Result]:
     files = bench.files
     small, large = files.replica("trees", 20), files.replica("trees", files.size(100_000))
     plain = small.stat().st_size / 1000
-    size = bench.once("download", content=small, is_cut=False).found["received"] / 1000
+    size = task("download", content=small, is_cut=False)().found["received"] / 1000
     goal, reached = at_least(2, size, plain)
     yield _result(row, "small", size, plain, "not compressed", "kB", goal, reached)
-    found = bench.once("download", content=large, is_cut=True).found
+    found = task("download", content=large, is_cut=True)().found
     plain, size = large.stat().st_size / 1000, found["received"] / 1000
     again, reached = 1.5 * plain, found["ranges"] > 0
     goal = "goes on by Range"
