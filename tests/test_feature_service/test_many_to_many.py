@@ -103,6 +103,13 @@ async def test_related_when_many_to_many_then_found_from_both_sides(client: Clie
     assert await _related(client, CREWS, "1,2,3") == {1: ["V1"], 2: ["V1", "V2"]}
 
 
+async def test_related_when_a_link_is_there_twice_then_the_row_comes_once(client: Client) -> None:
+    again = {"attributes": {"valve": gid(1), "crew": "red"}}
+    await client.post(f"{LINKS}/applyEdits", adds=[again])
+
+    assert await _related(client, VALVES, "1") == {1: ["red", "blue"]}
+
+
 async def test_relationships_when_many_to_many_then_table_between_is_named(client: Client) -> None:
     (shown,) = (await client.get("relationships"))["relationships"]
 
