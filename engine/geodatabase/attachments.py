@@ -5,7 +5,7 @@ Synchronous functions over a connection; those that write need an open transacti
 
 import mimetypes
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -45,14 +45,18 @@ class Attachment:
 
 
 class Source:
-    """The data of an attachment to store: bytes, or a file that is read in pieces."""
+    """The data of an attachment to store: bytes, or a file that is read in pieces.
 
-    def __init__(self, data: bytes | Path) -> None:
+    A person's attachment has at least one byte; a service's may be empty.
+    """
+
+    def __init__(self, data: bytes | Path, *, least_bytes: int = 1) -> None:
         self._data = data
         self.size_bytes = len(data) if isinstance(data, bytes) else _size(data)
-        if not 0 < self.size_bytes <= LARGEST_BYTES:
+        if not least_bytes <= self.size_bytes <= LARGEST_BYTES:
             raise EditRefusedError(
-                f"an attachment of {self.size_bytes} bytes; it must have 1 to {LARGEST_BYTES}"
+                f"an attachment of {self.size_bytes} bytes; it must have {least_bytes} to "
+                f"{LARGEST_BYTES}"
             )
 
     def open(self) -> BinaryIO:
@@ -176,6 +180,39 @@ def read_piece(
     ) as blob:
         blob.seek(min(offset, len(blob)))
         return blob.read(PIECE_BYTES)
+
+
+def store_data(
+    connection: sqlite3.Connection, table: LayerTable, global_id: str, source: Path
+) -> bool:
+    """Put a file that came from the service into the attachment's row; False if that is gone.
+
+    To be called inside ``applying``.
+    """
+    try:
+        _replace(connection, table, global_id, Source(source, least_bytes=0), {})
+    except FeatureNotFoundError:
+        return False
+    return True
+
+
+def data_size(connection: sqlite3.Connection, table: LayerTable, key: int) -> int:
+    """Bytes of the attachment with that primary key; 0 if its data has not come yet."""
+    found = connection.execute(
+        f'SELECT length("DATA") FROM {quote(table.name)} WHERE {quote(table.key)} = ?', (key,)
+    ).fetchone()
+    if found is None:
+        raise FeatureNotFoundError(f"{table.name} has no attachment {key}")
+    return int(found[0] or 0)
+
+
+def read_chunks(connection: sqlite3.Connection, table: LayerTable, key: int) -> Iterator[bytes]:
+    """The data of the attachment with that primary key, in pieces of :data:`PIECE_BYTES`."""
+    if data_size(connection, table, key) == 0:
+        return
+    with connection.blobopen(table.name, "DATA", key, readonly=True) as blob:
+        while chunk := blob.read(PIECE_BYTES):
+            yield chunk
 
 
 def _replace(

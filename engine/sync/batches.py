@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from engine import atomic
-from engine.geodatabase import acknowledge, attachment_data, change_log, journal
+from engine.geodatabase import acknowledge, attachments, change_log, journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
@@ -26,7 +26,7 @@ from engine.sync.rows import RowError, encode_edit
 
 MAX_EDITS = 500
 MAX_ATTACHMENT_BYTES = 2 * 1024 * 1024  # several small photos in one call, a larger one alone
-CHUNK_BYTES = 3 * 64 * 1024  # a multiple of three, so that base64 chunks can be joined
+CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -269,14 +269,14 @@ def attachment_cells(edit: Edit) -> dict[str, object]:
 
 def _chunks(connection: sqlite3.Connection, edit: Edit) -> Iterator[bytes]:
     assert edit.key is not None
-    return attachment_data.read_chunks(connection, edit.table, edit.key, CHUNK_BYTES)
+    return attachments.read_chunks(connection, edit.table, edit.key)
 
 
 def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:
     if not edit.table.is_attachment or edit.operation is EditOperation.DELETE:
         return 0
     assert edit.key is not None
-    return attachment_data.data_size(connection, edit.table, edit.key)
+    return attachments.data_size(connection, edit.table, edit.key)
 
 
 def _unsent_parents(connection: sqlite3.Connection, step: Step, edit: Edit) -> set[tuple[int, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.geodatabase import attachment_data
+from engine.geodatabase import attachments
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
@@ -101,7 +101,7 @@ def _attribute(feature: JsonObject, name: str) -> object:
 
 async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
     assert edit.key is not None
-    size = await context.database.read(attachment_data.data_size, edit.table, edit.key)
+    size = await context.database.read(attachments.data_size, edit.table, edit.key)
     if (photo.name, photo.size_bytes) != (attachment_cells(edit)["ATT_NAME"], size):
         return False
     target = context.folder / "fetch-compared"
@@ -115,7 +115,7 @@ async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
 def _equals(connection: sqlite3.Connection, edit: Edit, path: Path) -> bool:
     assert edit.key is not None
     with open(path, "rb") as stream:
-        for chunk in attachment_data.read_chunks(connection, edit.table, edit.key):
+        for chunk in attachments.read_chunks(connection, edit.table, edit.key):
             if stream.read(len(chunk)) != chunk:
                 return False
         return not stream.read(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine import faults
 from engine.errors import AuthenticationError, LinkError, ProtocolError, ServiceError
-from engine.geodatabase import attachment_data, fetch_queue
+from engine.geodatabase import attachments, fetch_queue
 from engine.geodatabase.fetch_queue import Fetch
 from engine.sync.context import SyncContext
 
@@ -60,7 +60,7 @@ async def _download(context: SyncContext, fetch: Fetch, path: Path) -> None:
 
 def _store(connection: sqlite3.Connection, context: SyncContext, fetch: Fetch, path: Path) -> None:
     table = next(t for t in context.tables if t.number == fetch.number)
-    attachment_data.store_data(connection, table, fetch.gid, path)
+    attachments.store_data(connection, table, fetch.gid, path)
     fetch_queue.done(connection, fetch)
 
 
