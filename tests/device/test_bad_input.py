@@ -36,6 +36,7 @@ def server(answer: Callable[[str], Answer]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, kind, text = answer(self.path.split("?")[0])
             body = text.encode()
             self.send_response(status)
