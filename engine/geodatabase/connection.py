@@ -51,7 +51,8 @@ _PRAGMAS = (
     "recursive_triggers=ON",  # so that REPLACE fires the delete triggers of spatial indexes
     "synchronous=FULL",
     "temp_store=FILE",
-    "cache_size=-2000",
+    "cache_size=-1500",
+    "temp.cache_size=-500",
 )
 
 _log = logging.getLogger(__name__)
@@ -334,7 +335,7 @@ def _use_wal(raw: sqlite3.Connection) -> None:
 def _checkpoint(raw: sqlite3.Connection, path: Path, busy_ms: int) -> tuple[bool, int]:
     raw.execute(f"PRAGMA busy_timeout={_CHECKPOINT_BUSY_MS}")
     try:
-        busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        busy, _, _ = raw.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         raw.execute(f"PRAGMA busy_timeout={busy_ms}")
     wal = path.with_name(path.name + "-wal")

@@ -18,7 +18,7 @@ from engine.geodatabase.layer_table import LayerTable, attachment_table, layer_t
 from engine.geodatabase.log_schema import sent_table
 from engine.geodatabase.relations import create_relations, relations
 from engine.geodatabase.replica import Replica, create_replica
-from engine.geodatabase.spatial_index import create_index, envelopes
+from engine.geodatabase.spatial_index import index_rows, note_bounds
 from engine.geodatabase.spatial_reference import add_reference, create_reference_table
 from engine.geodatabase.sql import quote, quoted
 from engine.geodatabase.triggers import Permissions
@@ -134,8 +134,16 @@ def attachment_permissions(features: Permissions, replica: Replica) -> Permissio
     )
 
 
-def insert_rows(connection: sqlite3.Connection, table: LayerTable, rows: Iterable[Row]) -> int:
+def insert_rows(
+    connection: sqlite3.Connection,
+    table: LayerTable,
+    rows: Iterable[Row],
+    bounds: bytes | None = None,
+) -> int:
     """Insert rows that come from the service; how many they were.
+
+    ``bounds``, if the rows' are known, spare :func:`load` to read the rows again; see
+    :func:`note_bounds`.
 
     Each row has :attr:`LayerTable.row_names`; its GlobalID may not be null. The rows are taken in
     small portions, so an iterator of any length costs no memory.
@@ -147,6 +155,8 @@ def insert_rows(connection: sqlite3.Connection, table: LayerTable, rows: Iterabl
     while portion := list(islice(iterator, _ROWS_PER_CALL)):
         connection.executemany(statement, portion)
         count += len(portion)
+    if bounds is not None and table.geometry is not None:
+        note_bounds(connection, table, bounds)
     return count
 
 
@@ -161,34 +171,15 @@ def load(connection: sqlite3.Connection, fill: Fill | None = None) -> None:
     if fill is not None:
         fill(connection)
     for entry in entries:
-        if entry.is_indexed:
-            create_index(connection, entry.table)
         if entry.table.geometry is not None:
-            note_extent(connection, entry.table)
+            bounds = index_rows(connection, entry.table, is_indexed=entry.is_indexed)
+            if bounds is not None:
+                xmin, xmax, ymin, ymax = bounds
+                extent = Envelope(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
+                set_extent(connection, entry.table, extent)
         arm(connection, entry)
         for name in (entry.table.base_table, sent_table(entry.table)):
             bookkeeping.declare(connection, name)
-
-
-def note_extent(connection: sqlite3.Connection, table: LayerTable) -> None:
-    """List the extent of the rows that ``table`` has; without rows it stays as it is."""
-    bounds: tuple[float, float, float, float] | None = None
-    for _, xmin, xmax, ymin, ymax in envelopes(connection, table):
-        if bounds is None:
-            bounds = (xmin, ymin, xmax, ymax)
-        else:
-            bounds = (
-                min(bounds[0], xmin),
-                min(bounds[1], ymin),
-                max(bounds[2], xmax),
-                max(bounds[3], ymax),
-            )
-    if bounds is not None:
-        set_extent(
-            connection,
-            table,
-            Envelope(xmin=bounds[0], ymin=bounds[1], xmax=bounds[2], ymax=bounds[3]),
-        )
 
 
 def require_geopackage(connection: sqlite3.Connection) -> None:

@@ -5,9 +5,11 @@ cannot change the table any more. Editable layers therefore have an index only w
 """
 
 import sqlite3
+import struct
 from collections.abc import Iterator
 
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.packed_tree import Bounds, PackedTree
 from engine.geodatabase.sql import quote
 from native.errors import GeometryError
 from native.geometry import envelope
@@ -15,21 +17,46 @@ from native.geometry import envelope
 _DEFINITION = "http://www.geopackage.org/spec130/#extension_rtree"
 
 
-def create_index(connection: sqlite3.Connection, table: LayerTable) -> None:
-    """Index the rows that are there, and from now on those that come."""
+def note_bounds(connection: sqlite3.Connection, table: LayerTable, bounds: bytes) -> None:
+    """Keep the bounds of the next rows until the table is indexed: that saves reading them again.
+
+    Four doubles a row, minx, maxx, miny, maxy, in the order of the keys; NaN without a place.
+    """
+    _tree(connection, table).add(struct.iter_unpack("<4d", bounds))
+
+
+def index_rows(
+    connection: sqlite3.Connection, table: LayerTable, *, is_indexed: bool
+) -> Bounds | None:
+    """What holds the rows that are there: minx, maxx, miny, maxy; None without any place.
+
+    With ``is_indexed`` they get an index, which from now on follows their edits. Needs an open
+    transaction.
+    """
     if table.geometry is None:
         raise ValueError(f"{table.name} has no geometry to index")
-    index = quote(_index_name(table))
-    connection.execute(f"CREATE VIRTUAL TABLE {index} USING rtree(id, minx, maxx, miny, maxy)")
-    connection.executemany(
-        f"INSERT INTO {index} VALUES (?, ?, ?, ?, ?)", envelopes(connection, table)
-    )
-    for statement in _trigger_sql(table.geometry, table):
-        connection.execute(statement)
-    connection.execute(
-        "INSERT INTO gpkg_extensions VALUES (?, ?, 'gpkg_rtree_index', ?, 'write-only')",
-        (table.name, table.geometry, _DEFINITION),
-    )
+    tree = _tree(connection, table)
+    # Bounds that were noted stand for the rows 1, 2, 3 …: that must be all that there are.
+    noted = tree.count()
+    key = quote(table.key)
+    there = connection.execute(
+        f"SELECT count(*), coalesce(max({key}), 0) FROM {quote(table.name)}"
+    ).fetchone()
+    if there != (noted, noted):
+        tree.forget()
+        tree = _tree(connection, table)
+        tree.add_keyed(envelopes(connection, table))
+    bounds = tree.bounds()
+    if is_indexed:
+        tree.build(_index_name(table))
+        for statement in _trigger_sql(table.geometry, table):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO gpkg_extensions VALUES (?, ?, 'gpkg_rtree_index', ?, 'write-only')",
+            (table.name, table.geometry, _DEFINITION),
+        )
+    tree.forget()
+    return bounds
 
 
 def envelopes(
@@ -57,6 +84,10 @@ def has_index(connection: sqlite3.Connection, table: LayerTable) -> bool:
         "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (_index_name(table),)
     )
     return found.fetchone() is not None
+
+
+def _tree(connection: sqlite3.Connection, table: LayerTable) -> PackedTree:
+    return PackedTree(connection, f"fieldsync_bounds_{table.number}")
 
 
 def _index_name(table: LayerTable) -> str:

@@ -285,8 +285,8 @@ class GeodatabaseGenerator:
             if not entry.table.is_attachment
         ]
 
-        def rows(table: LayerTable, batch: list[Row]) -> None:
-            geopackage.insert_rows(connection, table, batch)
+        def rows(table: LayerTable, batch: list[Row], bounds: bytes | None) -> None:
+            geopackage.insert_rows(connection, table, batch, bounds)
 
         def fetches(batch: list[Fetch]) -> None:
             fetch_queue.enqueue(connection, batch)

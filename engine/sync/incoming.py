@@ -59,10 +59,11 @@ class Staged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sinks:
-    """Where the parts of a file go: batches of rows, GlobalIDs of rows that came without all their
-    columns, deleted ids as they came, and what is to be fetched of attachments."""
+    """Where the parts of a file go: batches of rows with their bounds if these are known, GlobalIDs
+    of rows that came without all their columns, deleted ids as they came, and what is to be fetched
+    of attachments."""
 
-    rows: Callable[[LayerTable, list[Row]], None]
+    rows: Callable[[LayerTable, list[Row], bytes | None], None]
     incomplete: Callable[[LayerTable, list[str]], None]
     deletes: Callable[[LayerTable, list[str | int]], None]
     fetches: Callable[[list[Fetch]], None]
@@ -90,7 +91,7 @@ class Stager:
         self.staged.replaced = header.replaced
         for event in read_events(path, self._layers):
             if isinstance(event, Rows):
-                self._rows(self._tables[event.layer_id], event.rows)
+                self._rows(self._tables[event.layer_id], event.rows, event.bounds)
             elif isinstance(event, PartialRows):
                 gids = [row[0] for row, _ in event.rows]
                 self._sinks.incomplete(self._tables[event.layer_id], gids)
@@ -110,12 +111,13 @@ class Stager:
         self._queue = []
         return self.staged
 
-    def _rows(self, table: LayerTable, rows: list[Row]) -> None:
+    def _rows(self, table: LayerTable, rows: list[Row], bounds: bytes | None) -> None:
         named = [row for row in rows if row[0] is not None]
         for _ in range(len(rows) - len(named)):
             self._wrong(table, "", f"{table.global_id}: no GlobalID", None)
+            bounds = None  # they do not fit the rows any more
         self.staged.rows += len(named)
-        self._sinks.rows(table, table_rows(table, named))
+        self._sinks.rows(table, table_rows(table, named), bounds)
 
     def _keep(self, event: AttachmentData) -> None:
         self._folder.mkdir(exist_ok=True)
@@ -150,7 +152,7 @@ class Stager:
             self._queue = []
         content_type = event.content_type or "application/octet-stream"
         self.staged.rows += 1
-        self._sinks.rows(table, [(gid, parent, content_type, event.name or gid, size)])
+        self._sinks.rows(table, [(gid, parent, content_type, event.name or gid, size)], None)
 
     def _bad(self, event: BadItem) -> None:
         tables = self._attachments if event.of_attachments else self._tables
@@ -215,7 +217,7 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
         "PRIMARY KEY(number,gid)) WITHOUT ROWID"
     )
 
-    def rows(table: LayerTable, batch: list[Row]) -> None:
+    def rows(table: LayerTable, batch: list[Row], bounds: bytes | None) -> None:
         staging.stage_rows(connection, table, batch)
 
     def incomplete(table: LayerTable, gids: list[str]) -> None:

@@ -97,7 +97,7 @@ async def test_settings_are_as_promised(database: Database) -> None:
         "journal_mode": "wal",
         "synchronous": 2,
         "temp_store": 1,
-        "cache_size": -2000,
+        "cache_size": -1500,
     }
 
 

@@ -263,7 +263,9 @@ async def test_download_only_layers_have_a_true_index_and_editable_ones_none(
     gdal.validate(path)
     indexed = "SELECT table_name, column_name FROM gpkg_extensions WHERE extension_name = "
     assert query(path, indexed + "'gpkg_rtree_index'") == [("Shut", "geom")]
-    assert query(path, "SELECT count(*), max(maxx) FROM rtree_Shut_geom") == [(6, 9.0)]
+    # Its numbers are coarser than the geometry's: a box may be larger, but never smaller.
+    east = "max(maxx) BETWEEN 9.0 AND 9.00001"
+    assert query(path, f"SELECT count(*), {east} FROM rtree_Shut_geom") == [(6, 1)]
 
 
 async def test_index_follows_the_engines_own_writes(tmp_path: Path) -> None:

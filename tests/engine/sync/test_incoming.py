@@ -50,7 +50,7 @@ class Seen:
         self.fetches: list[Fetch] = []
 
     def read(self, path: Path) -> Staged:
-        def rows(table: LayerTable, batch: list[Row]) -> None:
+        def rows(table: LayerTable, batch: list[Row], bounds: bytes | None) -> None:
             self.rows += [(table.number, row) for row in batch]
 
         def incomplete(_: LayerTable, gids: list[str]) -> None:
