@@ -1,5 +1,6 @@
 // npm `@esri/arcgis-rest-*`: queries, edits and attachments by their own functions, sync by
 // `request`. Run by scripts/foreign-clients with a service url.
+import { File } from "node:buffer"; // Node.js 18 has no global one
 import "@esri/arcgis-rest-fetch";
 import {
   addAttachment,
