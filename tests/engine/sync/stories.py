@@ -1,0 +1,176 @@
+"""Takes and syncs that may be stopped anywhere and run again, and what must hold afterwards.
+
+Stories for :mod:`tests.killing` and :mod:`tests.disk_faults`. The service runs inside the process
+that is stopped, and keeps what it has committed; afterwards it is started again at the same
+address. Nothing may be lost, doubled or stuck.
+"""
+
+import asyncio
+import shutil
+import socket
+import sqlite3
+from contextlib import AbstractAsyncContextManager, closing
+from pathlib import Path
+
+from engine.model import SyncModel
+from engine.sync.parameters import PushChannel
+from tests.engine.sync.fleet import HYDRANTS, PIPES, SERVICE, VISITS, Device, Fleet, fleet, gid
+from tests.feature_service import Fault, Faults, Profile
+
+
+class Story:
+    """A service and one device; the state before the work is made once and copied."""
+
+    profile = Profile(job_polls=1)
+    channel = PushChannel.APPLY_EDITS
+    faults: tuple[Fault, ...] = ()
+
+    def __init__(self) -> None:
+        self._template: Path | None = None
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self._port = int(free.getsockname()[1])
+
+    def prepare(self, folder: Path) -> None:
+        if self._template is None:
+            self._template = folder.with_name("template")
+            self._template.mkdir()
+            asyncio.run(self._make(self._template))
+        shutil.copytree(self._template, folder, dirs_exist_ok=True)
+
+    def act(self, folder: Path) -> None:
+        asyncio.run(self._act(folder))
+
+    def check(self, folder: Path, *, finished: bool) -> None:
+        asyncio.run(self._check(folder, finished))
+
+    def _fleet(
+        self, folder: Path, faults: tuple[Fault, ...] = ()
+    ) -> AbstractAsyncContextManager[Fleet]:
+        return fleet(folder, self.profile, Faults(faults), port=self._port)
+
+    def _device(self, folder: Path) -> Device:
+        device = Device(
+            f"http://127.0.0.1:{self._port}/arcgis/rest/services/{SERVICE}/FeatureServer",
+            folder / "A.gpkg",
+            SyncModel.PER_REPLICA,
+        )
+        device.parameters.push_channel = self.channel
+        return device
+
+    async def _make(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    async def _act(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        raise NotImplementedError
+
+
+class Take(Story):
+    """Taking the whole service."""
+
+    async def _make(self, folder: Path) -> None:
+        async with self._fleet(folder):
+            pass
+
+    async def _act(self, folder: Path) -> None:
+        async with self._fleet(folder):
+            device = self._device(folder)
+            if not device.path.exists():
+                await device.take()
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        async with self._fleet(folder) as world:
+            device = self._device(folder)
+            if device.path.exists():
+                world.devices["A"] = device
+                await world.assert_agreed()
+            else:
+                assert not finished
+            if finished:
+                left = [p.name for p in folder.iterdir() if p.name.startswith(".")]
+                assert not left, left
+                replicas = await world.client.get("replicas")
+                assert len(replicas) == 1, replicas
+
+
+class Sync(Story):
+    """Edits of every kind on both sides, and a sync of them."""
+
+    NEW, CHILD = gid(5001), gid(5002)
+
+    async def _make(self, folder: Path) -> None:
+        async with self._fleet(folder) as world:
+            a = self._device(folder)
+            await a.take()
+            async with a.open() as geodatabase:
+                hydrants = geodatabase.table(HYDRANTS)
+                (old,) = await hydrants.attachments(gid(1))
+                await hydrants.add_feature({"GlobalID": self.NEW, "name": "new"}, {"x": 5, "y": 6})
+                await hydrants.add_attachment(self.NEW, "new.jpg", None, b"new photo" * 100)
+                await hydrants.update_attachment(old.global_id, "other.jpg", None, b"other")
+                await hydrants.update_feature(gid(2), {"name": "mine", "pressure": 3.5})
+                await hydrants.update_feature(gid(3), geometry={"x": 1.5, "y": 2.5})
+                await hydrants.update_feature(gid(6), {"name": "both"})
+                await hydrants.delete_feature(gid(4))
+                visits = geodatabase.table(VISITS)
+                await visits.add_feature({"GlobalID": self.CHILD, "hydrant": self.NEW})
+                await geodatabase.table(PIPES).update_feature(gid(2001), {"label": "pipe"})
+            await world.change(HYDRANTS, gid(5), name="office")
+            await world.change(HYDRANTS, gid(6), name="office too", serial=66)
+            await world.edit(HYDRANTS, deletes=[gid(9)])
+
+    async def _act(self, folder: Path) -> None:
+        async with self._fleet(folder, self.faults):
+            await self._device(folder).sync()
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        with closing(sqlite3.connect(folder / "A.gpkg")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        if not finished:
+            return
+        async with self._fleet(folder) as world:
+            world.devices["A"] = self._device(folder)
+            await world.assert_agreed()
+            rows = await world.rows()
+            hydrants = rows[HYDRANTS]
+            assert hydrants[self.NEW]["name"] == "new"
+            assert rows[VISITS][self.CHILD]["hydrant"] == self.NEW
+            assert (hydrants[gid(2)]["name"], hydrants[gid(2)]["pressure"]) == ("mine", 3.5)
+            assert hydrants[gid(3)][""] == [1.5, 2.5]
+            assert (hydrants[gid(6)]["name"], hydrants[gid(6)]["serial"]) == ("both", 66)
+            assert hydrants[gid(5)]["name"] == "office"
+            assert not hydrants.keys() & {gid(4), gid(9)}
+            assert rows[PIPES][gid(2001)]["label"] == "pipe"
+            assert len(hydrants) == 8
+            photos = sorted((name, data) for _, name, _, data in world.attachments().values())
+            assert photos == [("new.jpg", b"new photo" * 100), ("other.jpg", b"other")]
+            left = list((folder / "A.gpkg-spool").glob("*"))
+            assert not left, left
+
+
+class SyncReplica(Sync):
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+
+
+class SyncReplicaWithoutResults(SyncReplica):
+    profile = Profile(job_polls=1, results_place="none", repeated_add="upsert")
+
+
+class SyncClearing(Sync):
+    profile = Profile(job_polls=1, nulls_omitted_attributes=True)
+
+
+class SyncAnswerLost(Sync):
+    faults = (
+        Fault(kind="drop-after-commit", operation="applyEdits"),
+        Fault(kind="drop-before-commit", operation="applyEdits", skip=1),
+    )
+
+
+class SyncReplicaAnswerLost(SyncReplica):
+    faults = (
+        Fault(kind="drop-after-commit", operation="synchronizeReplica", skip=1),
+        Fault(kind="drop-before-commit", operation="synchronizeReplica", skip=3),
+    )
