@@ -67,14 +67,17 @@ class EditsEncoder:
         layer_id: int,
         rows: Sequence[tuple[Any, ...]],
         *,
+        masked: bool = False,
         on_bad: Callable[[EncodeError], None] | None = None,
     ) -> Iterator[bytes]:
         """New features: full rows as native.layer.Layer describes them.
 
-        Every column is written, NULL too; a NULL geometry is left out. A row that cannot be
-        written raises EncodeError, or is handed to ``on_bad`` and left out.
+        Every column is written, NULL too; a NULL geometry is left out. ``masked`` rows have a mask
+        as in updates instead, so that what it leaves out gets the service's default. A row that
+        cannot be written raises EncodeError, or is handed to ``on_bad`` and left out.
         """
-        yield from self._rows(layer_id, "adds", lib.FS_ENCODE_ADDS, rows, on_bad)
+        form = lib.FS_ENCODE_UPDATES if masked else lib.FS_ENCODE_ADDS
+        yield from self._rows(layer_id, "adds", form, rows, on_bad)
 
     def updates(
         self,

@@ -55,7 +55,8 @@ class Layer:
 
     A row is a tuple with one value per column, in this order, and the geometry as a GeoPackage
     blob after the last; a table (``geometry_type`` None) has no geometry place at all.
-    ``key`` names the column that holds the GlobalID.
+    ``key`` names the column that holds the GlobalID. ``spatial_reference`` is JSON text that the
+    encoder puts into each geometry, for a service that would take another one for granted.
     """
 
     id: int
@@ -65,6 +66,7 @@ class Layer:
     srs_id: int = 4326
     has_z: bool = False
     has_m: bool = False
+    spatial_reference: str = ""
 
 
 class LayerTable:
@@ -107,6 +109,11 @@ class LayerTable:
         entry.dims = (lib.FS_DIMS_Z if layer.has_z else 0) | (lib.FS_DIMS_M if layer.has_m else 0)
         entry.slots = slots
         entry.slot_count = slot_count
+        if layer.spatial_reference:
+            reference = layer.spatial_reference.encode()
+            text = ffi.from_buffer(reference)
+            self._alive += [reference, text]
+            entry.reference, entry.reference_size = text, len(reference)
         if lib.fs_layer_prepare(ffi.addressof(self.array, index)) != lib.FS_OK:
             raise ValueError(f"layer {layer.id} has {count} columns, more than the core takes")
 

@@ -83,6 +83,8 @@ struct fs_layer {
     int dims;
     uint16_t *slots;
     size_t slot_count;
+    const uint8_t *reference;
+    size_t reference_size;
 };
 
 int fs_layer_prepare(struct fs_layer *layer);

@@ -9,9 +9,8 @@ children before those of parents, rows before attachments.
 import hashlib
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from engine import atomic
@@ -20,9 +19,10 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType
-from engine.model import EditOperation, SpatialReference, normalise_guid
-from engine.sync.channels import AttachmentData, Channel, LayerEdits
-from engine.sync.rows import RowError, encode_edit
+from engine.model import EditOperation, normalise_guid
+from engine.sync.channels import Channel
+from engine.sync.outgoing import Attributes, write_edits
+from native.layer import Layer
 
 MAX_EDITS = 500
 MAX_ATTACHMENT_BYTES = 2 * 1024 * 1024  # several small photos in one call, a larger one alone
@@ -136,40 +136,39 @@ def prepare(
     edits: Sequence[Edit],
     channel: Channel,
     folder: Path,
-    spatial_reference: SpatialReference,
+    layers: Mapping[int, Layer],
     now: str,
     *,
-    whole_rows: Mapping[tuple[int, str], Mapping[str, object]],
+    whole_rows: Mapping[tuple[int, str], Attributes],
 ) -> Batch:
     """Make a batch of ``edits`` in the open transaction: journal, sent values, spool file.
 
     An edit with a value that has no wire form (an infinity, say) does not hold up the others: it is
-    in the batch's ``refused``. ``whole_rows``: what updates carry beside their own columns, by
-    table number and GlobalID.
+    in the batch's ``refused``. ``layers`` by layer id, for the codec; ``whole_rows``: what updates
+    carry beside their own columns, by table number and GlobalID.
     """
     batch = Batch()
-    by_layer: dict[int, LayerEdits] = {}
-    for edit in edits:
-        layer = by_layer.setdefault(edit.table.layer_id, LayerEdits(layer_id=edit.table.layer_id))
-        try:
-            rest = whole_rows.get((edit.table.number, edit.global_id), {})
-            _add(connection, layer, edit, spatial_reference, rest)
-        except RowError as error:
-            batch.refused.append((edit, str(error)))
-            continue
-        batch.edits.append(edit)
-    if not batch.edits:
+    if not edits:
         return batch
     batch.id = journal.add_batch(connection, journal.BatchKind.PUSH, channel.name, now)
+    path = folder / f"batch-{batch.id}.json"
+    folder.mkdir(exist_ok=True)
+    with atomic.new_file(path) as stream:
+        batch.refused = write_edits(stream, connection, edits, channel.form, layers, whole_rows)
+    refused = {id(edit) for edit, _ in batch.refused}
+    batch.edits = [edit for edit in edits if id(edit) not in refused]
+    if not batch.edits:
+        journal.discard(connection, batch.id)
+        path.unlink()
+        return batch
+    batch.spool = path
     acknowledge.record_sent(connection, batch.id, batch.edits)
-    batch.spool = folder / f"batch-{batch.id}.json"
-    digest = _write_spool(batch.spool, channel, list(by_layer.values()))
     journal.note(
         connection,
         batch.id,
         now,
-        spool_name=batch.spool.name,
-        spool_sha256=digest,
+        spool_name=path.name,
+        spool_sha256=file_digest(path),
         counts={
             "edits": len(batch.edits),
             # What is newer than these on the service came after the batch was made.
@@ -201,75 +200,13 @@ def object_id_column(table: LayerTable) -> str | None:
     return next((c.name for c in table.columns if c.type is FieldType.OID), None)
 
 
-def _write_spool(path: Path, channel: Channel, edits: list[LayerEdits]) -> str:
-    path.parent.mkdir(exist_ok=True)
-    with atomic.new_file(path) as stream:
-        channel.write(stream, edits)
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _add(
-    connection: sqlite3.Connection,
-    layer: LayerEdits,
-    edit: Edit,
-    spatial_reference: SpatialReference,
-    rest: Mapping[str, object],
-) -> None:
-    is_attachment = edit.table.is_attachment
-    if edit.operation is EditOperation.DELETE:
-        (layer.attachment_deletes if is_attachment else layer.deletes).append(edit.global_id)
-    elif is_attachment:
-        data = AttachmentData(
-            metadata=_attachment_metadata(edit),
-            chunks=partial(_chunks, connection, edit),
-        )
-        target = (
-            layer.attachment_adds
-            if edit.operation is EditOperation.ADD
-            else layer.attachment_updates
-        )
-        target.append(data)
-    else:
-        feature = encode_edit(edit, spatial_reference)
-        if rest and edit.operation is EditOperation.UPDATE:
-            feature["attributes"] = {**rest, **_attributes(feature)}
-        (layer.adds if edit.operation is EditOperation.ADD else layer.updates).append(feature)
-
-
-def _attributes(feature: Mapping[str, object]) -> Mapping[str, object]:
-    attributes = feature["attributes"]
-    assert isinstance(attributes, dict)
-    return attributes
-
-
-def _attachment_metadata(edit: Edit) -> dict[str, object]:
-    """The members of an attachment object but its data (REST API, "Sync and attachments")."""
-    value = attachment_cells(edit)
-    parent, name = value["REL_GLOBALID"], value["ATT_NAME"]
-    if not isinstance(parent, str) or not isinstance(name, str) or not name:
-        raise RowError("an attachment needs REL_GLOBALID and ATT_NAME")
-    return {
-        "globalId": edit.global_id,
-        "parentGlobalId": parent,
-        "contentType": value["CONTENT_TYPE"] or "application/octet-stream",
-        "name": name,
-    }
-
-
-def attachment_cells(edit: Edit) -> dict[str, object]:
-    """The cells of an attachment's row by column name (of its base after a delete)."""
-    row = edit.row or edit.base
-    assert row is not None
-    return dict(zip(edit.table.row_names, row, strict=True))
-
-
-def _chunks(connection: sqlite3.Connection, edit: Edit) -> Iterator[bytes]:
-    assert edit.key is not None
-    return attachments.read_chunks(connection, edit.table, edit.key)
 
 
 def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:

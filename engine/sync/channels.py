@@ -2,19 +2,17 @@
 
 ``applyEdits`` at service level (its answers, partial updates and repeated adds are documented), and
 the upload of ``synchronizeReplica`` where the first is not offered or not wanted (ArcGIS REST API,
-"Apply edits (feature service)", "Synchronize replica"). A channel writes the wire form of a batch,
-sends it, and reads what the service says of each edit; what that means is decided elsewhere.
+"Apply edits (feature service)", "Synchronize replica"). A channel sends the wire form of a batch,
+and reads what the service says of each edit; what that means is decided elsewhere.
 """
 
 import asyncio
-import base64
 import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from engine.layer_schema import ServiceSchema
 from engine.model import EditOperation, SyncModel, normalise_guid
@@ -22,32 +20,9 @@ from engine.service.feature_service import FeatureService
 from engine.service.operation import follow
 from engine.service.replica_file import read_results
 from engine.sync.parameters import PushChannel
+from native.encoder import Form
 
 Submitted = Callable[[str], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachmentData:
-    """An attachment's metadata as it goes up, and where its bytes come from.
-
-    ``chunks`` is called when the wire file is written; chunks may be of any length.
-    """
-
-    metadata: Mapping[str, object]
-    chunks: Callable[[], Iterator[bytes]]
-
-
-@dataclass(slots=True, kw_only=True)
-class LayerEdits:
-    """The edits of one layer in one batch, in wire form; deletes are GlobalIDs."""
-
-    layer_id: int
-    adds: list[Mapping[str, object]] = field(default_factory=list)
-    updates: list[Mapping[str, object]] = field(default_factory=list)
-    deletes: list[str] = field(default_factory=list)
-    attachment_adds: list[AttachmentData] = field(default_factory=list)
-    attachment_updates: list[AttachmentData] = field(default_factory=list)
-    attachment_deletes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +52,13 @@ _OPERATIONS = {
 
 
 class Channel(ABC):
-    """One way up. ``name`` goes into the journal."""
+    """One way up. ``name`` goes into the journal; ``form`` is how its list of edits looks."""
 
     name: str
+    form: Form
 
     def __init__(self, service: FeatureService) -> None:
         self._service = service
-
-    @abstractmethod
-    def write(self, stream: BinaryIO, edits: Sequence[LayerEdits]) -> None:
-        """Write the wire form of a batch; attachments are encoded as they are read."""
 
     @abstractmethod
     async def send(
@@ -109,14 +81,7 @@ class ApplyEditsChannel(Channel):
     """Service-level ``applyEdits`` with ``useGlobalIds=true``."""
 
     name = PushChannel.APPLY_EDITS.value
-
-    def write(self, stream: BinaryIO, edits: Sequence[LayerEdits]) -> None:
-        def features(layer: LayerEdits) -> Iterator[bytes]:
-            yield from _member("adds", map(_json, layer.adds), first=True)
-            yield from _member("updates", map(_json, layer.updates))
-            yield from _member("deletes", map(_json, layer.deletes))
-
-        _write(stream, edits, features)
+    form = Form.APPLY
 
     async def send(
         self, spool: Path, target: Path, *, rollback: bool, submitted: Submitted
@@ -133,6 +98,7 @@ class SynchronizeReplicaChannel(Channel):
     """The upload direction of ``synchronizeReplica``."""
 
     name = PushChannel.SYNCHRONIZE_REPLICA.value
+    form = Form.SYNC
 
     def __init__(
         self,
@@ -148,16 +114,6 @@ class SynchronizeReplicaChannel(Channel):
         self._replica_id = replica_id
         self._sync_model = sync_model
         self._generations = dict(generations)
-
-    def write(self, stream: BinaryIO, edits: Sequence[LayerEdits]) -> None:
-        def features(layer: LayerEdits) -> Iterator[bytes]:
-            yield b'"features":{'
-            yield from _member("adds", map(_json, layer.adds), first=True)
-            yield from _member("updates", map(_json, layer.updates))
-            yield from _member("deletes", map(_json, layer.deletes))
-            yield b"}"
-
-        _write(stream, edits, features)
 
     async def send(
         self, spool: Path, target: Path, *, rollback: bool, submitted: Submitted
@@ -181,58 +137,6 @@ class SynchronizeReplicaChannel(Channel):
             )
         await self._service.upload_edits(form, spool, target, on_submitted=submitted)
         return await asyncio.to_thread(_answers_in_file, target)
-
-
-def _write(
-    stream: BinaryIO,
-    edits: Sequence[LayerEdits],
-    features: Callable[[LayerEdits], Iterator[bytes]],
-) -> None:
-    stream.write(b"[")
-    for number, layer in enumerate(edits):
-        stream.write(b'%s{"id":%d' % (b"," if number else b"", layer.layer_id))
-        if layer.adds or layer.updates or layer.deletes:
-            stream.write(b",")
-            for piece in features(layer):
-                stream.write(piece)
-        if layer.attachment_adds or layer.attachment_updates or layer.attachment_deletes:
-            stream.write(b',"attachments":{')
-            for piece in _member("adds", map(_attachment, layer.attachment_adds), first=True):
-                stream.write(piece)
-            for piece in _member("updates", map(_attachment, layer.attachment_updates)):
-                stream.write(piece)
-            for piece in _member("deletes", map(_json, layer.attachment_deletes)):
-                stream.write(piece)
-            stream.write(b"}")
-        stream.write(b"}")
-    stream.write(b"]")
-
-
-def _json(value: object) -> Iterator[bytes]:
-    yield json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def _attachment(attachment: AttachmentData) -> Iterator[bytes]:
-    metadata = next(_json(attachment.metadata))
-    yield metadata[:-1] + (b',"data":"' if attachment.metadata else b'"data":"')
-    rest = b""
-    for chunk in attachment.chunks():
-        # Base64 of three bytes each can be joined; what is left over goes with the next chunk.
-        chunk = rest + chunk
-        whole = len(chunk) - len(chunk) % 3
-        rest = chunk[whole:]
-        yield base64.b64encode(chunk[:whole])
-    yield base64.b64encode(rest) + b'"}'
-
-
-def _member(name: str, items: Iterator[Iterator[bytes]], *, first: bool = False) -> Iterator[bytes]:
-    """``"name":[item,item]`` with a comma before it unless it is the object's first member."""
-    yield b'%s"%s":[' % (b"" if first else b",", name.encode())
-    for number, item in enumerate(items):
-        if number:
-            yield b","
-        yield from item
-    yield b"]"
 
 
 def _answers_in_file(target: Path) -> list[EditAnswer]:

@@ -1,5 +1,6 @@
 """What all steps of one sync of one geodatabase share."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,20 @@ class SyncContext:
     def codec_layer(self, table: LayerTable) -> Layer:
         """The feature table as the native codecs want to be told of it."""
         return codec_layer(self.layers[table.layer_id], table, self.srs_ids[table.number])
+
+    def wire_layers(self) -> dict[int, Layer]:
+        """All feature tables for the encoder, by layer id.
+
+        Geometries name their spatial reference only where the service would assume another one, its
+        own ("Feature object").
+        """
+        is_same = self.spatial_reference.same_as(self.schema.spatial_reference)
+        reference = "" if is_same else json.dumps(self.spatial_reference.to_json())
+        return {
+            t.layer_id: codec_layer(self.layers[t.layer_id], t, self.srs_ids[t.number], reference)
+            for t in self.tables
+            if not t.is_attachment
+        }
 
     def decoder(self, table: LayerTable) -> RowDecoder:
         return RowDecoder(self.layers[table.layer_id], table, self.srs_ids[table.number])

@@ -15,13 +15,15 @@ from pathlib import Path
 from engine import atomic, faults
 from engine.errors import ServiceRefusedError
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.remembered import recall, remember
 from engine.layer_schema import FieldType
 from engine.model import EditOperation, normalise_guid
-from engine.sync.channels import Channel, LayerEdits
+from engine.sync.channels import Channel
 from engine.sync.context import SyncContext
+from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.read_back import find, refresh
-from engine.sync.rows import RowError, encode_edit
+from engine.sync.rows import RowError
 from engine.sync.settlement import Key
 
 KEEPS, CLEARS = "keeps", "clears"
@@ -63,10 +65,9 @@ class PartialUpdates:
         if edit.global_id not in found:
             return
         try:
-            feature = encode_edit(edit, self._context.spatial_reference)
+            sent = sent_attributes(edit)
         except RowError:
             return  # it will not be sent
-        sent = self._editable(edit.table.layer_id, feature)
         note = {
             "table": edit.table.number,
             "global_id": edit.global_id,
@@ -100,7 +101,7 @@ class PartialUpdates:
             if cleared:
                 # First of all: after a mending whose answer is lost nothing looks cleared.
                 await self._conclude(CLEARS)
-                await self._mend(table.layer_id, {**before, **sent}, gid)
+                await self._mend(table, {**before, **sent}, gid)
                 await refresh(context, table, [gid], absent_means_deleted=False)
             elif omitted and (was_taken or shows) and not await self.known():
                 await self._conclude(KEEPS)
@@ -146,20 +147,26 @@ class PartialUpdates:
                     kept[field.name] = value
         return kept
 
-    async def _mend(self, layer_id: int, attributes: Attributes, gid: str) -> None:
+    async def _mend(self, table: LayerTable, attributes: Attributes, gid: str) -> None:
         context = self._context
-        layer = context.layers[layer_id]
+        layer = context.layers[table.layer_id]
         context.narrator.warn(
             f"{layer.name}: the service clears attributes that an update leaves out; {gid} was "
             "mended, and whole rows are sent from now on"
         )
-        row: Mapping[str, object] = {"attributes": {**attributes, layer.global_id_field: gid}}
         spool = context.folder / "canary-mended.json"
         target = context.folder / "answer-canary.json"
 
         def write() -> None:
             with atomic.new_file(spool) as stream:
-                self._channel.write(stream, [LayerEdits(layer_id=layer_id, updates=[row])])
+                write_update(
+                    stream,
+                    self._channel.form,
+                    table,
+                    context.wire_layers()[table.layer_id],
+                    gid,
+                    attributes,
+                )
 
         await asyncio.to_thread(write)
         try:

@@ -12,8 +12,8 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import JsonObject
 from engine.model import EditOperation, normalise_guid
-from engine.sync.batches import attachment_cells
 from engine.sync.context import SyncContext
+from engine.sync.outgoing import attachment_cells
 from engine.sync.read_back import find
 
 

@@ -8,7 +8,6 @@ service does not take.
 """
 
 import asyncio
-import io
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -198,7 +197,7 @@ class Push:
             [e for e in present if e is not None and e.state is EditState.PENDING],
             self._channel,
             context.folder,
-            context.spatial_reference,
+            context.wire_layers(),
             context.now(),
             whole_rows=whole_rows,
         )
@@ -284,9 +283,7 @@ class Push:
             return False
         spool = self._context.folder / "batch-empty.json"
         target = self._context.folder / "answer-empty.json"
-        stream = io.BytesIO()
-        self._channel.write(stream, [])
-        await asyncio.to_thread(spool.write_bytes, stream.getvalue())
+        await asyncio.to_thread(spool.write_bytes, b"[]")
         try:
             await self._channel.send(spool, target, rollback=False, submitted=_not_journaled)
         except ServiceRefusedError:

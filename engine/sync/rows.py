@@ -8,13 +8,12 @@ import json
 from collections.abc import Mapping
 
 from engine import values
-from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Cell, Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.layer_schema import LayerSchema
-from engine.model import EditOperation, SpatialReference, normalise_guid
+from engine.model import normalise_guid
 from native.errors import NativeError
-from native.geometry import esri_json_to_gpkg, gpkg_to_esri_json
+from native.geometry import esri_json_to_gpkg
 from native.layer import FIELD_TYPES, Column, ColumnType, Layer
 
 
@@ -22,10 +21,13 @@ class RowError(ValueError):
     """A row that cannot be decoded or encoded: the reason, for a person."""
 
 
-def codec_layer(layer: LayerSchema, table: LayerTable, srs_id: int) -> Layer:
+def codec_layer(
+    layer: LayerSchema, table: LayerTable, srs_id: int, spatial_reference: str = ""
+) -> Layer:
     """``table``'s columns and geometry for the native codecs; geometries get ``srs_id``.
 
-    Its rows are (GlobalID, columns …, geometry).
+    Its rows are (GlobalID, columns …, geometry). ``spatial_reference`` is what geometries say of
+    theirs on their way up.
     """
     columns = [Column(name=table.global_id, type=ColumnType.GUID)]
     columns += [Column(name=c.name, type=FIELD_TYPES[c.type.value]) for c in table.columns]
@@ -37,6 +39,7 @@ def codec_layer(layer: LayerSchema, table: LayerTable, srs_id: int) -> Layer:
         srs_id=srs_id,
         has_z=layer.has_z,
         has_m=layer.has_m,
+        spatial_reference=spatial_reference,
     )
 
 
@@ -101,41 +104,3 @@ class RowDecoder:
             )
         except NativeError as error:
             raise RowError(f"geometry: {error}") from error
-
-
-def encode_edit(
-    edit: Edit, spatial_reference: SpatialReference, *, full: bool = False
-) -> dict[str, object]:
-    """The Esri JSON feature for an add or an update.
-
-    An update carries its GlobalID, the columns that were changed, and the geometry only if that
-    was; with ``full`` every editable column. ``spatial_reference`` is the geodatabase's.
-    :exc:`RowError` for a value with no wire form.
-    """
-    assert edit.row is not None
-    table, row = edit.table, edit.row
-    is_add = edit.operation is EditOperation.ADD
-    attributes: dict[str, object] = {table.global_id: edit.global_id}
-    first = len(row) - len(table.columns)
-    for column, value in zip(table.columns, row[first:], strict=True):
-        if not column.is_editable or not (is_add or full or column.name in edit.columns):
-            continue
-        try:
-            wire = values.to_wire(column.type, value)
-        except ValueError as error:
-            raise RowError(f"{column.name}: {error}") from error
-        if wire is not None or not is_add:
-            attributes[column.name] = wire
-    feature: dict[str, object] = {"attributes": attributes}
-    if table.geometry is not None and (is_add or edit.geometry_changed):
-        blob = row[1]
-        if blob is not None and not isinstance(blob, bytes):
-            raise RowError("geometry: not a GeoPackage geometry")
-        try:
-            feature["geometry"] = None if blob is None else json.loads(gpkg_to_esri_json(blob))
-        except NativeError as error:
-            raise RowError(f"geometry: {error}") from error
-        geometry = feature["geometry"]
-        if isinstance(geometry, dict):
-            geometry["spatialReference"] = spatial_reference.to_json()
-    return feature

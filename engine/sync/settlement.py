@@ -8,7 +8,7 @@ again. A row that was edited here and is gone there goes to the conflict store.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from engine import faults
@@ -20,6 +20,7 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sent import forget_sent, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.watched import Reason, watch
+from engine.layer_schema import JsonObject
 from engine.model import EditOperation
 from engine.sync.batches import newest_name
 from engine.sync.channels import EditAnswer
@@ -122,6 +123,7 @@ async def settle(
     said = match_answers(edits, answers)
     cases = [_case(edit, said.get(key_of(edit))) for edit in edits]
     found = await _look(context, cases)
+    _find_kept_geometries(cases, found)
     await _look_for_renamed(context, batch_id, cases, found)
     settled = await context.write(_settle, context, batch_id, cases, found, may_quarantine)
     await _refresh_related(context, cases)
@@ -156,6 +158,31 @@ async def _look(context: SyncContext, cases: Sequence[_Case]) -> dict[int, Found
         for case in some:
             case.is_there = case.global_id in found[table.number]
     return found
+
+
+def _find_kept_geometries(cases: Sequence[_Case], found: Mapping[int, Found]) -> None:
+    """A service that says yes to a geometry's removal and keeps the geometry has refused it."""
+    for case in cases:
+        edit = case.edit
+        is_cleared = edit.geometry_changed and edit.row is not None and edit.row[1] is None
+        if edit.operation is not EditOperation.UPDATE or not is_cleared or case.answer is None:
+            continue
+        feature = found.get(edit.table.number, {}).get(case.global_id)
+        if case.answer.success and feature is not None and _has_shape(feature):
+            case.answer = replace(
+                case.answer,
+                success=False,
+                description="the service keeps the geometry that was taken away here",
+            )
+
+
+def _has_shape(feature: JsonObject) -> bool:
+    geometry = feature.get("geometry")
+    if not isinstance(geometry, dict):
+        return False
+    return geometry.get("x") not in (None, "NaN") or any(
+        geometry.get(name) for name in ("points", "paths", "rings")
+    )
 
 
 async def _look_for_renamed(

@@ -32,6 +32,9 @@ struct fs_layer {
     int dims;          /* enum fs_geometry_dims */
     uint16_t *slots;   /* room for the name table */
     size_t slot_count; /* a power of two, at least twice column_count */
+    const uint8_t *reference; /* JSON that the encoder puts into each geometry as its
+                                 spatialReference; NULL: none */
+    size_t reference_size;
 };
 
 /* Fills the name table of a layer whose other members are set. FS_ERR_LIMIT: slots too few, too

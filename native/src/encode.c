@@ -130,6 +130,15 @@ static int print_attributes(struct encoder *encoder, const struct mask *mask) {
     return FS_OK;
 }
 
+/* A geometry may say in which reference it is; the brace that ends it gives way for that. */
+static void print_reference(struct fs_out *out, const struct fs_layer *layer) {
+    if (layer->reference == NULL || out->size == 0) return;
+    out->size--;
+    fs_json_print_text(out, ",\"spatialReference\":");
+    fs_out_bytes(out, layer->reference, layer->reference_size);
+    fs_out_byte(out, '}');
+}
+
 static int print_geometry(struct encoder *encoder, const struct mask *mask) {
     const struct fs_layer *layer = encoder->layer;
     struct fs_value value;
@@ -150,7 +159,10 @@ static int print_geometry(struct encoder *encoder, const struct mask *mask) {
     fs_json_print_text(&encoder->out, ",\"geometry\":");
     status = fs_geometry_print(&encoder->out, value.bytes, value.size, layer->geometry_kind,
                                layer->dims, &at);
-    if (status != FS_OK) encoder->marshal.at -= value.size - at;
+    if (status != FS_OK)
+        encoder->marshal.at -= value.size - at;
+    else
+        print_reference(&encoder->out, layer);
     return status;
 }
 

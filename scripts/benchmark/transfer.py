@@ -16,7 +16,6 @@ from urllib.parse import urlencode
 from engine.clock import SystemClock
 from engine.geodatabase import catalog, change_log
 from engine.geodatabase.change_log import Edit
-from engine.model import SpatialReference
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.sync import batches
@@ -58,7 +57,7 @@ async def _upload(geodatabase: Path, folder: Path) -> dict[str, int]:
                 edits,
                 channel,
                 folder,
-                SpatialReference(wkid=4326, latest=4326),
+                {0: codec("trees")},
                 _NOW,
                 whole_rows={},
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 from .definition import Layer, Relationship
 from .field import Field, Value
-from .geometry import intake
+from .geometry import intake, vertices
 from .guid import canonical
 from .hosted import Actor, Hosted, key_of
 from .problem import EditError
@@ -147,7 +147,9 @@ class FeatureEdits:
         if moves:
             if not layer.allows_geometry_updates:
                 raise EditError(_NO_GEOMETRY_UPDATES, "Geometry updates are not allowed.")
-            shape = self._shape(layer, feature["geometry"])
+            given = self._shape(layer, feature["geometry"])
+            moves = self._profile.empty_geometry == "clears" or bool(given and vertices(given))
+            shape = given if moves else shape
         self._hosted.rows(layer).update(row, values, shape, self._stamp, moved=moves)
         return self._done(layer, row.oid, row.gid)
 

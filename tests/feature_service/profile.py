@@ -47,6 +47,7 @@ class Profile:
     read_only_fields: Literal["error", "ignore"] = "error"
     job_polls: int = 3
     result_life_s: int = 600
+    empty_geometry: Literal["clears", "ignored"] = "clears"
 
     @classmethod
     def random(cls, seed: int) -> "Profile":

@@ -1,152 +1,24 @@
-"""The two ways up: the exact bytes that are sent, and what is read from every shape of answer."""
+"""The two ways up: the forms that are sent, and that a service takes them."""
 
-import base64
-import io
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
+from engine.geodatabase.difference import Row
+from engine.geodatabase.layer_table import LayerTable, attachment_table, layer_table
 from engine.model import EditOperation as Op, SyncModel
-from engine.service.feature_service import FeatureService
 from engine.service.session import Session
-from engine.sync.channels import (
-    ApplyEditsChannel,
-    AttachmentData,
-    Channel,
-    LayerEdits,
-    SynchronizeReplicaChannel,
-)
-from tests.engine.geodatabase.schemas import URL, service
-from tests.engine.service.waters import gid, hydrant, waters
-from tests.engine.sync.sending import apply_edits, ignore, synchronize
+from engine.sync.channels import ApplyEditsChannel, SynchronizeReplicaChannel
+from tests.engine.geodatabase.schemas import service
+from tests.engine.service.waters import gid, waters
+from tests.engine.sync.sending import add, apply_edits, edit, ignore, synchronize, wire
 from tests.fakes.http_server import HttpServer, answer, json_answer
 from tests.feature_service import Profile
-
-A, B, C = "{A}", "{B}", "{C}"
-
-
-@pytest.fixture
-def session() -> Session:
-    """One that is never opened: only what is written is looked at."""
-    return Session()
-
-
-def photo(*chunks: bytes, **metadata: object) -> AttachmentData:
-    return AttachmentData(metadata=metadata, chunks=lambda: iter(chunks))
-
-
-def wire(channel: Channel, *edits: LayerEdits) -> str:
-    stream = io.BytesIO()
-    channel.write(stream, edits)
-    return stream.getvalue().decode()
-
-
-# --- what is sent ---------------------------------------------------------------------------------
-
-EVERYTHING = (
-    LayerEdits(
-        layer_id=0,
-        adds=[{"attributes": {"GlobalID": A, "n": 0.1}, "geometry": {"x": -0.0, "y": 1e300}}],
-        updates=[{"attributes": {"GlobalID": B, "t": 'é😀"\\\n', "when": -2208988800000}}],
-        deletes=[C],
-        attachment_adds=[photo(b"\x00\x01", b"\x02\xff", globalId=A, name="a.png")],
-        attachment_updates=[photo(globalId=B)],
-        attachment_deletes=[C],
-    ),
-    LayerEdits(layer_id=12, updates=[{"attributes": {"GlobalID": A, "big": 2**63 - 1}}]),
-    LayerEdits(layer_id=13, attachment_deletes=[A, B]),
-)
-FEATURES = (
-    '"adds":[{"attributes":{"GlobalID":"{A}","n":0.1},"geometry":{"x":-0.0,"y":1e+300}}],'
-    '"updates":[{"attributes":{"GlobalID":"{B}","t":"é😀\\"\\\\\\n","when":-2208988800000}}],'
-    '"deletes":["{C}"]'
-)
-ATTACHMENTS = (
-    '"attachments":{"adds":[{"globalId":"{A}","name":"a.png","data":"AAEC/w=="}],'
-    '"updates":[{"globalId":"{B}","data":""}],"deletes":["{C}"]}'
-)
-BIG = (
-    '"adds":[],"updates":[{"attributes":{"GlobalID":"{A}","big":9223372036854775807}}],"deletes":[]'
-)
-GONE = '{"id":13,"attachments":{"adds":[],"updates":[],"deletes":["{A}","{B}"]}}'
-
-
-def test_the_bytes_of_apply_edits(session: Session) -> None:
-    assert wire(apply_edits(session), *EVERYTHING) == (
-        f'[{{"id":0,{FEATURES},{ATTACHMENTS}}},{{"id":12,{BIG}}},{GONE}]'
-    )
-
-
-def test_the_bytes_of_synchronize_replica(session: Session) -> None:
-    assert wire(synchronize(session), *EVERYTHING) == (
-        f'[{{"id":0,"features":{{{FEATURES}}},{ATTACHMENTS}}},'
-        f'{{"id":12,"features":{{{BIG}}}}},{GONE}]'
-    )
-
-
-@pytest.mark.parametrize("make", [apply_edits, synchronize])
-def test_nothing_is_an_empty_list(make: Any, session: Session) -> None:
-    assert wire(make(session)) == "[]"
-    assert wire(make(session), LayerEdits(layer_id=3)) == '[{"id":3}]'
-
-
-def test_an_attachment_without_metadata_is_still_json(session: Session) -> None:
-    edits = LayerEdits(layer_id=0, attachment_adds=[photo(b"a")])
-
-    assert json.loads(wire(apply_edits(session), edits))[0]["attachments"]["adds"] == [
-        {"data": "YQ=="}
-    ]
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_json_cannot_say_is_never_written(value: float, session: Session) -> None:
-    with pytest.raises(ValueError, match="JSON compliant"):
-        wire(apply_edits(session), LayerEdits(layer_id=0, adds=[{"n": value}]))
-
-
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.lists(st.binary(max_size=20), max_size=8))
-def test_data_is_joined_across_chunks_of_any_length(chunks: list[bytes]) -> None:
-    channel = ApplyEditsChannel(FeatureService(URL, Session()))
-    stream = io.BytesIO()
-    channel.write(stream, [LayerEdits(layer_id=0, attachment_adds=[photo(*chunks, name="a")])])
-
-    (sent,) = json.loads(stream.getvalue())[0]["attachments"]["adds"]
-    assert base64.b64decode(sent["data"], validate=True) == b"".join(chunks)
-
-
-def test_data_is_encoded_as_it_is_read(session: Session) -> None:
-    written: list[int] = []
-
-    class Stream(io.BytesIO):
-        def write(self, data: Any) -> int:
-            written.append(len(data))
-            return len(data)
-
-    def chunks() -> Iterator[bytes]:
-        for _ in range(100):
-            yield bytes(3000)
-
-    edits = LayerEdits(
-        layer_id=0, attachment_adds=[AttachmentData(metadata={"n": 1}, chunks=chunks)]
-    )
-    apply_edits(session).write(Stream(), [edits])
-
-    assert sum(written) > 400_000
-    assert max(written) == 4000
-
-
-@pytest.mark.parametrize(
-    "number", [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 123456789.12345679, 1e22, 1e-7]
-)
-def test_doubles_are_exact(number: float, session: Session) -> None:
-    text = wire(apply_edits(session), LayerEdits(layer_id=0, adds=[{"n": number}]))
-
-    assert repr(json.loads(text)[0]["adds"][0]["n"]) == repr(number)
 
 
 async def forms(channel_of: Any, folder: Path, reply: bytes, **options: Any) -> dict[str, str]:
@@ -205,6 +77,20 @@ async def test_the_form_of_a_replica_with_a_generation_per_layer(tmp_path: Path)
 # --- against the reference service ----------------------------------------------------------------
 
 
+def row(table: LayerTable, global_id: str, **cells: str) -> Row:
+    return (global_id, *(cells.get(name) for name in table.row_names[1:]))
+
+
+@contextmanager
+def pictures(data: bytes) -> Iterator[sqlite3.Connection]:
+    """A table with the data of one attachment."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE Hydrants__ATTACH(ATTACHMENTID INTEGER PRIMARY KEY,DATA)")
+    connection.execute("INSERT INTO Hydrants__ATTACH VALUES(1,?)", (data,))
+    yield connection
+    connection.close()
+
+
 @pytest.mark.parametrize("place", ["layer", "features", "root"])
 @pytest.mark.parametrize("spelling", ["braces-upper", "lower"])
 async def test_the_service_takes_what_is_written(place: Any, spelling: Any, tmp_path: Path) -> None:
@@ -222,25 +108,24 @@ async def test_the_service_takes_what_is_written(place: Any, spelling: Any, tmp_
                 generations=layers,
             ),
         ]
+        schema = await at.layer(0)
+        table = layer_table(schema)
         for number, channel in enumerate(channels):
-            picture = photo(
-                b"\x89PNG",
-                b"\x00" * 7,
-                globalId=gid(60 + number),
-                parentGlobalId=gid(20 + number),
-                name="p.png",
-                contentType="image/png",
+            picture = edit(
+                attachment_table(table),
+                (gid(60 + number), gid(20 + number), "image/png", "p.png", 11),
+                Op.ADD,
             )
-            edits = LayerEdits(
-                layer_id=0,
-                adds=[hydrant(20 + number)],
-                updates=[{"attributes": {"GlobalID": gid(2 + number), "name": "new"}}],
-                deletes=[gid(8 + number), gid(99)],
-                attachment_adds=[picture],
-            )
+            edits = [
+                add(table, row(table, gid(20 + number), name="new one")),
+                edit(table, row(table, gid(2 + number), name="new"), Op.UPDATE, columns=("name",)),
+                edit(table, row(table, gid(8 + number)), Op.DELETE),
+                edit(table, row(table, gid(99)), Op.DELETE),
+                picture,
+            ]
             spool = tmp_path / "spool"
-            with spool.open("wb") as stream:
-                channel.write(stream, [edits])
+            with pictures(b"\x89PNG" + bytes(7)) as connection:
+                spool.write_bytes(wire(schema, edits, channel.form, connection=connection))
 
             found = await channel.send(spool, tmp_path / "target", rollback=False, submitted=ignore)
 

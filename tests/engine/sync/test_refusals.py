@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import EditRefusedError, EngineError, ReplicaNotFoundError, ServiceRefusedError
 from engine.sync.parameters import PushChannel
-from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, fleet, found, gid
+from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, found, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.feature_service import Fault, Profile
 
@@ -81,6 +81,39 @@ async def test_infinity_of_a_foreign_writer_is_set_aside_alone(
 
     assert await codes(a) == {gid(3): "no-wire-form"}
     assert (found(result).applied, found(result).quarantined) == (8, 1)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_geometry_that_is_taken_away_is_empty_on_the_service(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(a, f"UPDATE Hydrants SET geom=NULL WHERE GlobalID='{gid(3)}'")
+    foreign(a, f"UPDATE Pipes SET geom=NULL WHERE GlobalID='{gid(2001)}'")
+
+    await a.sync()
+
+    (hydrant,) = await world.features(HYDRANTS, f"GlobalID='{gid(3)}'")
+    (pipe,) = await world.features(PIPES, f"GlobalID='{gid(2001)}'")
+    assert (hydrant["geometry"]["x"], pipe["geometry"]["paths"]) == (None, [])
+    assert not any((await a.pending()).values())
+    assert not await codes(a)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_geometry_that_the_service_keeps_is_told_as_refused(
+    tmp_path: Path, channel: PushChannel
+) -> None:
+    async with fleet(tmp_path, Profile(empty_geometry="ignored")) as world:
+        a = await world.device("A", channel=channel)
+        foreign(a, f"UPDATE Hydrants SET geom=NULL, name='mine' WHERE GlobalID='{gid(3)}'")
+
+        result = await a.sync()
+
+        assert set(await codes(a)) == {gid(3)}
+        assert found(result).quarantined == 1
+        assert (await world.rows())[HYDRANTS][gid(3)]["name"] == "mine"
+        assert (await a.rows())[HYDRANTS][gid(3)][""] is None
 
 
 @pytest.mark.parametrize("channel", CHANNELS)

@@ -9,20 +9,17 @@ from typing import Any
 
 import pytest
 
-from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import SQL_TYPES, LayerTable, layer_table
 from engine.layer_schema import LayerSchema
-from engine.model import EditOperation, SpatialReference
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
-from engine.sync.rows import RowDecoder, RowError, encode_edit
-from native.geometry import esri_json_to_gpkg
+from engine.sync.rows import RowDecoder, RowError
 from tests.engine.geodatabase.schemas import ALL_TYPES, field, layer
+from tests.engine.sync.sending import add, wire
 from tests.feature_service import FeatureServer, Profile
 from tests.test_feature_service.world import gid, write_service
 
-MERCATOR = SpatialReference.of(102100)
 GUID = "{0F8FAD5B-D9CB-469F-A165-70867728950E}"
 
 SAMPLES: dict[str, list[Any]] = {
@@ -51,24 +48,6 @@ def features() -> Iterator[dict[str, Any]]:
 def all_types() -> LayerSchema:
     more = {"esriFieldTypeString": {"length": 200}}
     return layer(fields=[field(name, kind, **more.get(kind, {})) for name, kind in ALL_TYPES])
-
-
-def add(table: LayerTable, row: Row) -> Edit:
-    return edit(table, row, EditOperation.ADD)
-
-
-def edit(table: LayerTable, row: Row, operation: EditOperation, **more: Any) -> Edit:
-    return Edit(
-        table=table,
-        global_id=str(row[0]),
-        operation=operation,
-        key=1,
-        first=1,
-        last=1,
-        row=row,
-        base=None,
-        **more,
-    )
 
 
 def through_sqlite(table: LayerTable, row: Row) -> Row:
@@ -108,9 +87,9 @@ async def round_trip(
         adds = []
         for number, feature in enumerate(sent):
             kept = through_sqlite(table, decoder.row(feature))
-            adds.append(encode_edit(add(table, (gid(100 + number), *kept[1:])), MERCATOR))
+            adds.append(add(table, (gid(100 + number), *kept[1:])))
         edits = folder / "edits.json"
-        edits.write_text(json.dumps([{"id": 0, "adds": adds}]))
+        edits.write_bytes(wire(known, adds))
         (answer,) = await service.apply_edits(
             {"useGlobalIds": "true", "rollbackOnFailure": "false"}, edits
         )
@@ -144,8 +123,10 @@ def test_a_number_of_64_bits_goes_round_the_device(number: int) -> None:
 
     row = through_sqlite(table, RowDecoder(schema, table, 3857).row({"attributes": attributes}))
 
-    encoded = json.dumps(encode_edit(add(table, row), MERCATOR))
-    assert encoded == f'{{"attributes": {{"GlobalID": "{GUID}", "big": {number}}}}}'
+    encoded = wire(schema, [add(table, row)]).decode()
+    assert (
+        encoded == f'[{{"id":0,"adds":[{{"attributes":{{"GlobalID":"{GUID}","big":{number}}}}}]}}]'
+    )
 
 
 async def test_a_table_goes_round(tmp_path: Path) -> None:
@@ -296,84 +277,3 @@ def test_a_global_id_is_known_in_every_spelling(spelled: str) -> None:
 @pytest.mark.parametrize("feature", [None, {}, {"attributes": []}, {"attributes": {"a": GUID}}])
 def test_what_has_no_global_id_has_no_identity(feature: object) -> None:
     assert decoder().identity(feature) is None
-
-
-# --- encoding -------------------------------------------------------------------------------------
-
-
-def point(x: float = 1.5, y: float = 2.5) -> bytes:
-    blob = esri_json_to_gpkg(
-        json.dumps({"x": x, "y": y}).encode(), "esriGeometryPoint", 3857, False, False
-    )
-    assert blob is not None
-    return blob
-
-
-def named() -> LayerTable:
-    return layer_table(
-        layer(
-            fields=[
-                field("name", "esriFieldTypeString"),
-                field("size", "esriFieldTypeDouble"),
-                field("made", "esriFieldTypeDate", editable=False),
-            ]
-        )
-    )
-
-
-ROW: Row = (GUID, point(), 7, "a", None, "2024-05-01T12:00:00.000Z")
-
-
-def test_an_add_has_what_has_a_value_and_may_be_edited() -> None:
-    assert encode_edit(add(named(), ROW), MERCATOR) == {
-        "attributes": {"GlobalID": GUID, "name": "a"},
-        "geometry": {"x": 1.5, "y": 2.5, "spatialReference": {"wkid": 102100, "latestWkid": 3857}},
-    }
-
-
-def test_an_update_has_what_was_changed() -> None:
-    changed = edit(named(), ROW, EditOperation.UPDATE, columns=("size",))
-
-    assert encode_edit(changed, MERCATOR) == {"attributes": {"GlobalID": GUID, "size": None}}
-
-
-def test_a_full_update_has_all_that_may_be_edited_but_no_unedited_geometry() -> None:
-    changed = edit(named(), ROW, EditOperation.UPDATE, columns=("size",))
-
-    assert encode_edit(changed, MERCATOR, full=True) == {
-        "attributes": {"GlobalID": GUID, "name": "a", "size": None}
-    }
-
-
-def test_what_the_service_sets_is_never_sent() -> None:
-    changed = edit(named(), ROW, EditOperation.UPDATE, columns=("made", "OBJECTID"))
-
-    assert encode_edit(changed, MERCATOR) == {"attributes": {"GlobalID": GUID}}
-
-
-def test_a_geometry_that_was_taken_away_is_sent_as_null() -> None:
-    row = (GUID, None, *ROW[2:])
-    changed = edit(named(), row, EditOperation.UPDATE, geometry_changed=True)
-
-    assert encode_edit(changed, MERCATOR) == {"attributes": {"GlobalID": GUID}, "geometry": None}
-
-
-@pytest.mark.parametrize(
-    ("place", "value", "reason"),
-    [
-        (4, math.inf, "size: inf is not a finite number"),
-        (4, -math.inf, "size: -inf is not a finite number"),
-        (4, math.nan, "size: nan is not a finite number"),
-        (4, "tall", "size: 'tall' where a number is expected"),
-        (3, b"raw", "name: 3 bytes of binary data"),
-        (1, "POINT(1 2)", "geometry: not a GeoPackage geometry"),
-        (1, b"GP", "geometry: "),
-    ],
-)
-def test_a_foreign_value_without_a_form_is_refused_by_name(
-    place: int, value: Any, reason: str
-) -> None:
-    row = (*ROW[:place], value, *ROW[place + 1 :])
-
-    with pytest.raises(RowError, match=f"^{reason}"):
-        encode_edit(add(named(), row), MERCATOR)
