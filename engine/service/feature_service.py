@@ -8,7 +8,6 @@ versions of the server differ in spelling.
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urljoin
@@ -28,8 +27,6 @@ from engine.service import operation
 from engine.service.answer import place, raise_error_in
 from engine.service.operation import Listener
 from engine.service.session import Session
-
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")  # with the dots of a qualified one
 
 
 class FeatureService:
@@ -226,63 +223,6 @@ class FeatureService:
         reference = found.spatial_reference
         return found if reference is None or reference.same_as(out_sr) else None
 
-    async def query_by_global_ids(
-        self, layer: LayerSchema, global_ids: Sequence[str], out_sr: int
-    ) -> list[JsonObject]:
-        """The rows of those GlobalIDs as the service holds them now, all fields and geometry.
-
-        As many queries are made as the service's limit of rows per answer asks for.
-        """
-        wanted = list(dict.fromkeys(gid for gid in map(normalise_guid, global_ids) if gid))
-        limit = max(1, layer.max_record_count)
-        chunks = [wanted[at : at + limit] for at in range(0, len(wanted), limit)]
-        found: list[JsonObject] = []
-        while chunks:
-            chunk = chunks.pop()
-            rows, is_cut = await self._query_chunk(layer, chunk, out_sr)
-            if not is_cut:
-                found += rows
-            elif len(chunk) > 1:
-                middle = len(chunk) // 2
-                chunks += [chunk[:middle], chunk[middle:]]
-            else:
-                raise ProtocolError(
-                    f"{place(self.url)}/{layer.id} cuts its answer for a single row"
-                )
-        return found
-
-    async def _query_chunk(
-        self, layer: LayerSchema, global_ids: Sequence[str], out_sr: int
-    ) -> tuple[list[JsonObject], bool]:
-        """The rows of one query, and whether the service left some out."""
-        url = f"{self.url}/{layer.id}/query"
-        quoted = ",".join(f"'{guid}'" for guid in global_ids)
-        answer = await self._session.post(
-            url,
-            {
-                "where": f"{_sql_name(layer.global_id_field)} IN ({quoted})",
-                "outFields": "*",
-                "returnGeometry": "true",
-                "returnZ": "true" if layer.has_z else "false",
-                "returnM": "true" if layer.has_m else "false",
-                "returnTrueCurves": "false",
-                "outSR": str(out_sr),
-            },
-            repeatable=True,
-        )
-        features = answer.get("features")
-        if not isinstance(features, list):
-            raise ProtocolError(f"{place(url)} did not answer with features")
-        rows: list[JsonObject] = [f for f in features if isinstance(f, dict)]
-        return rows, answer.get("exceededTransferLimit") is True
-
-    async def attachment_ids(self, layer_id: int, object_id: int) -> set[str]:
-        """GlobalIDs of the attachments that one row has on the service."""
-        answer = await self._session.get(f"{self.url}/{layer_id}/{object_id}/attachments")
-        infos = answer.get("attachmentInfos")
-        found = [i.get("globalId") for i in _list(infos) if isinstance(i, dict)]
-        return {gid for gid in map(normalise_guid, found) if gid is not None}
-
     async def download_attachment(self, url: str, target: Path) -> int:
         """The bytes of an attachment; returns their number."""
         return await self._session.download(urljoin(f"{self.url}/", url), target)
@@ -308,15 +248,3 @@ def _service_url(url: str) -> str:
 
 def _has_results(result: JsonObject) -> bool:
     return any(name.casefold().endswith("results") for name in result)
-
-
-def _sql_name(name: str) -> str:
-    """A field's name for a where clause."""
-    if _PLAIN_NAME.fullmatch(name):
-        return name
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value] if value else []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.errors import ProtocolError
 from engine.layer_schema import JsonObject
+from engine.model import normalise_guid
 from native.decoder import BadItem, Event, Header, Results, decode
 from native.errors import DecodeError, ErrorCode
 from native.layer import Layer
@@ -52,8 +53,7 @@ def read_header(path: Path) -> ReplicaHeader:
     replaced: set[int] = set()
     for event in read_events(path, ()):
         if isinstance(event, Header):
-            for name, text in event.members:
-                members[name] = json.loads(text)
+            members |= header_members(event)
         elif isinstance(event, BadItem) and event.layer_id is not None:
             # No layer is known here, so each entry is reported once, and passed over.
             layer_ids.add(event.layer_id)
@@ -64,19 +64,44 @@ def read_header(path: Path) -> ReplicaHeader:
     )
 
 
-def read_events(
-    path: Path, layers: Sequence[Layer], *, default_layer: int | None = None
-) -> Iterator[Event]:
+def read_events(path: Path, layers: Sequence[Layer]) -> Iterator[Event]:
     """What the file holds, in file order. :exc:`ProtocolError` where it is broken or cut off.
 
-    Entries of other layers than ``layers`` are skipped. ``default_layer`` is the one whose rows
-    stand at the root, as in a query's answer.
+    Entries of other layers than ``layers`` are skipped.
     """
     try:
-        yield from decode(partial(_chunks, path), layers, default_layer=default_layer)
+        yield from decode(partial(_chunks, path), layers)
     except DecodeError as error:
         what = "is cut off" if error.code is ErrorCode.TRUNCATED else f"is damaged: {error}"
         raise ProtocolError(f"the result file {path.name} {what}") from error
+
+
+def header_members(header: Header) -> dict[str, object]:
+    """The members of a document's root that are not its data."""
+    return {name: json.loads(text) for name, text in header.members}
+
+
+def bad_value(item: BadItem) -> object:
+    """What came in the place of something that cannot be decoded; None if it is too large."""
+    if item.raw is None:
+        return None
+    try:
+        return json.loads(item.raw)
+    except (ValueError, RecursionError):
+        return item.raw.decode(errors="replace")
+
+
+def global_id_in(item: BadItem, key: str) -> str:
+    """The GlobalID of something that cannot be decoded; empty if even that is missing.
+
+    ``key`` is the layer's GlobalID field.
+    """
+    value = bad_value(item)
+    attributes = value.get("attributes", value) if isinstance(value, dict) else {}
+    for name, cell in attributes.items() if isinstance(attributes, dict) else ():
+        if name.casefold() in (key.casefold(), "globalid"):
+            return normalise_guid(cell) or ""
+    return ""
 
 
 def read_results(path: Path) -> list[ListedResult]:

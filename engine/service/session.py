@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import BinaryIO, Protocol, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -49,6 +49,19 @@ CHUNK_BYTES = 64 * 1024
 WRITE_BYTES = 512 * 1024  # to the disk at once, in a thread
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Receiver(Protocol):
+    """Takes the body of one answer, without its content coding, in a thread."""
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take the next piece; False if no more is wanted."""
+
+    def finish(self) -> None:
+        """The body is complete."""
+
+
+R = TypeVar("R", bound=Receiver)
 
 
 class _Limit:
@@ -192,6 +205,23 @@ class Session:
                 await _save(exchange, target)
 
         await (self._retry(attempt) if repeatable else attempt())
+
+    async def post_into(
+        self, url: str, form: Form, make: Callable[[], R], *, repeatable: bool = False
+    ) -> R:
+        """Post a form and feed a receiver, a new one each time, with the answer's body."""
+
+        async def attempt() -> R:
+            receiver = make()
+            body = self._form(form)
+            async with self._post(url, body, answer_s=self.stall_timeout_s) as exchange:
+                while chunk := await exchange.read():
+                    if not await asyncio.to_thread(receiver.feed, chunk):
+                        return receiver
+            await asyncio.to_thread(receiver.finish)
+            return receiver
+
+        return await (self._retry(attempt) if repeatable else attempt())
 
     async def download(self, url: str, target: Path, parameters: Form | None = None) -> int:
         """Fetch ``url`` into ``target``; returns the size in bytes. Retried from the start."""

@@ -21,7 +21,7 @@ from engine.service.feature_service import FeatureService
 from engine.sync.job import Narrator
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
-from engine.sync.rows import RowDecoder, codec_layer
+from engine.sync.rows import codec_layer
 from native.layer import Layer
 
 BUSY_PAUSE_S = 1.0
@@ -140,9 +140,6 @@ class SyncContext:
             for t in self.tables
             if not t.is_attachment
         }
-
-    def decoder(self, table: LayerTable) -> RowDecoder:
-        return RowDecoder(self.layers[table.layer_id], table, self.srs_ids[table.number])
 
     def dependents(
         self, parent: LayerTable, seen: frozenset[int] = frozenset()

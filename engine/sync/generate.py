@@ -17,14 +17,14 @@ from engine.errors import (
     ServiceError,
     SyncInProgress,
 )
-from engine.geodatabase import catalog, fetch_queue, geopackage, quarantine
+from engine.geodatabase import catalog, fetch_queue, geopackage
 from engine.geodatabase.connection import Database
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.replica import Replica, ReplicaLayer
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
-from engine.model import AttachmentSyncDirection, EditOperation, SyncDirection, SyncModel
+from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
 from engine.service.feature_service import FeatureService
 from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.service.session import Session
@@ -302,20 +302,7 @@ class GeodatabaseGenerator:
 
         geopackage.load(connection, fill)
         staged = stager.staged
-        now = timestamp(self._clock.now())
-        for wrong in staged.undecodable:
-            quarantine.put(
-                connection,
-                direction=quarantine.Direction.INBOUND,
-                table=wrong.table,
-                global_id=wrong.global_id,
-                operation=EditOperation.ADD,
-                code="undecodable",
-                reason=wrong.reason,
-                remedy="Correct the row on the service; it is fetched again when it changes",
-                received=wrong.payload,
-                now=now,
-            )
+        staged.set_aside(connection, timestamp(self._clock.now()))
         return staged
 
     async def _clean_up(self, service: FeatureService) -> None:

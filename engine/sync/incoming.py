@@ -3,20 +3,19 @@
 Synchronous: it runs in one thread hop, for a delta outside the geodatabase's write lock.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.geodatabase import staging
+from engine.geodatabase import quarantine, staging
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType
-from engine.model import normalise_guid
-from engine.service.replica_file import ReplicaHeader, read_events
+from engine.model import EditOperation, normalise_guid
+from engine.service.replica_file import ReplicaHeader, bad_value, global_id_in, read_events
 from engine.sync.rows import table_rows
 from native.decoder import (
     Attachment,
@@ -33,6 +32,13 @@ from native.operation import Operation
 MAX_UNDECODABLE = 1000  # a service that sends only broken rows must not fill the memory
 FETCH_BATCH = 500
 
+_OPERATIONS = {
+    Operation.DATA: EditOperation.ADD,
+    Operation.ADDS: EditOperation.ADD,
+    Operation.UPDATES: EditOperation.UPDATE,
+    Operation.DELETES: EditOperation.DELETE,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undecodable:
@@ -40,6 +46,7 @@ class Undecodable:
 
     table: LayerTable
     global_id: str
+    operation: EditOperation
     reason: str
     payload: object
 
@@ -55,6 +62,23 @@ class Staged:
     replaced: frozenset[int] = frozenset()
     positions: dict[int, int] = field(default_factory=dict)
     rows: int = 0
+
+    def set_aside(self, connection: sqlite3.Connection, now: str) -> None:
+        """Note the rows that cannot be stored in the inbound quarantine, by which the next
+        download fetches them again. Needs an open transaction."""
+        for wrong in self.undecodable:
+            quarantine.put(
+                connection,
+                direction=quarantine.Direction.INBOUND,
+                table=wrong.table,
+                global_id=wrong.global_id,
+                operation=wrong.operation,
+                code="undecodable",
+                reason=wrong.reason,
+                remedy="Correct the row on the service; the next download fetches it again",
+                received=wrong.payload,
+                now=now,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +115,7 @@ class Stager:
         self.staged.replaced = header.replaced
         for event in read_events(path, self._layers):
             if isinstance(event, Rows):
-                self._rows(self._tables[event.layer_id], event.rows, event.bounds)
+                self._rows(self._tables[event.layer_id], event)
             elif isinstance(event, PartialRows):
                 gids = [row[0] for row, _ in event.rows]
                 self._sinks.incomplete(self._tables[event.layer_id], gids)
@@ -111,10 +135,12 @@ class Stager:
         self._queue = []
         return self.staged
 
-    def _rows(self, table: LayerTable, rows: list[Row], bounds: bytes | None) -> None:
+    def _rows(self, table: LayerTable, event: Rows) -> None:
+        rows, operation = event.rows, event.operation
+        bounds: bytes | None = event.bounds
         named = [row for row in rows if row[0] is not None]
         for _ in range(len(rows) - len(named)):
-            self._wrong(table, "", f"{table.global_id}: no GlobalID", None)
+            self._wrong(table, "", operation, f"{table.global_id}: no GlobalID", None)
             bounds = None  # they do not fit the rows any more
         self.staged.rows += len(named)
         self._sinks.rows(table, table_rows(table, named), bounds)
@@ -128,7 +154,8 @@ class Stager:
         gid, parent = normalise_guid(event.global_id), normalise_guid(event.parent_global_id)
         if event.error is not None or gid is None or parent is None:
             reason = "its data is damaged" if event.error else "no globalId or parentGlobalId"
-            self._wrong(table, gid or "", f"attachment: {reason}", {"name": event.name})
+            payload = {"name": event.name}
+            self._wrong(table, gid or "", event.operation, f"attachment: {reason}", payload)
             return
         size = event.data_size if isinstance(event.size, str) else event.size
         spool = None
@@ -159,23 +186,26 @@ class Stager:
         table = tables.get(event.layer_id if event.layer_id is not None else -1)
         if table is None or event.code is ErrorCode.LAYER:
             return  # a layer, or attachments, that this geodatabase does not keep
-        payload: object = None
-        if event.raw is not None:
-            try:
-                payload = json.loads(event.raw)
-            except ValueError:
-                payload = event.raw.decode(errors="replace")
         where = "geometry" if event.column is None else table.row_names[0]
         if event.column is not None and event.column > 0:
             where = table.columns[event.column - 1].name
         reason = f"{where}: {event.code.name.replace('_', ' ').lower()}"
-        self._wrong(table, _global_id(table, payload), reason, payload)
+        gid = global_id_in(event, table.global_id)
+        self._wrong(table, gid, event.operation, reason, bad_value(event))
 
-    def _wrong(self, table: LayerTable, gid: str, reason: str, payload: object) -> None:
+    def _wrong(
+        self, table: LayerTable, gid: str, operation: Operation, reason: str, payload: object
+    ) -> None:
         self.staged.undecodable_count += 1
         if len(self.staged.undecodable) < MAX_UNDECODABLE:
             self.staged.undecodable.append(
-                Undecodable(table=table, global_id=gid, reason=reason, payload=payload)
+                Undecodable(
+                    table=table,
+                    global_id=gid,
+                    operation=_OPERATIONS[operation],
+                    reason=reason,
+                    payload=payload,
+                )
             )
 
 
@@ -286,13 +316,3 @@ def _deleted(
 
 def _data_name(layer_id: int, number: int) -> str:
     return f"fetch-data-{layer_id}-{number}"
-
-
-def _global_id(table: LayerTable, value: object) -> str:
-    """The identity of a row that could not be decoded; empty if even that is missing."""
-    attributes = value.get("attributes", value) if isinstance(value, dict) else {}
-    if isinstance(attributes, dict):
-        for name, cell in attributes.items():
-            if name.casefold() in (table.global_id.casefold(), "globalid"):
-                return normalise_guid(cell) or ""
-    return ""

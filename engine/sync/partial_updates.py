@@ -12,17 +12,17 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine import atomic, faults
+from engine import atomic, faults, values
 from engine.errors import ServiceRefusedError
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.remembered import recall, remember
-from engine.layer_schema import FieldType
 from engine.model import EditOperation, normalise_guid
 from engine.sync.channels import Channel
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import sent_attributes, write_update
-from engine.sync.read_back import find, refresh
+from engine.sync.read_back import find, refresh, storable
 from engine.sync.rows import RowError
 from engine.sync.settlement import Key
 
@@ -62,7 +62,8 @@ class PartialUpdates:
     async def watch(self, edit: Edit) -> None:
         """Note how the canary's row is before it is sent; survives a crash."""
         found = await find(self._context, edit.table, [edit.global_id])
-        if edit.global_id not in found:
+        before = found.get(edit.global_id)
+        if before is None:
             return
         try:
             sent = sent_attributes(edit)
@@ -71,7 +72,7 @@ class PartialUpdates:
         note = {
             "table": edit.table.number,
             "global_id": edit.global_id,
-            "before": self._editable(edit.table.layer_id, found[edit.global_id]),
+            "before": _editable(edit.table, before),
             "sent": sent,
         }
         self._context.folder.mkdir(exist_ok=True)
@@ -93,8 +94,9 @@ class PartialUpdates:
             return
         gid, sent, before = note["global_id"], note["sent"], note["before"]
         found = await find(context, table, [gid])
-        if gid in found:
-            after = self._editable(table.layer_id, found[gid])
+        row = found.get(gid)
+        if row is not None:
+            after = _editable(table, row)
             shows = bool(sent) and all(_same(after.get(n), value) for n, value in sent.items())
             omitted = [n for n, v in before.items() if v is not None and n not in sent]
             cleared = [name for name in omitted if after.get(name) is None]
@@ -125,27 +127,13 @@ class PartialUpdates:
         ]
         for table in {e.table.number: e.table for e in updates}.values():
             gids = [e.global_id for e in updates if e.table.number == table.number]
-            for gid, feature in (await find(self._context, table, gids)).items():
-                rows[(table.number, gid)] = self._editable(table.layer_id, feature)
+            for row in storable(await find(self._context, table, gids)):
+                rows[(table.number, str(row[0]))] = _editable(table, row)
         return rows
 
     @property
     def _path(self) -> Path:
         return self._context.folder / f"canary-{self._channel.name}.json"
-
-    def _editable(self, layer_id: int, feature: Mapping[str, object]) -> Attributes:
-        """The attributes that a client may set, by the layer's own names."""
-        layer = self._context.layers[layer_id]
-        attributes = feature.get("attributes")
-        kept: Attributes = {}
-        for name, value in attributes.items() if isinstance(attributes, dict) else ():
-            field = layer.field(name)
-            if field is not None and field.editable and field.name != layer.global_id_field:
-                if field.type is FieldType.GUID:
-                    value = normalise_guid(value)
-                if field.type is not FieldType.OID:
-                    kept[field.name] = value
-        return kept
 
     async def _mend(self, table: LayerTable, attributes: Attributes, gid: str) -> None:
         context = self._context
@@ -188,6 +176,12 @@ class PartialUpdates:
 
 async def _not_journaled(status_url: str) -> None:
     """The note of the canary is enough: after a crash its row is judged again."""
+
+
+def _editable(table: LayerTable, row: Row) -> Attributes:
+    """The attributes that a client may set, as they are on the wire."""
+    cells = dict(zip(table.row_names, row, strict=True))
+    return {c.name: values.to_wire(c.type, cells[c.name]) for c in table.columns if c.is_editable}
 
 
 def _omits_values(edit: Edit) -> bool:

@@ -10,11 +10,11 @@ from engine.geodatabase import attachments
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
-from engine.layer_schema import JsonObject
 from engine.model import EditOperation, normalise_guid
+from engine.sync.batches import object_id_column
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import attachment_cells
-from engine.sync.read_back import find
+from engine.sync.read_back import find, storable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +32,11 @@ async def photos_of(
     """All attachments of those features by their GlobalIDs. One request for each feature."""
     table = context.feature_table(layer_id)
     assert table is not None, "attachments are synced together with their features"
-    object_id_field = context.layers[layer_id].object_id_field
+    column = object_id_column(table)
+    at = 0 if column is None else table.row_names.index(column)
     found: dict[str, Photo] = {}
-    for feature in (await find(context, table, parents)).values():
-        object_id = _attribute(feature, object_id_field)
+    for row in storable(await find(context, table, parents)):
+        object_id = row[at]
         if not isinstance(object_id, int):
             continue
         url = f"{context.service.url}/{layer_id}/{object_id}/attachments"
@@ -90,13 +91,6 @@ def _parents(
         f" WHERE {quote(table.global_id)}=? AND REL_GLOBALID IS NOT NULL"
     )
     return dict(row for gid in global_ids for row in connection.execute(statement, (gid,)))
-
-
-def _attribute(feature: JsonObject, name: str) -> object:
-    attributes = feature.get("attributes")
-    if not isinstance(attributes, dict):
-        return None
-    return next((v for k, v in attributes.items() if k.casefold() == name.casefold()), None)
 
 
 async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:

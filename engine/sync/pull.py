@@ -16,7 +16,7 @@ from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.watched import Reason, forget_added, forget_inside, watch, watched
 from engine.layer_schema import JsonObject
-from engine.model import AttachmentSyncDirection, EditOperation, QueryOption, SyncModel
+from engine.model import AttachmentSyncDirection, QueryOption, SyncModel
 from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.sync.context import SyncContext
 from engine.sync.incoming import (
@@ -27,7 +27,7 @@ from engine.sync.incoming import (
     staged_fetches,
 )
 from engine.sync.photo_check import photos_gone
-from engine.sync.read_back import QUERY_ROWS, Found, decoded, find, merge_part
+from engine.sync.read_back import QUERY_ROWS, Found, find, merge_part, storable
 from engine.sync.replica_request import sync_form
 
 SLICE_S = 0.5  # how long one transaction of a long merge keeps other writers out
@@ -154,7 +154,7 @@ async def _stage_others(
             departed[table.number] = await _departed(context, table)
         outside, others = await context.database.stage(_others, table)
         found = await find(context, table, [*outside, *others])
-        await context.database.stage(_stage_found, context, table, found)
+        await context.database.stage(_stage_found, table, found)
         gone = [gid for gid in (*outside, *others) if gid not in found]
         await context.database.stage(staging.stage_deletes, table, gone)
         still_outside[table.number] = [gid for gid in outside if gid in found]
@@ -166,7 +166,7 @@ async def _complete(context: SyncContext, table: LayerTable) -> None:
     after = ""
     while some := await context.database.stage(incomplete_rows, table, after, QUERY_ROWS):
         found = await find(context, table, some)
-        await context.database.stage(_stage_found, context, table, found)
+        await context.database.stage(_stage_found, table, found)
         after = some[-1]
 
 
@@ -175,7 +175,7 @@ async def _departed(context: SyncContext, table: LayerTable) -> list[str]:
     after = ""
     while gone := await context.database.stage(_next_deletes, table, after):
         found = await find(context, table, gone)
-        await context.database.stage(_stage_found, context, table, found)
+        await context.database.stage(_stage_found, table, found)
         departed += found
         after = gone[-1]
     return departed
@@ -197,10 +197,8 @@ def _next_deletes(connection: sqlite3.Connection, table: LayerTable, after: str)
     return staging.staged_deletes(connection, table, after=after, limit=QUERY_ROWS)
 
 
-def _stage_found(
-    connection: sqlite3.Connection, context: SyncContext, table: LayerTable, found: Found
-) -> None:
-    staging.stage_rows(connection, table, decoded(context.decoder(table), found.values()))
+def _stage_found(connection: sqlite3.Connection, table: LayerTable, found: Found) -> None:
+    staging.stage_rows(connection, table, storable(found))
 
 
 def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str], list[str]]:
@@ -266,19 +264,7 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
             forget_added(connection, table)
         work.table, work.position = work.table + 1, 0
     now = context.now()
-    for wrong in work.staged.undecodable:
-        quarantine.put(
-            connection,
-            direction=quarantine.Direction.INBOUND,
-            table=wrong.table,
-            global_id=wrong.global_id,
-            operation=EditOperation.UPDATE,
-            code="undecodable",
-            reason=wrong.reason,
-            remedy="Correct the row on the service; it is fetched again by the next sync",
-            received=wrong.payload,
-            now=now,
-        )
+    work.staged.set_aside(connection, now)
     replica.set_generations(connection, server=work.server, layers=work.layers)
     replica.set_last_sync(connection, now)
     faults.point("generation.moved")

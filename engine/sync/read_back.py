@@ -10,43 +10,36 @@ from collections.abc import Iterable, Sequence
 from engine.geodatabase import merge, staging
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
-from engine.layer_schema import JsonObject
+from engine.service.feature_set import query_by_global_ids
 from engine.sync.context import SyncContext
-from engine.sync.rows import RowDecoder, RowError
+from engine.sync.rows import table_rows
 
 QUERY_ROWS = 100  # GlobalIDs in one query: about 4 KB of where clause
 
-Found = dict[str, JsonObject]
-"""GlobalID → feature, as the service has it."""
+Found = dict[str, Row | None]
+"""GlobalID → row, as the service has it; None if it cannot be stored: the next download says why.
+"""
 
 
 async def find(context: SyncContext, table: LayerTable, global_ids: Iterable[str]) -> Found:
     """The rows among ``global_ids`` that the service has now."""
     wanted = list(dict.fromkeys(global_ids))
-    decoder = context.decoder(table)
-    layer = context.layers[table.layer_id]
+    layer, codec = context.layers[table.layer_id], context.codec_layer(table)
     size = max(1, min(QUERY_ROWS, layer.max_record_count))
     found: Found = {}
     for start in range(0, len(wanted), size):
-        features = await context.service.query_by_global_ids(
-            layer, wanted[start : start + size], context.spatial_reference.wkid
+        some = wanted[start : start + size]
+        rows = await query_by_global_ids(
+            context.service, layer, codec, some, context.spatial_reference
         )
-        for feature in features:
-            gid = decoder.identity(feature)
-            if gid is not None:
-                found[gid] = feature
+        for gid, row in rows.items():
+            found[gid] = None if row is None else table_rows(table, [row])[0]
     return found
 
 
-def decoded(decoder: RowDecoder, features: Iterable[object]) -> list[Row]:
-    """The rows that can be stored; the next download says of the others why they cannot."""
-    rows = []
-    for feature in features:
-        try:
-            rows.append(decoder.row(feature))
-        except RowError:
-            continue
-    return rows
+def storable(found: Found) -> list[Row]:
+    """The rows that can be stored."""
+    return [row for row in found.values() if row is not None]
 
 
 async def refresh(
@@ -62,8 +55,7 @@ async def refresh(
         some = global_ids[start : start + QUERY_ROWS]
         found = await find(context, table, some)
         absent = [gid for gid in some if gid not in found] if absent_means_deleted else []
-        rows = decoded(context.decoder(table), found.values())
-        merged = await context.apply(merge_rows, context, table, rows, absent)
+        merged = await context.apply(merge_rows, context, table, storable(found), absent)
         context.layer_result(table).downloaded.conflicts += merged.conflicts
         present |= found.keys()
     return present

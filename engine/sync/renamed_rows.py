@@ -13,11 +13,12 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Cell, Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
-from engine.layer_schema import FieldType, JsonObject
+from engine.layer_schema import FieldType
 from engine.model import normalise_guid
+from engine.service.feature_set import query_newer_than
 from engine.sync.batches import object_id_column
 from engine.sync.context import SyncContext
-from engine.sync.rows import RowError
+from engine.sync.rows import table_rows
 from native.geometry import gpkg_to_esri_json
 
 TOLERANCE = 1e-4  # a service's storage grid moves coordinates by less
@@ -25,58 +26,23 @@ TOLERANCE = 1e-4  # a service's storage grid moves coordinates by less
 
 async def find_renamed(
     context: SyncContext, table: LayerTable, edits: Sequence[Edit], newest: int
-) -> dict[str, tuple[str, JsonObject]]:
-    """GlobalID as sent → the service's, with the feature; for those of the adds that are found."""
-    matched: dict[str, tuple[str, JsonObject]] = {}
+) -> dict[str, Row]:
+    """GlobalID as sent → the row that the service made of it; for those adds that are found."""
+    matched: dict[str, Row] = {}
     if not edits or object_id_column(table) is None:
         return matched
-    decoder = context.decoder(table)
-    candidates: list[tuple[Row, JsonObject]] = []
-    for feature in await _newer_than(context, table, newest):
-        try:
-            candidates.append((decoder.row(feature), feature))
-        except RowError:
-            continue
-    gids = [str(row[0]) for row, _ in candidates]
-    known = await context.database.read(_known, table, gids)
-    candidates = [c for c in candidates if c[0][0] not in known]
+    layer, codec = context.layers[table.layer_id], context.codec_layer(table)
+    rows = await query_newer_than(context.service, layer, codec, newest, context.spatial_reference)
+    candidates = table_rows(table, rows)
+    known = await context.database.read(_known, table, [str(row[0]) for row in candidates])
+    candidates = [row for row in candidates if row[0] not in known]
     for edit in edits:
-        for number, (row, feature) in enumerate(candidates):
+        for number, row in enumerate(candidates):
             if _carries(edit, row):
-                matched[edit.global_id] = (str(row[0]), feature)
+                matched[edit.global_id] = row
                 del candidates[number]
                 break
     return matched
-
-
-async def _newer_than(context: SyncContext, table: LayerTable, newest: int) -> list[JsonObject]:
-    layer = context.layers[table.layer_id]
-    url = f"{context.service.url}/{layer.id}/query"
-    found: list[JsonObject] = []
-    while True:
-        answer = await context.service.session.post(
-            url,
-            {
-                "where": f"{layer.object_id_field} > {newest}",
-                "orderByFields": layer.object_id_field,
-                "outFields": "*",
-                "returnGeometry": "true",
-                "returnZ": "true" if layer.has_z else "false",
-                "returnM": "true" if layer.has_m else "false",
-                "outSR": str(context.spatial_reference.wkid),
-            },
-            repeatable=True,
-        )
-        features = answer.get("features")
-        page = [f for f in features if isinstance(f, dict)] if isinstance(features, list) else []
-        found += page
-        if answer.get("exceededTransferLimit") is not True or not page:
-            return found
-        attributes = page[-1].get("attributes")
-        last = attributes.get(layer.object_id_field) if isinstance(attributes, dict) else None
-        if not isinstance(last, int) or last <= newest:
-            return found
-        newest = last
 
 
 def _known(connection: sqlite3.Connection, table: LayerTable, gids: Sequence[str]) -> set[str]:

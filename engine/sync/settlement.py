@@ -15,22 +15,23 @@ from engine import faults
 from engine.geodatabase import acknowledge, change_log, conflicts, journal, reconcile
 from engine.geodatabase.applying import applying
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.difference import Row
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sent import forget_sent, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.watched import Reason, watch
-from engine.layer_schema import JsonObject
 from engine.model import EditOperation
 from engine.sync.batches import newest_name
 from engine.sync.channels import EditAnswer
 from engine.sync.context import SyncContext
 from engine.sync.parameters import PushChannel
 from engine.sync.photo_check import photos_as_sent
-from engine.sync.read_back import Found, decoded, find, merge_rows, refresh
+from engine.sync.read_back import Found, find, merge_rows, refresh, storable
 from engine.sync.renamed_rows import find_renamed
 from engine.sync.results import EditError
 from engine.sync.set_aside import code_of, put_in_quarantine
+from native.geometry import is_empty
 
 Key = tuple[int, str]  # (table number, GlobalID as it was sent)
 
@@ -167,8 +168,8 @@ def _find_kept_geometries(cases: Sequence[_Case], found: Mapping[int, Found]) ->
         is_cleared = edit.geometry_changed and edit.row is not None and edit.row[1] is None
         if edit.operation is not EditOperation.UPDATE or not is_cleared or case.answer is None:
             continue
-        feature = found.get(edit.table.number, {}).get(case.global_id)
-        if case.answer.success and feature is not None and _has_shape(feature):
+        row = found.get(edit.table.number, {}).get(case.global_id)
+        if case.answer.success and row is not None and _has_shape(edit.table, row):
             case.answer = replace(
                 case.answer,
                 success=False,
@@ -176,13 +177,9 @@ def _find_kept_geometries(cases: Sequence[_Case], found: Mapping[int, Found]) ->
             )
 
 
-def _has_shape(feature: JsonObject) -> bool:
-    geometry = feature.get("geometry")
-    if not isinstance(geometry, dict):
-        return False
-    return geometry.get("x") not in (None, "NaN") or any(
-        geometry.get(name) for name in ("points", "paths", "rings")
-    )
+def _has_shape(table: LayerTable, row: Row) -> bool:
+    geometry = None if table.geometry is None else row[1]
+    return isinstance(geometry, bytes) and not is_empty(geometry)
 
 
 async def _look_for_renamed(
@@ -202,10 +199,10 @@ async def _look_for_renamed(
         newest = batch.counts.get(newest_name(table), 0)
         edits = [c.edit for c in silent.values()]
         renamed = await find_renamed(context, table, edits, newest)
-        for old, (new, feature) in renamed.items():
-            case = silent[old]
+        for old, row in renamed.items():
+            case, new = silent[old], str(row[0])
             case.global_id, case.is_there, case.is_renamed = new, True, True
-            found[table.number][new] = feature
+            found[table.number][new] = row
 
 
 def _is_success(case: _Case) -> bool:
@@ -317,24 +314,23 @@ def _settle_rows(
     What was refused is no longer in flight, so that a value there that differs from the base is
     somebody's else. Of the rest, what is there decides whether it arrived.
     """
-    decoder = context.decoder(table)
     known = {c.global_id for c in cases if c.is_acknowledged or c.is_refused}
     for case in cases:
         sent = read_sent(connection, table, case.edit.global_id) if case.is_refused else None
         if sent is not None:
             forget_sent(connection, table, sent)
-    unclear = [feature for gid, feature in found.items() if gid not in known]
+    unclear = storable({gid: row for gid, row in found.items() if gid not in known})
     reconcile.reconcile(
         connection,
         batch_id,
         table,
-        decoded(decoder, unclear),
+        unclear,
         context.parameters.conflict_policy,
         now=context.now(),
         dependents=context.dependents(table),
     )
-    clear = [feature for gid, feature in found.items() if gid in known]
-    merged = merge_rows(connection, context, table, decoded(decoder, clear))
+    clear = storable({gid: row for gid, row in found.items() if gid in known})
+    merged = merge_rows(connection, context, table, clear)
     context.layer_result(table).downloaded.conflicts += merged.conflicts
 
 

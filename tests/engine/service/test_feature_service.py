@@ -15,8 +15,12 @@ from engine.errors import (
     ReplicaNotFoundError,
     ServiceRefusedError,
 )
+from engine.geodatabase.layer_table import layer_table
+from engine.layer_schema import LayerSchema
 from engine.model import SpatialReference
 from engine.service.feature_service import FeatureService
+from engine.service.feature_set import query_by_global_ids
+from engine.sync.rows import codec_layer
 from tests.engine.service.plain_reader import Section as S
 from tests.engine.service.waters import Waters, gid, hydrant, waters
 from tests.feature_service import Fault, FeatureServer, Profile, Security
@@ -46,6 +50,20 @@ PROFILES = [
 HYDRANTS = [f"H{number}" for number in range(1, 10)]
 
 
+Found = dict[str, tuple[Any, ...] | None]
+
+
+async def by_global_ids(service: FeatureService, layer: LayerSchema, gids: list[str]) -> Found:
+    codec = codec_layer(layer, layer_table(layer), 3857)
+    return await query_by_global_ids(service, layer, codec, gids, SpatialReference.of(102100))
+
+
+def names_in(found: Found) -> list[str]:
+    return [
+        next(cell for cell in row if str(cell).startswith("H")) for row in found.values() if row
+    ]
+
+
 async def whole_life(at: Waters) -> None:
     """Create a replica, send and fetch a change each, and unregister it."""
     made = await at.create()
@@ -71,8 +89,7 @@ async def whole_life(at: Waters) -> None:
     assert len(submitted) == at.server.profile.supports_async
 
     layer = await at.layer(0)
-    found = await at.service.query_by_global_ids(layer, [gid(30)], 102100)
-    assert [row["attributes"]["name"] for row in found] == ["H30"]  # type: ignore[index]
+    assert names_in(await by_global_ids(at.service, layer, [gid(30)])) == ["H30"]
 
     assert await at.service.has_replica(made.replica_id)
     await at.service.unregister_replica(made.replica_id)
@@ -310,12 +327,9 @@ async def test_rows_are_asked_for_in_as_many_queries_as_it_takes(told: int, tmp_
         layer = await service.layer(0, await service.load())
         wanted = [gid(n) for n in range(1, 12)]  # two are not there
 
-        found = await service.query_by_global_ids(
-            replace(layer, max_record_count=told), wanted, 102100
-        )
+        found = await by_global_ids(service, replace(layer, max_record_count=told), wanted)
 
-    names = sorted(row["attributes"]["name"] for row in found)  # type: ignore[index]
-    assert names == HYDRANTS
+    assert sorted(names_in(found)) == HYDRANTS
 
 
 @pytest.mark.parametrize("name", ["GlobalID_1", "select", "Größe", "global id", "a.b"])
@@ -333,16 +347,16 @@ async def test_the_field_of_the_global_ids_may_have_any_name(name: str, tmp_path
         service = FeatureService(server.url("odd"), at.service.session)
         layer = await service.layer(0, await service.load())
 
-        found = await service.query_by_global_ids(layer, [gid(1)], 102100)
+        found = await by_global_ids(service, layer, [gid(1)])
 
-    assert [row["attributes"]["name"] for row in found] == ["H1"]  # type: ignore[index]
+    assert names_in(found) == ["H1"]
 
 
 async def test_only_guids_are_asked_for(tmp_path: Path) -> None:
     async with waters(tmp_path) as at:
         layer = await at.layer(0)
 
-        assert await at.service.query_by_global_ids(layer, ["x' OR '1'='1"], 102100) == []
+        assert await by_global_ids(at.service, layer, ["x' OR '1'='1"]) == {}
         assert "query" not in at.server.log
 
 
@@ -361,11 +375,3 @@ async def test_an_extent_is_given_in_the_reference_that_is_asked_for(tmp_path: P
     assert extent is not None
     assert (extent.xmin, extent.xmax) == pytest.approx((0.000898, 0.008085), abs=1e-5)
     assert table is None
-
-
-async def test_attachments_are_told_by_their_global_ids(tmp_path: Path) -> None:
-    async with waters(tmp_path, Profile(guid_spelling="lower")) as at:
-        (found,) = await at.service.attachment_ids(0, 1)
-
-        assert found.startswith("{")
-        assert await at.service.attachment_ids(0, 2) == set()

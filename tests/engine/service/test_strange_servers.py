@@ -17,8 +17,10 @@ from engine.errors import (
 from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import SpatialReference
 from engine.service.feature_service import FeatureService
+from engine.service.feature_set import query_by_global_ids
 from engine.service.session import Session
 from engine.sync.replica_request import require_sync, require_syncable
+from native.layer import Column, ColumnType, Layer
 from tests.fakes.http_server import HttpServer, answer, json_answer
 
 LAYER = {
@@ -84,7 +86,9 @@ async def count(service: FeatureService, folder: Path) -> object:
 
 async def rows(service: FeatureService, folder: Path) -> object:
     layer = LayerSchema.from_json(LAYER | {"globalIdField": "GlobalID"}, SERVICE)
-    return await service.query_by_global_ids(layer, [GUID], 4326)
+    codec = Layer(id=0, columns=(Column(name="GlobalID", type=ColumnType.GUID),), key="GlobalID")
+    reference = SpatialReference.of(4326)
+    return await query_by_global_ids(service, layer, codec, [GUID], reference)
 
 
 async def wait(service: FeatureService, folder: Path) -> object:

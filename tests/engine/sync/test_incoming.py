@@ -14,8 +14,9 @@ from engine.geodatabase.layer_table import LayerTable, attachment_table, layer_t
 from engine.layer_schema import LayerSchema
 from engine.service.replica_file import read_header
 from engine.sync.incoming import Sinks, Staged, Stager
-from engine.sync.rows import RowDecoder, RowError, codec_layer
+from engine.sync.rows import RowError, codec_layer
 from tests.engine.service.plain_reader import Section, read_rows, scan
+from tests.engine.sync.plain_decoder import PlainDecoder
 
 LAYER = LayerSchema.from_json(
     {
@@ -115,7 +116,7 @@ def document(rng: random.Random) -> dict[str, Any]:
 def plain(path: Path) -> tuple[list[Row], int, list[object], set[int]]:
     """(rows, rows that cannot be decoded, deletes, replaced layers), all in plain Python."""
     header = scan(path)
-    decoder = RowDecoder(LAYER, TABLE, 4326)
+    decoder = PlainDecoder(LAYER, TABLE, 4326)
     rows: list[Row] = []
     wrong = 0
     deletes: list[object] = []
