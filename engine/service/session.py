@@ -23,11 +23,11 @@ from engine.errors import (
     LinkError,
     NotAFeatureServiceError,
     ProtocolError,
-    ServiceBusyError,
     TransientError,
 )
 from engine.layer_schema import JsonObject
 from engine.service.answer import Inflater, check_status, json_object, place, raise_error_in
+from engine.service.backoff import pause_s
 from engine.service.form_body import FormBody
 from engine.service.job_watch import JobWatch
 
@@ -42,9 +42,6 @@ ANSWER_TIMEOUT_S = 600.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # a resource or an edit answer; data goes to files instead
 MAX_REDIRECTS = 5
 ATTEMPTS = 5
-BACKOFF_BASE_S = 0.5
-BACKOFF_LIMIT_S = 30.0
-RETRY_AFTER_LIMIT_S = 120.0  # a longer wait is for the caller to plan
 CHUNK_BYTES = 64 * 1024
 WRITE_BYTES = 512 * 1024  # to the disk at once, in a thread
 
@@ -232,6 +229,10 @@ class Session:
 
         return await self._retry(attempt)
 
+    async def pause(self, number: int, error: Exception) -> None:
+        """Wait after failure ``number`` of something that is to be tried again; see ``backoff``."""
+        await self._clock.sleep(pause_s(self._random, number, error, self._clock.now()))
+
     # --- inside --------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -333,14 +334,7 @@ class Session:
             except TransientError as error:
                 if number == ATTEMPTS:
                     raise
-                # Full jitter keeps many devices from coming back in step after an outage.
-                limit = min(BACKOFF_LIMIT_S, BACKOFF_BASE_S * 2**number)
-                pause = self._random.uniform(0, limit)
-                if isinstance(error, ServiceBusyError) and error.retry_after_s is not None:
-                    if error.retry_after_s > RETRY_AFTER_LIMIT_S:
-                        raise
-                    pause += error.retry_after_s
-                await self._clock.sleep(pause)
+                await self.pause(number, error)
         raise AssertionError("unreachable")
 
 

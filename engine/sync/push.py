@@ -4,13 +4,16 @@
                    └────────────┴── RECONCILING (answer lost: find out, then go on)
 
 A refused call is halved until the guilty edits are alone, unless it is the call itself that the
-service does not take.
+service does not take. An edit is only guilty if its call is refused a second time, after the
+service took another one.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import NoReturn
 
 from engine.errors import (
     AuthenticationError,
@@ -19,7 +22,6 @@ from engine.errors import (
     PermissionDeniedError,
     ProtocolError,
     ReplicaNotFoundError,
-    ServiceBusyError,
     ServiceRefusedError,
     TransientError,
 )
@@ -42,11 +44,10 @@ from engine.sync.partial_updates import Attributes, PartialUpdates
 from engine.sync.reconciling import give_up, reconcile_batch
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
-from engine.sync.settlement import Key, settle
+from engine.sync.settlement import Key, key_of, settle
 
 ATTEMPTS = 4  # for one batch in one run; then the next sync goes on
-RETRY_PAUSE_S = 2.0
-MAX_REFUSED = 12  # calls in a row, with none taken: then it is not the edits' fault
+MAX_SUSPECTS = 12  # edits refused alone, with no edit taken at all: then it is not their fault
 
 _NOT_THE_EDITS_FAULT = (AuthenticationError, PermissionDeniedError, ReplicaNotFoundError)
 
@@ -106,12 +107,19 @@ class Push:
         tables = [t for t in context.tables if context.direction(t.layer_id).uploads]
         self._plan: list[Step] = steps(tables, context.parents_first(), context.parents())
         self._taken = 0  # calls that the service took in this run
-        self._refused_in_a_row = 0
+        self._took_edits = False
+        self._suspects: dict[Key, _Suspect] = {}
 
     async def run(self) -> None:
-        """Send until every pending edit has been tried once."""
-        context, cursor = self._context, Cursor()
+        """Send until every pending edit has been tried."""
         await self._partial.judge()
+        await self._send_all()
+        while any(not suspect.is_settled for suspect in self._suspects.values()):
+            await self._try_suspects()
+            await self._send_all()  # what waited for one that was taken now
+
+    async def _send_all(self) -> None:
+        context, cursor = self._context, Cursor()
         total = await context.database.read(_count, [step.table for step in self._plan])
         done = 0
         while edits := await context.database.read(self._next, cursor):
@@ -168,7 +176,7 @@ class Push:
                 await self._send(left, attempt + 1)
         else:
             self._taken += 1
-            self._refused_in_a_row = 0
+            self._took_edits = True
             await self._partial.judge(was_taken=all(a.success for a in answers) and bool(answers))
             await self._settle(batch, answers)
 
@@ -242,45 +250,65 @@ class Push:
             await asyncio.to_thread(batch.spool.unlink, missing_ok=True)
 
     async def _pause(self, error: Exception, attempt: int) -> None:
-        pause = RETRY_PAUSE_S * attempt
-        if isinstance(error, ServiceBusyError) and error.retry_after_s is not None:
-            pause = max(pause, error.retry_after_s)
         self._context.narrator.warn(f"the answer was lost: {error}")
-        await self._context.clock.sleep(pause)
+        await self._context.service.session.pause(attempt, error)
 
     # --- a call that was refused as a whole -------------------------------------------------------
 
     async def _refused_call(self, batch: Batch, error: ServiceRefusedError) -> None:
         """Find the guilty edits by halving; raise if there are none, because it is the call."""
-        self._refused_in_a_row += 1
-        is_call = self._is_whole or isinstance(error, _NOT_THE_EDITS_FAULT)
-        if is_call or not await self._takes_calls():
-            await self._give_up(batch)
-            self._accounts.pending(batch.edits)
-            if self._is_whole and len(batch.edits) == 1:
-                raise _named(batch.edits[0], _why(error)) from error
-            raise error
+        if self._is_whole or isinstance(error, _NOT_THE_EDITS_FAULT):
+            await self._fail(batch, error)
         if len(batch.edits) > 1:
+            if not await self._takes_calls():
+                await self._fail(batch, error)
             await self._give_up(batch)
             middle = len(batch.edits) // 2
             await self._send(batch.edits[:middle])
             await self._send(batch.edits[middle:])
             return
+        (edit,) = batch.edits
+        suspect = self._suspects.get(key_of(edit))
+        if suspect is None:
+            self._suspects[key_of(edit)] = _Suspect(edit=edit, taken=self._taken, error=error)
+            if not self._took_edits and len(self._suspects) > MAX_SUSPECTS:
+                await self._fail(batch, error)
+            await self._give_up(batch)
+            return
         # Alone it is the answer to this edit, which may have been applied in an earlier sync.
+        suspect.is_settled = True
         await self._move(batch, BatchState.FETCHED)
-        await self._settle(batch, [_refusal(batch.edits[0], error)])
+        await self._settle(batch, [_refusal(edit, error)])
+
+    async def _try_suspects(self) -> None:
+        """Send once more what was refused alone; first the service must have taken another call."""
+        for number, suspect in enumerate(list(self._suspects.values()), 1):
+            if suspect.is_settled:
+                continue
+            if self._taken == suspect.taken:
+                await self._context.service.session.pause(number, suspect.error)
+                if not await self._takes_calls(since=suspect.taken):
+                    raise suspect.error
+            await self._send([suspect.edit])
+            suspect.is_settled = True
+
+    async def _fail(self, batch: Batch, error: ServiceRefusedError) -> NoReturn:
+        await self._give_up(batch)
+        self._accounts.pending(batch.edits)
+        if self._is_whole and len(batch.edits) == 1:
+            raise _named(batch.edits[0], _why(error)) from error
+        raise error
 
     async def _give_up(self, batch: Batch) -> None:
         """The service did not take the call, so nothing of it was applied."""
         await self._context.write(give_up, batch.id)
         await self._remove_spool(batch)
 
-    async def _takes_calls(self) -> bool:
-        """Whether the service takes calls at all: it took one, or takes one without edits."""
-        if self._taken:
+    async def _takes_calls(self, since: int = 0) -> bool:
+        """Whether the service takes calls: it took one after the first ``since``, or takes one
+        without edits now."""
+        if self._taken > since:
             return True
-        if self._refused_in_a_row >= MAX_REFUSED:
-            return False
         spool = self._context.folder / "batch-empty.json"
         target = self._context.folder / "answer-empty.json"
         await asyncio.to_thread(spool.write_bytes, b"[]")
@@ -293,6 +321,16 @@ class Push:
             await asyncio.to_thread(target.unlink, missing_ok=True)
         self._taken += 1
         return True
+
+
+@dataclass(slots=True, kw_only=True)
+class _Suspect:
+    """An edit whose call was refused when it was alone in it, when ``taken`` calls were taken."""
+
+    edit: Edit
+    taken: int
+    error: ServiceRefusedError
+    is_settled: bool = False
 
 
 def _why(error: ServiceRefusedError) -> EditError:

@@ -182,7 +182,7 @@ def fieldsync(
 ) -> Iterator[Command]:
     """``fieldsync(verb, …)`` runs the command in this process; failed requests are repeated at
     once."""
-    monkeypatch.setattr("engine.service.session.BACKOFF_BASE_S", 0.0)
+    monkeypatch.setattr("engine.service.backoff.BACKOFF_BASE_S", 0.0)
     before = logging.root.handlers[:], logging.root.level
 
     def run(*arguments: object) -> Ended:

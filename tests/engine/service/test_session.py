@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError, LinkError, ProtocolError, ServiceBusyError
+from engine.service.backoff import RETRY_AFTER_LIMIT_S
 from engine.service.session import (
     ATTEMPTS,
-    RETRY_AFTER_LIMIT_S,
     Session,
 )
 from tests.engine.service.calls import (
@@ -128,6 +128,7 @@ async def test_a_wait_too_long_to_sit_out_is_left_to_the_caller(
             await session.get(server.origin)
 
     assert caught.value.retry_after_s == wait
+    assert "at 2024-05-01 12:02:01 UTC" in str(caught.value)
     assert clock.monotonic() == 0
 
 

@@ -160,6 +160,32 @@ async def test_call_that_is_not_taken_leaves_all_edits_pending(
     await world.assert_agreed()
 
 
+@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize(
+    ("channel", "kind"),
+    [
+        (PushChannel.APPLY_EDITS, "status"),
+        (PushChannel.SYNCHRONIZE_REPLICA, "status"),
+        (PushChannel.SYNCHRONIZE_REPLICA, "job-failed"),
+    ],
+)
+async def test_call_that_is_refused_for_a_moment_sets_nothing_aside(
+    world: Fleet, channel: PushChannel, kind: str, count: int
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE fid<={count}")
+    world.server.faults.add(
+        Fault(kind=kind, operation=channel.value, status=400)  # type: ignore[arg-type]  # a kind
+    )
+
+    result = await a.sync()
+
+    assert not await codes(a)
+    assert (found(result).found, found(result).applied) == (count, count)
+    await a.sync()
+    await world.assert_agreed()
+
+
 async def test_replica_that_is_gone_is_named_and_nothing_is_set_aside(world: Fleet) -> None:
     a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
     foreign(a, "UPDATE Hydrants SET name='mine'")
