@@ -9,6 +9,7 @@ import asyncio
 import shutil
 import socket
 import sqlite3
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
@@ -37,18 +38,22 @@ class Story:
             asyncio.run(self._make(self._template))
         shutil.copytree(self._template, folder, dirs_exist_ok=True)
 
+    def prefixes(self, folder: Path) -> Sequence[Path]:
+        """What the paths of the device's files begin with."""
+        return (folder / "A", folder / ".A")
+
     def act(self, folder: Path) -> None:
         asyncio.run(self._act(folder))
 
     def check(self, folder: Path, *, finished: bool) -> None:
         asyncio.run(self._check(folder, finished))
 
-    def _fleet(
+    def fleet(
         self, folder: Path, faults: tuple[Fault, ...] = ()
     ) -> AbstractAsyncContextManager[Fleet]:
         return fleet(folder, self.profile, Faults(faults), port=self._port)
 
-    def _device(self, folder: Path) -> Device:
+    def device(self, folder: Path) -> Device:
         device = Device(
             f"http://127.0.0.1:{self._port}/arcgis/rest/services/{SERVICE}/FeatureServer",
             folder / "A.gpkg",
@@ -71,18 +76,18 @@ class Take(Story):
     """Taking the whole service."""
 
     async def _make(self, folder: Path) -> None:
-        async with self._fleet(folder):
+        async with self.fleet(folder):
             pass
 
     async def _act(self, folder: Path) -> None:
-        async with self._fleet(folder):
-            device = self._device(folder)
+        async with self.fleet(folder):
+            device = self.device(folder)
             if not device.path.exists():
                 await device.take()
 
     async def _check(self, folder: Path, finished: bool) -> None:
-        async with self._fleet(folder) as world:
-            device = self._device(folder)
+        async with self.fleet(folder) as world:
+            device = self.device(folder)
             if device.path.exists():
                 world.devices["A"] = device
                 await world.assert_agreed()
@@ -101,8 +106,8 @@ class Sync(Story):
     NEW, CHILD = gid(5001), gid(5002)
 
     async def _make(self, folder: Path) -> None:
-        async with self._fleet(folder) as world:
-            a = self._device(folder)
+        async with self.fleet(folder) as world:
+            a = self.device(folder)
             await a.take()
             async with a.open() as geodatabase:
                 hydrants = geodatabase.table(HYDRANTS)
@@ -122,16 +127,16 @@ class Sync(Story):
             await world.edit(HYDRANTS, deletes=[gid(9)])
 
     async def _act(self, folder: Path) -> None:
-        async with self._fleet(folder, self.faults):
-            await self._device(folder).sync()
+        async with self.fleet(folder, self.faults):
+            await self.device(folder).sync()
 
     async def _check(self, folder: Path, finished: bool) -> None:
         with closing(sqlite3.connect(folder / "A.gpkg")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         if not finished:
             return
-        async with self._fleet(folder) as world:
-            world.devices["A"] = self._device(folder)
+        async with self.fleet(folder) as world:
+            world.devices["A"] = self.device(folder)
             await world.assert_agreed()
             rows = await world.rows()
             hydrants = rows[HYDRANTS]

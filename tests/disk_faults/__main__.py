@@ -1,0 +1,5 @@
+import sys
+
+from tests.disk_faults import run
+
+run(*sys.argv[1:])
