@@ -93,7 +93,7 @@ class Shim:
     def armed(
         self, fault: DiskFault, at: int, prefixes: Sequence[Path], *, is_lasting: bool
     ) -> Iterator[None]:
-        """Let ``fault`` happen at the call ``at`` from now (0: only count); from it on if lasting."""
+        """Let ``fault`` happen at the call ``at`` from now (0: only count), or from it on."""
         text = "\n".join(map(str, prefixes)).encode()
         self._arm(fault.value, at, is_lasting, text)
         try:

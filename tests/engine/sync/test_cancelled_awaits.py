@@ -1,4 +1,4 @@
-"""A sync or a take that is cancelled at any await leaves a whole state, and the next one ends well."""
+"""Work that is cancelled at any await leaves a whole state, and the next run ends well."""
 
 import asyncio
 import random

@@ -1,7 +1,7 @@
 """A disk that fails, or a process that dies, at any change of a file: nothing lost, doubled, stuck.
 
-Beside the named fault points of ``test_kill_loop.py`` these are the calls of SQLite itself: between
-two pages of a commit, before its fsync, while the log is truncated. ``scripts/soak`` tries them all.
+Beside the named fault points of ``test_kill_loop.py`` these are the calls of SQLite itself:
+between two pages of a commit, before its fsync, while the log is truncated.
 """
 
 from pathlib import Path
