@@ -34,6 +34,15 @@ _HOMES = {
     ),
     "engine.geodatabase.geodatabase": ("Geodatabase",),
     "engine.geodatabase.feature_table": ("Feature", "FeatureTable"),
+    "engine.service.credential_store": ("ArcGISCredentialStore",),
+    "engine.service.credentials": (
+        "ApiKey",
+        "ArcGISCredential",
+        "OAuthApplicationCredential",
+        "PregeneratedTokenCredential",
+        "TokenCredential",
+        "TokenInfo",
+    ),
     "engine.sync.job": ("Job", "JobEvent", "JobMessage", "MessageSeverity"),
     "engine.sync.parameters": (
         "GenerateGeodatabaseParameters",
@@ -137,6 +146,17 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         SpatialReference as SpatialReference,
         SyncDirection as SyncDirection,
         SyncModel as SyncModel,
+    )
+    from engine.service.credential_store import (
+        ArcGISCredentialStore as ArcGISCredentialStore,
+    )
+    from engine.service.credentials import (
+        ApiKey as ApiKey,
+        ArcGISCredential as ArcGISCredential,
+        OAuthApplicationCredential as OAuthApplicationCredential,
+        PregeneratedTokenCredential as PregeneratedTokenCredential,
+        TokenCredential as TokenCredential,
+        TokenInfo as TokenInfo,
     )
     from engine.sync.geodatabase_sync_task import (
         GenerateGeodatabaseJob as GenerateGeodatabaseJob,

@@ -155,6 +155,14 @@ class PermissionDeniedError(ServiceRefusedError):
     default_remedy = "Ask the owner of the service for access"
 
 
+class CredentialsError(EngineError):
+    """The credentials that were given cannot be used; nobody was asked about them."""
+
+    code = "credentials"
+    exit_code = ExitCode.NO_PERMISSION
+    default_remedy = "Correct the credentials"
+
+
 class ReplicaNotFoundError(ServiceRefusedError):
     """The service no longer knows this geodatabase's replica."""
 

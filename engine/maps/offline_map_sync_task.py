@@ -13,6 +13,7 @@ from engine.maps.offline_map import OfflineMap
 from engine.model import OfflineUpdateAvailability
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
+from engine.service.sign_in import Credentials
 from engine.sync.check import is_unchanged
 from engine.sync.geodatabase_sync import GeodatabaseSync
 from engine.sync.job import Job
@@ -64,11 +65,21 @@ class OfflineMapSyncResult:
 
 
 class OfflineMapSyncTask(Loadable):
-    """Syncs an open offline map with its feature services."""
+    """Syncs an open offline map with its feature services.
 
-    def __init__(self, map: OfflineMap, *, clock: Clock | None = None) -> None:
+    ``credential``: one for their host or portal, or a store with one for each.
+    """
+
+    def __init__(
+        self,
+        map: OfflineMap,
+        *,
+        credential: Credentials | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         super().__init__()
         self.map = map
+        self._credential = credential
         self._clock: Clock = clock or SystemClock()
 
     async def _load(self) -> None:
@@ -98,7 +109,7 @@ class OfflineMapSyncTask(Loadable):
         if await geodatabase.database.read(fetch_queue.count):
             return False
         try:
-            async with Session(clock=self._clock) as session:
+            async with Session(credential=self._credential, clock=self._clock) as session:
                 service = await FeatureService(record.service_url, session).load()
         except EngineError:
             return False
@@ -113,7 +124,9 @@ class OfflineMapSyncTask(Loadable):
         self, parameters: OfflineMapSyncParameters
     ) -> "OfflineMapSyncJob":
         """The job that syncs the map. The map must stay open until it has ended."""
-        return OfflineMapSyncJob(self.map, parameters, clock=self._clock)
+        return OfflineMapSyncJob(
+            self.map, parameters, credential=self._credential, clock=self._clock
+        )
 
 
 class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
@@ -129,10 +142,12 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         map: OfflineMap,
         parameters: OfflineMapSyncParameters,
         *,
+        credential: Credentials | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__(clock=clock)
         self._map = map
+        self._credential = credential
         self.parameters = copy.deepcopy(parameters)
 
     def to_json(self) -> dict[str, object]:
@@ -151,7 +166,9 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         for number, geodatabase in enumerate(geodatabases):
             share = 100 / len(geodatabases)
             narrator = self._narrator.part(number * share, (number + 1) * share)
-            sync = GeodatabaseSync(geodatabase, self._parameters(), clock=self._clock)
+            sync = GeodatabaseSync(
+                geodatabase, self._parameters(), credential=self._credential, clock=self._clock
+            )
             try:
                 one = await sync.run(narrator)
             except EngineError as error:

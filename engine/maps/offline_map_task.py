@@ -17,6 +17,7 @@ from engine.maps.offline_map import OfflineMap
 from engine.maps.package_info import MAP_NAME, MapService, PackageInfo, web_map
 from engine.model import AttachmentSyncDirection, Envelope
 from engine.service.session import Session
+from engine.service.sign_in import Credentials
 from engine.sync.abandoned import clear_abandoned_folders
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
@@ -49,16 +50,26 @@ class GenerateOfflineMapParameterOverrides:
 class OfflineMapTask(Loadable):
     """Takes feature services offline as one map. An async context manager.
 
-    ``services`` are the URLs of feature services, or one URL.
+    ``services`` are the URLs of feature services, or one URL. ``credential``: one for their host or
+    portal, or a store with one for each.
     """
 
-    def __init__(self, services: str | Sequence[str], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        services: str | Sequence[str],
+        *,
+        credential: Credentials | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         super().__init__()
         urls = [services] if isinstance(services, str) else list(services)
         if not urls:
             raise BadParameterError("a map needs at least one feature service")
         self._clock: Clock = clock or SystemClock()
-        self.tasks = [GeodatabaseSyncTask(url, clock=self._clock) for url in urls]
+        self.credential = credential
+        self.tasks = [
+            GeodatabaseSyncTask(url, credential=credential, clock=self._clock) for url in urls
+        ]
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -155,7 +166,8 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
             if not lock.acquire():
                 raise SyncInProgress(f"another program is taking {self.folder}")
             try:
-                async with Session(clock=self._clock) as session:
+                credential = self._sync_tasks.credential
+                async with Session(credential=credential, clock=self._clock) as session:
                     await clear_abandoned_folders(session, self.folder)
                 return await self._take()
             finally:

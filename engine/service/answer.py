@@ -72,13 +72,14 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
-    until = _http_date(text)
+    until = http_date(text)
     if until is None:
         return None
-    return max(0.0, (until - (_http_date(headers.get("Date", "")) or now)).total_seconds())
+    return max(0.0, (until - (http_date(headers.get("Date", "")) or now)).total_seconds())
 
 
-def _http_date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """A date in a header (RFC 9110, 5.6.7); None if it is none."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError):

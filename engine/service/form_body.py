@@ -6,6 +6,7 @@ server in front of ArcGIS takes a chunked request.
 
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, Self
+from urllib.parse import urlencode
 
 CHUNK_BYTES = 64 * 1024
 _LINE_END = "\r\n"
@@ -76,6 +77,19 @@ class FormBody:
             raise
         self._left -= len(piece)
         return piece
+
+
+class UrlEncodedBody(FormBody):
+    """A small form as ``application/x-www-form-urlencoded``, which OAuth 2.0 (RFC 6749) wants."""
+
+    def __init__(self, form: Mapping[str, str]) -> None:
+        super().__init__({}, "")
+        self._head, self._tail = urlencode(form).encode(), b""
+        self.length = len(self._head)
+        self.headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Content-Length": str(self.length),
+        }
 
 
 def _head(name: str, *, is_plain: bool) -> str:

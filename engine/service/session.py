@@ -8,10 +8,10 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -19,17 +19,34 @@ from yarl import URL
 from engine.atomic import disk_errors
 from engine.clock import Clock, SystemClock
 from engine.errors import (
+    AuthenticationError,
     EngineError,
     LinkError,
-    NotAFeatureServiceError,
     ProtocolError,
+    ServiceRefusedError,
     TransientError,
 )
 from engine.layer_schema import JsonObject
-from engine.service.answer import Inflater, check_status, json_object, place, raise_error_in
+from engine.service.answer import (
+    Inflater,
+    check_status,
+    http_date,
+    json_object,
+    place,
+    raise_error_in,
+)
 from engine.service.backoff import pause_s
-from engine.service.form_body import FormBody
+from engine.service.form_body import FormBody, UrlEncodedBody
+from engine.service.hosts import is_same_host
 from engine.service.job_watch import JobWatch
+from engine.service.link import link_error, redirect_target, request_url
+from engine.service.sign_in import (
+    Credentials,
+    SignIn,
+    SignInRefusedError,
+    check_not_refused,
+    headers,
+)
 
 T = TypeVar("T")
 Form = Mapping[str, str]
@@ -110,12 +127,15 @@ class Session:
     """A connection to one server, used for one run. An async context manager.
 
     ``sent_bytes`` and ``received_bytes`` count bodies as they are on the wire, also of requests
-    that failed, for reports and budgets. ``watch`` is told of jobs of the service.
+    that failed, for reports and budgets. ``watch`` is told of jobs of the service. Requests to the
+    hosts that ``credential`` is for carry its token; one that a service refuses is renewed, and the
+    request is made once more: the service did not take it.
     """
 
     def __init__(
         self,
         *,
+        credential: Credentials | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         watch: JobWatch | None = None,
@@ -126,6 +146,7 @@ class Session:
         self._random = rng or random.Random()
         self.watch = watch or JobWatch()
         self._http: aiohttp.ClientSession | None = None
+        self._sign_in = SignIn(credential, self)
         self.stall_timeout_s = stall_timeout_s
         self.answer_timeout_s = answer_timeout_s
         self.sent_bytes = 0
@@ -165,11 +186,11 @@ class Session:
         """
 
         async def attempt() -> JsonObject:
-            target = _url(url, {**(parameters or {}), "f": "json"})
+            target = request_url(url, {**(parameters or {}), "f": "json"})
             async with self._get(target) as exchange:
                 return await self._json(exchange, check)
 
-        return await self._retry(attempt)
+        return await self._retry(url, attempt)
 
     async def post(self, url: str, form: Form, *, repeatable: bool = False) -> JsonObject:
         """Post a form and read a JSON object. Retried only if ``repeatable``."""
@@ -179,17 +200,22 @@ class Session:
             async with self._post(url, body, answer_s=self.stall_timeout_s) as exchange:
                 return await self._json(exchange)
 
-        return await (self._retry(attempt) if repeatable else attempt())
+        return await (self._retry if repeatable else self._signed)(url, attempt)
 
     async def post_file(self, url: str, form: Form, field: str, content: Path) -> JsonObject:
         """Post a form one of whose fields is read from a file as it is sent. Never retried."""
         with disk_errors(content):
             stream = open(content, "rb")  # noqa: SIM115 (closed below, where errors differ)
             size = content.stat().st_size
-        with stream:
+
+        async def attempt() -> JsonObject:
+            stream.seek(0)
             body = self._form(form, field=field, stream=stream, size=size)
             async with self._post(url, body, answer_s=self.answer_timeout_s) as exchange:
                 return await self._json(exchange)
+
+        with stream:
+            return await self._signed(url, attempt)
 
     async def post_to_file(
         self, url: str, form: Form, target: Path, *, repeatable: bool = False
@@ -201,7 +227,7 @@ class Session:
             async with self._post(url, body, answer_s=self.answer_timeout_s) as exchange:
                 await _save(exchange, target)
 
-        await (self._retry(attempt) if repeatable else attempt())
+        await (self._retry if repeatable else self._signed)(url, attempt)
 
     async def post_into(
         self, url: str, form: Form, make: Callable[[], R], *, repeatable: bool = False
@@ -218,16 +244,34 @@ class Session:
             await asyncio.to_thread(receiver.finish)
             return receiver
 
-        return await (self._retry(attempt) if repeatable else attempt())
+        return await (self._retry if repeatable else self._signed)(url, attempt)
 
     async def download(self, url: str, target: Path, parameters: Form | None = None) -> int:
         """Fetch ``url`` into ``target``; returns the size in bytes. Retried from the start."""
 
         async def attempt() -> int:
-            async with self._get(_url(url, parameters)) as exchange:
+            async with self._get(request_url(url, parameters)) as exchange:
                 return await _save(exchange, target)
 
-        return await self._retry(attempt)
+        return await self._retry(url, attempt)
+
+    async def ask(self, url: str, form: Form | None = None) -> tuple[JsonObject, datetime | None]:
+        """As :meth:`get` and :meth:`post`, without a token and not as multipart: for signing in.
+
+        Also gives the time that the server has. Repeated on passing failures.
+        """
+
+        async def attempt() -> tuple[JsonObject, datetime | None]:
+            if form is None:
+                opened = self._get(request_url(url, {"f": "json"}), with_token=False)
+            else:
+                body = UrlEncodedBody({**form, "f": "json"})
+                opened = self._post(url, body, answer_s=self.stall_timeout_s, with_token=False)
+            async with opened as exchange:
+                now = http_date(exchange.answer.headers.get("Date", ""))
+                return await self._json(exchange), now
+
+        return await self._repeat(attempt)
 
     async def pause(self, number: int, error: Exception) -> None:
         """Wait after failure ``number`` of something that is to be tried again; see ``backoff``."""
@@ -236,23 +280,31 @@ class Session:
     # --- inside --------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _get(self, url: URL) -> AsyncIterator[_Exchange]:
-        """Follow redirects by hand: result files may lie on another host, but never less safe."""
-        where = place(str(url))
+    async def _get(self, url: URL, *, with_token: bool = True) -> AsyncIterator[_Exchange]:
+        """Follow redirects by hand: result files may lie on another host, but never less safe.
+
+        No other host than the one that was asked gets the token.
+        """
+        where, first = place(str(url)), str(url)
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._request("GET", url) as exchange:
+            is_there = is_same_host(first, str(url))
+            async with self._request("GET", url, with_token=with_token and is_there) as exchange:
                 if exchange.answer.status not in _REDIRECTS:
                     yield exchange
                     return
-                url = _url(_redirect(exchange.answer, url))
+                url = request_url(redirect_target(exchange.answer, url))
         raise ProtocolError(f"{where} redirects more than {MAX_REDIRECTS} times")
 
     @asynccontextmanager
-    async def _post(self, url: str, body: FormBody, *, answer_s: float) -> AsyncIterator[_Exchange]:
-        target = _url(url)
-        async with self._request("POST", target, body, answer_s=answer_s) as exchange:
+    async def _post(
+        self, url: str, body: FormBody, *, answer_s: float, with_token: bool = True
+    ) -> AsyncIterator[_Exchange]:
+        target = request_url(url)
+        async with self._request(
+            "POST", target, body, answer_s=answer_s, with_token=with_token
+        ) as exchange:
             if exchange.answer.status in _REDIRECTS:
-                there = place(_redirect(exchange.answer, target))
+                there = place(redirect_target(exchange.answer, target))
                 raise ProtocolError(
                     f"{exchange.where} redirects a POST to {there}",
                     remedy="Give the URL that it redirects to; what was sent was not taken",
@@ -261,10 +313,17 @@ class Session:
 
     @asynccontextmanager
     async def _request(
-        self, method: str, url: URL, body: FormBody | None = None, *, answer_s: float = 0
+        self,
+        method: str,
+        url: URL,
+        body: FormBody | None = None,
+        *,
+        answer_s: float = 0,
+        with_token: bool = True,
     ) -> AsyncIterator[_Exchange]:
         assert self._http is not None, "the session is used outside its context"
         where = place(str(url))
+        token = headers(await self._sign_in.grant(str(url)) if with_token else None)
         try:
             async with asyncio.timeout(self.stall_timeout_s) as timeout:
                 limit = _Limit(timeout)
@@ -274,7 +333,7 @@ class Session:
                     method,
                     url,
                     data=body,
-                    headers=None if body is None else body.headers,
+                    headers=token if body is None else body.headers | token,
                     allow_redirects=False,
                 ) as answer:
                     limit.put_off(None)
@@ -297,7 +356,7 @@ class Session:
         except (aiohttp.ClientError, ConnectionError, UnicodeError) as error:
             if body is not None and body.error is not None:
                 raise EngineError(f"cannot read what is to be sent: {body.error}") from error
-            raise _link_error(error, where) from error
+            raise link_error(error, where) from error
 
     def _progress(self, limit: _Limit, answer_s: float) -> Callable[[int, bool], None]:
         """What to do for each piece of a body that was sent: count it, and put off the limit."""
@@ -327,7 +386,28 @@ class Session:
         check(value, exchange.where)
         return value
 
-    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _signed(self, url: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """One attempt, and once more with a new token if the service refuses the one it had."""
+        refused = await self._sign_in.grant(str(request_url(url)))
+        try:
+            try:
+                return await attempt()
+            except SignInRefusedError:
+                raise
+            except AuthenticationError:
+                if not self._sign_in.give_up(url, refused):
+                    raise
+            return await attempt()
+        except AuthenticationError as error:
+            raise self._sign_in.explained(url, refused, error) from None
+        except ServiceRefusedError as error:
+            self._sign_in.hide_secrets(error)
+            raise
+
+    async def _retry(self, url: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        return await self._repeat(lambda: self._signed(url, attempt))
+
+    async def _repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for number in range(1, ATTEMPTS + 1):
             try:
                 return await attempt()
@@ -355,54 +435,8 @@ async def _save(exchange: _Exchange, target: Path) -> int:
             with disk_errors(target):
                 await asyncio.to_thread(stream.write, bytes(waiting))
                 await asyncio.to_thread(stream.flush)
+        check_not_refused(target, exchange.where)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
     return size
-
-
-def _url(url: str, parameters: Form | None = None) -> URL:
-    """``url`` with ``parameters`` put into its query; :exc:`NotAFeatureServiceError` if it is none.
-
-    Without parameters a URL stays as it is, byte for byte: signed ones are only good so.
-    """
-    try:
-        is_plain = url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
-        parsed = URL(url, encoded=is_plain and not parameters)
-        if parsed.scheme.casefold() in ("http", "https") and parsed.host and parsed.port:
-            return parsed.update_query(parameters) if parameters else parsed
-    except ValueError:
-        pass
-    raise NotAFeatureServiceError(f"{place(url)} is not an http or https URL")
-
-
-def _redirect(answer: aiohttp.ClientResponse, url: URL) -> str:
-    """Where the answer to ``url`` redirects to."""
-    location = answer.headers.get("Location") or answer.headers.get("URI") or ""
-    target = urljoin(str(url), location)
-    if not location or urlsplit(target).scheme not in ("http", "https"):
-        raise ProtocolError(f"{place(str(url))} redirects to nowhere")
-    if url.scheme == "https" and urlsplit(target).scheme != "https":
-        raise ProtocolError(f"{place(str(url))} redirects to {place(target)}, which is not safe")
-    return target
-
-
-def _link_error(error: Exception, where: str) -> EngineError:
-    """What became of a connection. The library's own texts may quote URLs with secrets in them."""
-    if isinstance(error, aiohttp.InvalidURL | UnicodeError):
-        return NotAFeatureServiceError(f"{where} is not a URL")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return LinkError(
-            f"the certificate of {where} is not trusted: {error.certificate_error}",
-            remedy="Check the date of this device, and the certificate of the server",
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or str(error.os_error)
-        return LinkError(f"cannot connect to {where}: {reason}")
-    if isinstance(error, aiohttp.ClientResponseError):
-        return ProtocolError(f"{where} answered with something that is not HTTP")
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return LinkError(f"the answer of {where} was cut off")
-    if isinstance(error, aiohttp.ClientOSError):
-        return LinkError(f"the connection to {where} broke: {error.strerror or 'it was lost'}")
-    return LinkError(f"{where} closed the connection without an answer")

@@ -28,6 +28,7 @@ from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
 from engine.service.feature_service import FeatureService
 from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.service.session import Session
+from engine.service.sign_in import Credentials
 from engine.sync.abandoned import (
     NOTE,
     abandoned_in,
@@ -68,6 +69,7 @@ class GeodatabaseGenerator:
         parameters: GenerateGeodatabaseParameters,
         path: Path,
         *,
+        credential: Credentials | None = None,
         clock: Clock,
     ) -> None:
         self.url = url
@@ -76,6 +78,7 @@ class GeodatabaseGenerator:
         self.layers: list[LayerSchema] = []
         self.undecodable = 0
         self.totals = SyncTotals()
+        self._credential = credential
         self._clock = clock
         self._partial = path.with_name(f".{path.name}.partial")
         self._replica_id = ""
@@ -89,7 +92,9 @@ class GeodatabaseGenerator:
         with ProcessLock(lock_path(self.path)) as lock:
             if not lock.acquire():
                 raise SyncInProgress(f"another program is taking {self.path}")
-            async with Session(clock=self._clock, watch=narrator.watch) as session:
+            async with Session(
+                credential=self._credential, clock=self._clock, watch=narrator.watch
+            ) as session:
                 service = FeatureService(self.url, session)
                 try:
                     await self._clear_abandoned(session)
@@ -114,7 +119,7 @@ class GeodatabaseGenerator:
     async def undo(self) -> None:
         """Take back a finished run, when the map it is part of could not be made."""
         if self._replica_id:
-            async with Session(clock=self._clock) as session:
+            async with Session(credential=self._credential, clock=self._clock) as session:
                 await self._clean_up(FeatureService(self.url, session))
 
     def layers_with_clauses(self) -> list[tuple[LayerSchema, str]]:

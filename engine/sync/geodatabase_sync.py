@@ -26,6 +26,7 @@ from engine.layer_schema import ServiceSchema
 from engine.model import SpatialReference
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
+from engine.service.sign_in import Credentials
 from engine.sync.accounts import Accounts
 from engine.sync.channels import Channel
 from engine.sync.check import check_directions, check_layers, check_tables, has_work, is_current
@@ -62,10 +63,16 @@ class GeodatabaseSync:
     """Syncs an open geodatabase with its feature service, once."""
 
     def __init__(
-        self, geodatabase: Geodatabase, parameters: SyncGeodatabaseParameters, *, clock: Clock
+        self,
+        geodatabase: Geodatabase,
+        parameters: SyncGeodatabaseParameters,
+        *,
+        credential: Credentials | None = None,
+        clock: Clock,
     ) -> None:
         self._geodatabase = geodatabase
         self._parameters = copy.deepcopy(parameters)
+        self._credential = credential
         self._clock = clock
         self.result: SyncGeodatabaseResult | None = None
 
@@ -81,7 +88,9 @@ class GeodatabaseSync:
         with ProcessLock(lock_path(geodatabase.path)) as lock:
             if not lock.acquire():
                 raise SyncInProgress(f"another program is syncing {geodatabase.path}")
-            async with Session(clock=self._clock, watch=narrator.watch) as session:
+            async with Session(
+                credential=self._credential, clock=self._clock, watch=narrator.watch
+            ) as session:
                 start = self._clock.monotonic()
                 context = await self._context(session, narrator)
                 self.result = context.result

@@ -16,6 +16,7 @@ from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import AttachmentSyncDirection, Envelope, QueryOption, SyncDirection, SyncModel
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
+from engine.service.sign_in import Credentials
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync import GeodatabaseSync
 from engine.sync.job import Job
@@ -31,18 +32,25 @@ from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
 
 
 class GeodatabaseSyncTask(Loadable):
-    """Works with the geodatabases of one feature service. An async context manager."""
+    """Works with the geodatabases of one feature service. An async context manager.
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    ``credential``: one for the service or its portal, or a store that has one.
+    """
+
+    def __init__(
+        self, url: str, *, credential: Credentials | None = None, clock: Clock | None = None
+    ) -> None:
         super().__init__()
         self._clock: Clock = clock or SystemClock()
+        self._credential = credential
         self._session: Session | None = None
         self._schema: ServiceSchema | None = None
         self._layers: list[LayerSchema] = []
         self.url = url.strip().split("?")[0].rstrip("/")
 
     async def __aenter__(self) -> Self:
-        self._session = await Session(clock=self._clock).__aenter__()
+        session = Session(credential=self._credential, clock=self._clock)
+        self._session = await session.__aenter__()
         return self
 
     async def __aexit__(
@@ -120,7 +128,9 @@ class GeodatabaseSyncTask(Loadable):
         self, parameters: GenerateGeodatabaseParameters, path: Path
     ) -> GeodatabaseGenerator:
         """The work of a generate job, for jobs that are made of several."""
-        return GeodatabaseGenerator(self.url, parameters, path, clock=self._clock)
+        return GeodatabaseGenerator(
+            self.url, parameters, path, credential=self._credential, clock=self._clock
+        )
 
     def create_generate_geodatabase_job(
         self, parameters: GenerateGeodatabaseParameters, path: str | Path
@@ -152,7 +162,9 @@ class GeodatabaseSyncTask(Loadable):
                 "layer_options are for geodatabases of the sync model perLayer only",
                 remedy="Leave layer_options empty; geodatabase_sync_direction counts",
             )
-        return SyncGeodatabaseJob(geodatabase, parameters, clock=self._clock)
+        return SyncGeodatabaseJob(
+            geodatabase, parameters, credential=self._credential, clock=self._clock
+        )
 
     async def unregister_geodatabase(self, geodatabase: Geodatabase) -> None:
         """Tell the service to forget this geodatabase's replica; edits can no longer be synced.
@@ -206,10 +218,12 @@ class SyncGeodatabaseJob(Job[list[SyncLayerResult]]):
         geodatabase: Geodatabase,
         parameters: SyncGeodatabaseParameters,
         *,
+        credential: Credentials | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__(clock=clock)
         self._geodatabase = geodatabase
+        self._credential = credential
         self.parameters = copy.deepcopy(parameters)
         self.geodatabase_result: SyncGeodatabaseResult | None = None
 
@@ -223,7 +237,9 @@ class SyncGeodatabaseJob(Job[list[SyncLayerResult]]):
         }
 
     async def _run(self) -> list[SyncLayerResult]:
-        sync = GeodatabaseSync(self._geodatabase, self.parameters, clock=self._clock)
+        sync = GeodatabaseSync(
+            self._geodatabase, self.parameters, credential=self._credential, clock=self._clock
+        )
         self.geodatabase_result = await sync.run(self._narrator)
         return self.geodatabase_result.layer_results
 

@@ -21,7 +21,7 @@ from engine.errors import (
     ServiceRefusedError,
     StorageFullError,
 )
-from engine.service import session as session_module
+from engine.service import link
 from engine.service.answer import place
 from engine.service.session import Session
 from tests.engine.service.conftest import SECRET
@@ -230,7 +230,7 @@ def test_a_certificate_that_is_not_trusted_says_what_to_look_at() -> None:
     key = aiohttp.client_reqrep.ConnectionKey("gis.example.com", 443, True, True, None, None, None)
     raised = aiohttp.ClientConnectorCertificateError(key, reason)
 
-    error = session_module._link_error(raised, "https://gis.example.com/rest")
+    error = link.link_error(raised, "https://gis.example.com/rest")
 
     assert isinstance(error, LinkError)
     assert "not yet valid" in error.message

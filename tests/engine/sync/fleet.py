@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 from engine.geodatabase.feature_table import FeatureTable
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.model import AttachmentSyncDirection, SyncModel, normalise_guid
+from engine.service.sign_in import Credentials
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.job import Job
 from engine.sync.parameters import (
@@ -22,7 +23,14 @@ from engine.sync.parameters import (
     SyncGeodatabaseParameters,
 )
 from engine.sync.results import EditCounts, SyncGeodatabaseResult
-from tests.feature_service import Faults, FeatureServer, ManualClock, Profile, seeded_mint
+from tests.feature_service import (
+    Faults,
+    FeatureServer,
+    ManualClock,
+    Profile,
+    Security,
+    seeded_mint,
+)
 from tests.test_feature_service.client import Client
 from tests.test_feature_service.world import HYDRANTS, PIPES, VISITS, ZONES, gid, write_world
 
@@ -74,11 +82,12 @@ class Device:
     model: SyncModel
     clock: HastyClock = field(default_factory=HastyClock)
     parameters: SyncGeodatabaseParameters = field(default_factory=SyncGeodatabaseParameters)
+    credential: Credentials | None = None
     messages: list[str] = field(default_factory=list)
 
     async def take(self, parameters: GenerateGeodatabaseParameters | None = None) -> None:
         """Take the whole service, or what ``parameters`` say."""
-        async with GeodatabaseSyncTask(self.url, clock=self.clock) as task:
+        async with self._task() as task:
             if parameters is None:
                 parameters = await task.create_default_generate_geodatabase_parameters(None)
                 parameters.sync_model = self.model
@@ -104,7 +113,7 @@ class Device:
         for name, value in changes.items():
             assert hasattr(parameters, name), name
             setattr(parameters, name, value)
-        async with GeodatabaseSyncTask(self.url, clock=self.clock) as task:
+        async with self._task() as task:
             job = task.create_sync_geodatabase_job(parameters, geodatabase)
             await self._run(job)
             assert job.geodatabase_result is not None
@@ -112,6 +121,9 @@ class Device:
                 for counts in (layer.uploaded, layer.attachments_uploaded):
                     assert counts.found == counts.accounted, (layer.table_name, counts)
             return job.geodatabase_result
+
+    def _task(self) -> GeodatabaseSyncTask:
+        return GeodatabaseSyncTask(self.url, credential=self.credential, clock=self.clock)
 
     async def _run(self, job: Job[Any]) -> None:
         job.start()
@@ -194,6 +206,7 @@ class Fleet:
         *,
         model: SyncModel | None = None,
         channel: PushChannel = PushChannel.AUTO,
+        credential: Credentials | None = None,
     ) -> Device:
         """A device that has just taken the map."""
         offered = self.server.profile.sync_models
@@ -201,6 +214,7 @@ class Fleet:
             model = SyncModel.PER_LAYER if offered == "perLayer" else SyncModel.PER_REPLICA
         device = Device(self.url, self.folder / f"{name}.gpkg", model)
         device.parameters.push_channel = channel
+        device.credential = credential
         await device.take()
         self.devices[name] = device
         return device
@@ -323,8 +337,12 @@ async def fleet(
     faults: Faults | None = None,
     *,
     port: int = 0,
+    security: Security | None = None,
 ) -> AsyncIterator[Fleet]:
-    """A service of the example world with that profile, and no devices yet."""
+    """A service of the example world with that profile, and no devices yet.
+
+    With ``security`` the office comes in by the first of its API keys.
+    """
     data = folder / "service"
     if not data.exists():
         write_world(data)
@@ -335,9 +353,11 @@ async def fleet(
         mint=None if port else seeded_mint(7),  # a service that is started again mints anew
         faults=faults,
         port=port,
+        security=security,
     )
+    token = next(iter(security.api_keys), "") if security is not None else ""
     async with server, ClientSession() as session:
-        yield Fleet(server, Client(session, server.url(SERVICE)), folder)
+        yield Fleet(server, Client(session, server.url(SERVICE), token=token), folder)
 
 
 def found(result: SyncGeodatabaseResult) -> EditCounts:
