@@ -21,7 +21,7 @@ from engine.errors import (
     ServiceRefusedError,
     StorageFullError,
 )
-from engine.service import link
+from engine.service import link, session as session_module
 from engine.service.answer import place
 from engine.service.session import Session
 from tests.engine.service.conftest import SECRET
