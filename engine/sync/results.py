@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine.errors import EngineError
 from engine.model import EditOperation
+from engine.sync.edit_codes import remedy_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +14,11 @@ class EditError:
 
     code: int | None
     description: str
-    remedy: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return remedy_of(self.code)
 
     def to_json(self) -> dict[str, object]:
         return {"code": self.code, "description": self.description, "remedy": self.remedy}

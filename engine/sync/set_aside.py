@@ -9,30 +9,29 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.model import EditOperation
 from engine.sync.context import SyncContext
-
-
-def code_of(number: int | None) -> str:
-    """The code of a refusal in the quarantine."""
-    return "refused" if number is None else str(number)
+from engine.sync.edit_codes import remedy_of
 
 
 def put_in_quarantine(
     connection: sqlite3.Connection,
     context: SyncContext,
     edit: Edit,
-    code: str,
+    code: int | str | None,
     reason: str,
 ) -> int:
-    """Set the edit aside, and with a refused add what belongs to it; returns how many those are."""
+    """Set the edit aside, and with a refused add what belongs to it; returns how many those are.
+
+    ``code``: the service's number, None if it gave none, or a word of ours.
+    """
     quarantine.put(
         connection,
         direction=quarantine.Direction.OUTBOUND,
         table=edit.table,
         global_id=edit.global_id,
         operation=edit.operation,
-        code=code,
+        code="refused" if code is None else str(code),
         reason=reason,
-        remedy="Correct the row on the device, or discard the edit",
+        remedy=remedy_of(code if isinstance(code, int) else None),
         seq=edit.last,
         now=context.now(),
     )

@@ -30,7 +30,7 @@ from engine.sync.photo_check import photos_as_sent
 from engine.sync.read_back import Found, find, merge_rows, refresh, storable
 from engine.sync.renamed_rows import find_renamed
 from engine.sync.results import EditError
-from engine.sync.set_aside import code_of, put_in_quarantine
+from engine.sync.set_aside import put_in_quarantine
 from native.geometry import is_empty
 
 Key = tuple[int, str]  # (table number, GlobalID as it was sent)
@@ -245,7 +245,7 @@ def _settle(
             assert case.answer is not None
             reason = case.answer.description or "no reason given"
             settled.held += put_in_quarantine(
-                connection, context, case.edit, code_of(case.answer.code), reason
+                connection, context, case.edit, case.answer.code, reason
             )
         if outcome is Outcome.QUARANTINED or (case.is_refused and not may_quarantine):
             assert case.answer is not None

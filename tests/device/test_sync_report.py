@@ -74,7 +74,7 @@ def test_every_number_is_in_the_report() -> None:
         global_id="{A}",
         object_id=7,
         edit_operation=EditOperation.UPDATE,
-        error=EditError(code=1016, description="elm is no kind", remedy="Choose another"),
+        error=EditError(code=1016, description="elm is no kind"),
     )
     refused = layer(
         uploaded=EditCounts(found=3, applied=1, quarantined=1, pending=1),
@@ -91,7 +91,8 @@ def test_every_number_is_in_the_report() -> None:
         "-----  ----  -----  -------  -------  ---------  -----------  ---------  -------  -------",
         "Trees     1      4        5        6          2            8          0        1        1",
         "Trees: 1 row no longer in the map's area or filter, kept here.",
-        "Trees {A}, update not applied: elm is no kind (error 1016) Choose another",
+        "Trees {A}, update not applied: elm is no kind (error 1016) Correct the "
+        "value: it does not fit the field's type, length or domain",
         "Sent 1.5 kB, received 12 B, in 0.2 s.",
     ]
     assert report.data["totals"] == {"sent_bytes": 1500, "received_bytes": 12, "seconds": 0.25}
