@@ -167,7 +167,14 @@ class ReplicaNotFoundError(ServiceRefusedError):
     """The service no longer knows this geodatabase's replica."""
 
     code = "replica-not-found"
-    default_remedy = "Take the map again; unsent edits are kept in the old one"
+    default_remedy = "Sync again: the geodatabase gets a new replica"
+
+
+class FullDownloadRequired(ServiceError):
+    """The service cannot tell what has changed; all rows must be fetched, which was not allowed."""
+
+    code = "full-download-required"
+    default_remedy = "Sync over a good link and allow the full download; edits were sent"
 
 
 # --- the geodatabase ---------------------------------------------------------------------------

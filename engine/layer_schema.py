@@ -237,6 +237,7 @@ class ServiceSchema:
     supports_async: bool
     supports_direction_control: bool
     supports_attachments_direction: bool
+    supports_registering: bool
     supports_rollback: bool
     supports_global_ids: bool
     supports_change_tracking: bool
@@ -268,6 +269,7 @@ class ServiceSchema:
             supports_async=_any_true(sync, "supportsAsync", "supportsASync"),
             supports_direction_control=sync.get("supportsSyncDirectionControl") is True,
             supports_attachments_direction=sync.get("supportsAttachmentsSyncDirection") is True,
+            supports_registering=sync.get("supportsRegisteringExistingData") is True,
             supports_rollback=sync.get("supportsRollbackOnFailure") is True,
             supports_global_ids=value.get("supportsApplyEditsWithGlobalIds") is True,
             supports_change_tracking="changetracking" in capabilities(value),

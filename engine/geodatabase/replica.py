@@ -6,9 +6,11 @@ generation moves together with the rows it stands for.
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine import faults
+from engine.geodatabase.remembered import recall, remember
 from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
 
@@ -155,6 +157,12 @@ def set_generations(
     )
 
 
+def forget_generations(connection: sqlite3.Connection) -> None:
+    """From now on nothing is known of the generation: all rows must be compared."""
+    connection.execute("UPDATE fieldsync_replica SET server_generation = NULL")
+    connection.execute("UPDATE fieldsync_layer SET generation = NULL")
+
+
 def set_last_sync(connection: sqlite3.Connection, at: str) -> None:
     """Note when the last sync ended well."""
     connection.execute("UPDATE fieldsync_replica SET last_sync_at = ?", (at,))
@@ -181,6 +189,48 @@ def set_resources(
         "UPDATE fieldsync_layer SET resource = ? WHERE layer_id = ?",
         [(_json(resource), id_) for id_, resource in (layers or {}).items()],
     )
+
+
+# --- replicas that are asked for, or no longer needed ---------------------------------------------
+
+_LEFT = "replicas-left"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftReplica:
+    """A replica of ours that may be on the service at ``url`` although nothing needs it."""
+
+    url: str
+    name: str
+
+
+def note_left(connection: sqlite3.Connection, left: LeftReplica) -> None:
+    """Note a replica that is about to be asked for, or that has been replaced.
+
+    Until it is forgotten, every sync looks for its name on the service and unregisters it.
+    """
+    _set_left(connection, [*left_replicas(connection), left])
+    faults.point("replica.noted")
+
+
+def left_replicas(connection: sqlite3.Connection) -> list[LeftReplica]:
+    """The replicas that are to be unregistered."""
+    return [LeftReplica(*entry) for entry in json.loads(recall(connection, _LEFT) or "[]")]
+
+
+def forget_left(connection: sqlite3.Connection, left: LeftReplica) -> None:
+    """The replica is in the record now, or it is gone from the service."""
+    _set_left(connection, [one for one in left_replicas(connection) if one != left])
+
+
+def forget_all_left(connection: sqlite3.Connection) -> None:
+    """The notes are another device's, of which this file is a copy."""
+    _set_left(connection, [])
+
+
+def _set_left(connection: sqlite3.Connection, left: Sequence[LeftReplica]) -> None:
+    entries = dict.fromkeys((one.url, one.name) for one in left)
+    remember(connection, _LEFT, json.dumps(list(entries)))
 
 
 def _json(value: JsonObject) -> str:

@@ -69,6 +69,32 @@ def is_staged(connection: sqlite3.Connection, table: LayerTable, global_id: str)
     return bool(found.fetchone()[0])
 
 
+def count_staged(connection: sqlite3.Connection, table: LayerTable) -> int:
+    """How many rows are staged for ``table``."""
+    _make(connection, table)
+    return int(connection.execute(f"SELECT count(*) FROM {stage_table(table)}").fetchone()[0])
+
+
+def absent(
+    connection: sqlite3.Connection, table: LayerTable, *, after: str, limit: int
+) -> list[str]:
+    """GlobalIDs of rows that the service had and that are not staged, also of rows deleted here;
+    in their order, behind ``after``."""
+    _make(connection, table)
+    name, gid, stage = quote(table.name), quote(table.global_id), stage_table(table)
+    found = connection.execute(
+        f"SELECT t.{gid} FROM main.{name} t WHERE t.{gid}>?1"
+        f" AND NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=t.{gid})"
+        " AND NOT EXISTS(SELECT 1 FROM fieldsync_change c"
+        f" WHERE c.layer=?2 AND c.gid=t.{gid} AND c.had_base=0)"
+        " UNION SELECT c.gid FROM fieldsync_change c WHERE c.layer=?2 AND c.gid>?1 AND c.had_base"
+        f" AND NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=c.gid)"
+        " ORDER BY 1 LIMIT ?3",
+        (after, table.number, limit),
+    )
+    return [gid for (gid,) in found]
+
+
 def clear_staging(connection: sqlite3.Connection, table: LayerTable) -> None:
     """Forget what is staged for ``table``."""
     for name in (stage_table(table), _delete_table(table), order_table(table)):

@@ -189,6 +189,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             rollback_on_failure=self.parameters.rollback_on_failure,
             conflict_policy=self.parameters.conflict_policy,
             push_channel=self.parameters.push_channel,
+            allow_full_download=self.parameters.allow_full_download,
         )
 
     def _collect(self, result: OfflineMapSyncResult, one: SyncGeodatabaseResult) -> None:

@@ -160,6 +160,28 @@ class FeatureService:
                 remedy="Nothing needs to be done: it is gone from the service",
             ) from error
 
+    async def register_replica(self, form: Mapping[str, str], like: str) -> JsonObject:
+        """Register a replica with the definition of the replica ``like``, for data that is here.
+
+        Returns its envelope; there is no data ("Create replica", ``replicaOptions``). Not retried.
+        """
+        url = f"{self.url}/createReplica"
+        options = json.dumps({"refReplicaId": like})
+        return await self._session.post(url, {**form, "replicaOptions": options, "async": "false"})
+
+    async def knows_replica(self, replica_id: str) -> bool:
+        """Whether the replica is registered: by its own resource, or else by the list."""
+        try:
+            info = await self._session.get(f"{self.url}/replicas/{replica_id.strip('{}')}")
+        except (AuthenticationError, PermissionDeniedError):
+            raise
+        except (ProtocolError, ServiceRefusedError):
+            info = {}
+        wanted = normalise_guid(replica_id)
+        if wanted is not None and normalise_guid(info.get("replicaID")) == wanted:
+            return True
+        return await self.has_replica(replica_id)
+
     async def replicas(self) -> list[tuple[str, str]]:
         """(name, id) of the replicas this user may see."""
         answer = await self._session.get(f"{self.url}/replicas")

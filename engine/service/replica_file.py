@@ -130,19 +130,28 @@ def generations(members: JsonObject) -> tuple[int | None, dict[int, int]]:
     The documentation prints ``layerServerGens`` as a list and as a string that holds one.
     """
     folded = {name.casefold(): value for name, value in members.items()}
+    return _whole(folded.get("replicaservergen")), _per_layer(folded, "serverGen")
+
+
+def oldest_generations(members: JsonObject) -> dict[int, int]:
+    """``{layer id: minServerGen}`` of a service's ``changeTrackingInfo``."""
+    return _per_layer({name.casefold(): value for name, value in members.items()}, "minServerGen")
+
+
+def _per_layer(folded: JsonObject, name: str) -> dict[int, int]:
     layers = folded.get("layerservergens")
     if isinstance(layers, str):
         try:
             layers = json.loads(layers)
         except (ValueError, RecursionError):
             layers = None
-    per_layer: dict[int, int] = {}
+    found: dict[int, int] = {}
     for entry in layers if isinstance(layers, list) else []:
         if isinstance(entry, dict):
-            layer_id, generation = _whole(entry.get("id")), _whole(entry.get("serverGen"))
+            layer_id, generation = _whole(entry.get("id")), _whole(entry.get(name))
             if layer_id is not None and generation is not None:
-                per_layer[layer_id] = generation
-    return _whole(folded.get("replicaservergen")), per_layer
+                found[layer_id] = generation
+    return found
 
 
 def _whole(value: object) -> int | None:

@@ -17,6 +17,15 @@ class Accounts:
     def __init__(self, context: SyncContext) -> None:
         self._context = context
         self._met: set[Key] = set()
+        self._decided: set[Key] = set()
+
+    def again(self) -> None:
+        """The push begins anew: the edits that were not decided are tried once more."""
+        self._met = set(self._decided)
+        for result in self._context.result.layer_results:
+            for counts in (result.uploaded, result.attachments_uploaded):
+                counts.pending = 0
+                counts.found = counts.accounted
 
     def has_met(self, edit: Edit) -> bool:
         """Whether an edit of that row was counted in this sync."""
@@ -46,8 +55,10 @@ class Accounts:
             match settled.outcomes[key_of(edit)]:
                 case Outcome.APPLIED:
                     counts.applied += 1
+                    self._decided.add(key_of(edit))
                 case Outcome.CONFLICT:
                     counts.conflict += 1
+                    self._decided.add(key_of(edit))
                 case Outcome.QUARANTINED:
                     pass  # counted with its refusal
                 case Outcome.PENDING:
@@ -70,6 +81,7 @@ class Accounts:
 
     def refused(self, edit: Edit, error: EditError) -> None:
         """This one was set aside."""
+        self._decided.add(key_of(edit))
         self._counts(edit).quarantined += 1
         self._context.layer_result(edit.table).edit_results.append(
             FeatureEditResult(

@@ -33,7 +33,8 @@ T = TypeVar("T")
 @dataclass(slots=True, kw_only=True)
 class SyncContext:
     """``tables`` are the synchronised tables, attachment tables included; ``folder`` is for spool
-    files and downloads of this geodatabase."""
+    files and downloads of this geodatabase. ``needs_snapshot``: the service cannot tell what has
+    changed, so all rows must be fetched."""
 
     database: Database
     replica: Replica
@@ -49,6 +50,7 @@ class SyncContext:
     clock: Clock
     narrator: Narrator
     result: SyncGeodatabaseResult
+    needs_snapshot: bool = False
 
     def now(self) -> str:
         """The time for records, as GeoPackage DATETIME text."""

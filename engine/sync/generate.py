@@ -49,6 +49,7 @@ from engine.sync.replica_request import (
     create_form,
     effective_spatial_reference,
     estimate,
+    replica_id_of,
     replica_name,
     require_sync,
     require_syncable,
@@ -152,9 +153,7 @@ class GeodatabaseGenerator:
         self._replica_name = name
         envelope = await service.create_replica(form, target, narrator.service_says)
         header = await asyncio.to_thread(read_header, target)
-        self._replica_id = _replica_id(header.members) or _replica_id(envelope)
-        if not self._replica_id:
-            raise ProtocolError(f"{self.url} made a replica without saying its id")
+        self._replica_id = await replica_id_of(service, {**envelope, **header.members}, name)
         faults.point("replica.created")
         narrator.report(40)
         replica = self._record(schema, header, envelope, name, form)
@@ -327,13 +326,6 @@ class GeodatabaseGenerator:
 
 def _possible(is_editable: bool) -> SyncDirection:
     return SyncDirection.BIDIRECTIONAL if is_editable else SyncDirection.DOWNLOAD
-
-
-def _replica_id(members: JsonObject) -> str:
-    for name, value in members.items():
-        if name.casefold() == "replicaid" and isinstance(value, str):
-            return value
-    return ""
 
 
 def _finish(partial: Path, path: Path, folder: Path) -> None:

@@ -1,21 +1,12 @@
-"""One sync of one geodatabase: check, pull, push, photos.
-
-    LOCK ─▶ CHECK ─▶ RECONCILE ─▶ PULL ─▶ PUSH ─▶ PHOTOS ─▶ done
-
-It may be killed between any two instructions and run again: what was sent without an answer is
-found out first, and nothing is sent twice without that.
-"""
+"""One sync of one geodatabase: the lock, the connection, and what its states share."""
 
 import copy
-from enum import Enum
 
 from engine.atomic import ProcessLock
 from engine.clock import Clock
 from engine.errors import (
     EngineError,
     GeodatabaseError,
-    ReplicaNotFoundError,
-    ServiceRefusedError,
     SyncInProgress,
     TransactionOpenError,
 )
@@ -28,35 +19,12 @@ from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.accounts import Accounts
-from engine.sync.channels import Channel
-from engine.sync.check import check_directions, check_layers, check_tables, has_work, is_current
 from engine.sync.context import SyncContext, lock_path, spool_folder
 from engine.sync.job import Narrator
 from engine.sync.parameters import SyncGeodatabaseParameters
-from engine.sync.photos import fetch_photos
-from engine.sync.pull import pull
-from engine.sync.push import Push, choose_channel
-from engine.sync.reconciling import reconcile_all
+from engine.sync.recovery import lacks_generations
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
-
-
-class SyncStep(Enum):
-    """Where a sync is; the order is that of the steps."""
-
-    CHECK = "check"
-    RECONCILE = "reconcile"
-    PULL = "pull"
-    PUSH = "push"
-    PHOTOS = "photos"
-
-
-_PERCENT = {
-    SyncStep.CHECK: (0, 5),
-    SyncStep.RECONCILE: (5, 10),
-    SyncStep.PULL: (10, 40),
-    SyncStep.PUSH: (40, 80),
-    SyncStep.PHOTOS: (80, 99),
-}
+from engine.sync.states import SyncRun, run_states
 
 
 class GeodatabaseSync:
@@ -95,7 +63,10 @@ class GeodatabaseSync:
                 context = await self._context(session, narrator)
                 self.result = context.result
                 try:
-                    await self._steps(context, narrator)
+                    run = SyncRun(
+                        context=context, geodatabase=geodatabase, accounts=Accounts(context)
+                    )
+                    await run_states(run, narrator)
                 except EngineError as error:
                     context.result.error = error
                     raise
@@ -104,6 +75,7 @@ class GeodatabaseSync:
                     totals.sent_bytes = session.sent_bytes
                     totals.received_bytes = session.received_bytes
                     totals.seconds = self._clock.monotonic() - start
+                    geodatabase.replica = context.replica
                 return context.result
 
     async def _context(self, session: Session, narrator: Narrator) -> SyncContext:
@@ -115,7 +87,7 @@ class GeodatabaseSync:
         if not record.replica_id:
             raise GeodatabaseError(
                 f"{self._geodatabase.path} is not registered with its feature service",
-                remedy="Take the map again, or register the geodatabase",
+                remedy="Register it anew with `fieldsync register`; its edits are kept",
             )
         service = FeatureService(record.service_url, session)
         schema = await service.load()
@@ -141,6 +113,7 @@ class GeodatabaseSync:
                     for layer in stored
                 ],
             ),
+            needs_snapshot=lacks_generations(record),
         )
 
     def _check_service(self, known: ServiceSchema, schema: ServiceSchema) -> None:
@@ -149,58 +122,6 @@ class GeodatabaseSync:
                 f"{schema.url} is another service now than the one this map was taken from",
                 remedy="Ask the owner of the service; unsent edits are kept",
             )
-
-    async def _steps(self, context: SyncContext, narrator: Narrator) -> None:
-        channel: Channel | None = None
-        accounts = Accounts(context)
-        try:
-            for step in SyncStep:
-                context.narrator = narrator.part(*_PERCENT[step])
-                await narrator.breathe()
-                match step:
-                    case SyncStep.CHECK:
-                        check_directions(context)
-                        check_tables(context, self._geodatabase)
-                        if not await has_work(context):
-                            context.narrator.info("nothing changed on either side")
-                            break
-                        await check_layers(context)
-                        channel = choose_channel(context)
-                    case SyncStep.RECONCILE:
-                        assert channel is not None
-                        found_out = await reconcile_all(context, channel)
-                    case SyncStep.PULL:
-                        # What was found out was found by a pull.
-                        if context.downloads and not found_out and not is_current(context):
-                            await pull(context)
-                    case SyncStep.PUSH:
-                        assert channel is not None
-                        if context.uploads:
-                            await Push(context, channel, accounts).run()
-                    case SyncStep.PHOTOS:
-                        if context.downloads:
-                            await fetch_photos(context)
-                narrator.report(_PERCENT[step][1])
-        except ServiceRefusedError as error:
-            await _explain(context, error)
-            raise
-        finally:
-            await accounts.close()
-        await context.database.checkpoint()
-
-
-async def _explain(context: SyncContext, error: ServiceRefusedError) -> None:
-    """Replace a refusal by a clearer error if the replica is gone."""
-    try:
-        there = await context.service.has_replica(context.replica.replica_id)
-    except EngineError:
-        return
-    if not there:
-        raise ReplicaNotFoundError(
-            f"{context.schema.url} has no replica {context.replica.replica_id} any more",
-            service_code=error.service_code,
-            details=error.details,
-        ) from error
 
 
 def _spatial_reference(entries: list[catalog.Entry], known: ServiceSchema) -> SpatialReference:

@@ -230,9 +230,8 @@ def arrange_staged(
 ) -> None:
     """Put all that is staged in the order in which it is merged."""
     for table in tables:
-        staged.positions[table.number] = staging.arrange(
-            connection, table, complete=table.layer_id in staged.replaced
-        )
+        # Also of a file with all rows: what it lacks was asked for one by one, and staged.
+        staged.positions[table.number] = staging.arrange(connection, table)
 
 
 def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> Sinks:

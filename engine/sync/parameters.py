@@ -4,8 +4,10 @@ Parameters come from a task's ``create_default_…`` method, are adjusted, and g
 keeps a copy of its own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Self
 
 from engine.model import (
     AttachmentSyncDirection,
@@ -38,6 +40,17 @@ class GenerateLayerOption:
         if self.where_clause:
             value["where"] = self.where_clause
         return value
+
+    @classmethod
+    def from_json(cls, layer_id: int, value: Mapping[str, object]) -> Self:
+        """From what :meth:`to_json` gave."""
+        return cls(
+            layer_id=layer_id,
+            where_clause=str(value.get("where") or ""),
+            include_related=value.get("includeRelated") is not False,
+            query_option=QueryOption(value.get("queryOption", QueryOption.USE_FILTER.value)),
+            use_geometry=value.get("useGeometry") is not False,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,13 +88,18 @@ class SyncLayerOption:
 
 @dataclass(slots=True, kw_only=True)
 class SyncGeodatabaseParameters:
-    """How one geodatabase is synced. An empty ``layer_options`` means all layers."""
+    """How one geodatabase is synced. An empty ``layer_options`` means all layers.
+
+    ``allow_full_download`` False: where the service cannot tell what has changed, edits are sent,
+    but all rows are not fetched anew; the sync ends with :exc:`FullDownloadRequired`.
+    """
 
     geodatabase_sync_direction: SyncDirection = SyncDirection.BIDIRECTIONAL
     layer_options: list[SyncLayerOption] = field(default_factory=list)
     rollback_on_failure: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.LAST_SYNCED
     push_channel: PushChannel = PushChannel.AUTO
+    allow_full_download: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,3 +110,4 @@ class OfflineMapSyncParameters:
     rollback_on_failure: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.LAST_SYNCED
     push_channel: PushChannel = PushChannel.AUTO
+    allow_full_download: bool = True

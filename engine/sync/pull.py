@@ -6,7 +6,8 @@ generation, and asking again from there gives the same changes and more.
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from engine.sync.incoming import (
 )
 from engine.sync.photo_check import photos_gone
 from engine.sync.read_back import QUERY_ROWS, Found, find, merge_part, storable
+from engine.sync.rebase import rebase
 from engine.sync.replica_request import sync_form
 
 SLICE_S = 0.5  # how long one transaction of a long merge keeps other writers out
@@ -36,7 +38,13 @@ PART_ROWS = 500
 
 
 async def pull(context: SyncContext) -> None:
-    """Bring the layers that download to the service's present generation."""
+    """Bring the layers that download to the service's present generation.
+
+    Without a generation to go by it is only the rows with edits here that are fetched.
+    """
+    if context.needs_snapshot:
+        await rebase(context)
+        return
     target = context.folder / "download.json"
     context.folder.mkdir(exist_ok=True)
     record = await context.database.read(replica.get_replica)
@@ -66,8 +74,22 @@ async def pull(context: SyncContext) -> None:
     context.replica = await context.database.read(replica.get_replica)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """What a file with all rows is merged with. ``check`` is told how many rows it has of each
+    layer, and raises if they cannot be all; ``put`` writes what belongs to the last transaction."""
+
+    check: Callable[[Mapping[int, int]], Awaitable[None]]
+    put: Callable[[sqlite3.Connection], None] | None
+
+
 async def merge_file(
-    context: SyncContext, path: Path, header: ReplicaHeader, envelope: JsonObject
+    context: SyncContext,
+    path: Path,
+    header: ReplicaHeader,
+    envelope: JsonObject,
+    *,
+    whole: Whole | None = None,
 ) -> None:
     """Merge a delta or replacement file; the generation moves in the last transaction."""
     server, layers = _generations(context, header, envelope)
@@ -76,6 +98,8 @@ async def merge_file(
     staged = await context.database.stage(
         stage_file, path, header, tables, layers_known, context.folder
     )
+    if whole is not None:
+        await whole.check(await context.database.stage(_staged_rows, tables, staged))
     departed, still_outside = await _stage_others(context, tables, staged)
     await context.database.stage(arrange_staged, tables, staged)
     faults.point("download.staged")
@@ -85,6 +109,7 @@ async def merge_file(
         outside=[departed, still_outside],
         server=server,
         layers=layers,
+        put=None if whole is None else whole.put,
     )
     while not await context.apply(_merge_slice, context, work):
         faults.point("slice.merged")
@@ -144,6 +169,8 @@ async def _stage_others(
     for table in tables:
         await _complete(context, table)
         if table.layer_id in staged.replaced:
+            rows = await _stage_absent(context, table)
+            departed[table.number], still_outside[table.number] = rows
             continue
         if table.is_attachment:
             added = await context.database.stage(_untold, table, Reason.ADDED)
@@ -159,6 +186,48 @@ async def _stage_others(
         await context.database.stage(staging.stage_deletes, table, gone)
         still_outside[table.number] = [gid for gid in outside if gid in found]
     return departed, still_outside
+
+
+async def _stage_absent(context: SyncContext, table: LayerTable) -> tuple[list[str], list[str]]:
+    """What is here and not in a file with all rows is gone only if the service says so itself.
+
+    Stages the rows that it still has, and the deletes of those that it has not. Returns the rows
+    that have left the filter, now and earlier.
+    """
+    outside = set(await context.database.stage(watched, table, Reason.OUTSIDE))
+    there: list[str] = []
+    after = ""
+    while some := await context.database.stage(_absent, table, after):
+        after = some[-1]
+        if not table.is_attachment:
+            found = await find(context, table, some)
+            await context.database.stage(_stage_found, table, found)
+            gone = [gid for gid in some if gid not in found]
+            await context.database.stage(staging.stage_deletes, table, gone)
+            there += found
+        elif context.replica.attachment_direction is AttachmentSyncDirection.BIDIRECTIONAL:
+            gone = await photos_gone(context, table, some)
+            await context.database.stage(staging.stage_deletes, table, gone)
+    departed = [gid for gid in there if gid not in outside]
+    return departed, [gid for gid in there if gid in outside]
+
+
+def _absent(connection: sqlite3.Connection, table: LayerTable, after: str) -> list[str]:
+    return staging.absent(connection, table, after=after, limit=QUERY_ROWS)
+
+
+def _staged_rows(
+    connection: sqlite3.Connection, tables: list[LayerTable], staged: Staged
+) -> dict[int, int]:
+    """How many rows a file has of each layer, those included that cannot be stored."""
+    kept = len(staged.undecodable)
+    unknown = staged.undecodable_count - kept  # of some layer or other
+    wrong = Counter(u.table.number for u in staged.undecodable)
+    return {
+        table.layer_id: staging.count_staged(connection, table) + wrong[table.number] + unknown
+        for table in tables
+        if not table.is_attachment
+    }
 
 
 async def _complete(context: SyncContext, table: LayerTable) -> None:
@@ -231,6 +300,7 @@ class _MergeWork:
     outside: list[dict[int, list[str]]]
     server: int | None
     layers: Mapping[int, int]
+    put: Callable[[sqlite3.Connection], None] | None
     table: int = 0
     position: int = 0
     counts: dict[int, merge.MergeCounts] = field(default_factory=dict)
@@ -265,6 +335,8 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
         work.table, work.position = work.table + 1, 0
     now = context.now()
     work.staged.set_aside(connection, now)
+    if work.put is not None:
+        work.put(connection)
     replica.set_generations(connection, server=work.server, layers=work.layers)
     replica.set_last_sync(connection, now)
     faults.point("generation.moved")

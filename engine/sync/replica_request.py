@@ -14,10 +14,12 @@ from engine.errors import (
     AuthenticationError,
     BadParameterError,
     PermissionDeniedError,
+    ProtocolError,
     ServiceRefusedError,
     SyncNotEnabledError,
 )
-from engine.layer_schema import LayerSchema, ServiceSchema
+from engine.geodatabase.replica import Replica
+from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.model import (
     AttachmentSyncDirection,
     Envelope,
@@ -50,6 +52,49 @@ def replica_name() -> str:
     """A name nobody else uses, by which our own replicas are found again after a lost answer."""
     device = re.sub(r"[^A-Za-z0-9]+", "", socket.gethostname())[:24] or "device"
     return f"fieldsync-{device}-{uuid.uuid4()}"
+
+
+def replica_id_in(members: JsonObject) -> str:
+    """The ``replicaID`` of an envelope or a file's header; empty without one."""
+    for name, value in members.items():
+        if name.casefold() == "replicaid" and isinstance(value, str):
+            return value
+    return ""
+
+
+async def replica_id_of(service: FeatureService, members: JsonObject, name: str) -> str:
+    """The id of the replica that was made under ``name``; an answer may leave it out.
+
+    :exc:`ProtocolError` if the service does not list it either.
+    """
+    if found := replica_id_in(members):
+        return found
+    for listed, replica_id in await service.replicas():
+        if listed == name:
+            return replica_id
+    raise ProtocolError(f"{service.url} made a replica without saying its id")
+
+
+def definition_of(
+    record: Replica,
+    schema: ServiceSchema,
+    spatial_reference: SpatialReference,
+) -> GenerateGeodatabaseParameters:
+    """What the replica of ``record`` was made of, to be asked for again."""
+    direction = record.attachment_direction
+    model = record.sync_model
+    return GenerateGeodatabaseParameters(
+        extent=None if record.extent is None else Envelope.from_json(record.extent),
+        layer_options=[
+            GenerateLayerOption.from_json(layer.layer_id, layer.options)
+            for layer in record.layers
+            if layer.options and layer.layer_id in schema.layer_ids
+        ],
+        out_spatial_reference=spatial_reference,
+        return_attachments=direction is AttachmentSyncDirection.BIDIRECTIONAL,
+        attachment_sync_direction=direction,
+        sync_model=model if model in schema.sync_models else schema.sync_models[0],
+    )
 
 
 def effective_spatial_reference(
@@ -163,15 +208,40 @@ async def estimate(
     parameters: GenerateGeodatabaseParameters,
     schema: ServiceSchema,
 ) -> dict[int, int]:
-    """How many rows each filtered layer will give, by asking the service.
+    """How many rows each layer will give, as :func:`count_rows`.
 
-    This is also where a bad ``where_clause`` and an area beside the data show, before a replica
-    is registered: :exc:`BadParameterError`.
+    This is also where an area beside the data shows, before a replica is registered:
+    :exc:`BadParameterError`.
+    """
+    counts = await count_rows(service, layers, parameters)
+    options = {option.layer_id: option for option in parameters.layer_options}
+    filtered = []
+    for layer in layers:
+        option = options.get(layer.id) or GenerateLayerOption(layer_id=layer.id)
+        is_filtered = option.query_option is QueryOption.USE_FILTER and option.use_geometry
+        if is_filtered and layer.geometry_type is not None:
+            filtered.append(layer)
+    if (
+        parameters.extent is not None
+        and filtered
+        and not any(counts[layer.id] for layer in filtered)
+    ):
+        await _require_overlap(service, parameters.extent, filtered, schema)
+    return counts
+
+
+async def count_rows(
+    service: FeatureService,
+    layers: Sequence[LayerSchema],
+    parameters: GenerateGeodatabaseParameters,
+) -> dict[int, int]:
+    """How many rows each layer has for these parameters, by asking the service.
+
+    Layers whose rows come by their relationships are left out: no query counts those.
+    :exc:`BadParameterError` for a ``where_clause`` that the service refuses.
     """
     options = {option.layer_id: option for option in parameters.layer_options}
-    extent = parameters.extent
     counts: dict[int, int] = {}
-    filtered: list[LayerSchema] = []
     for layer in layers:
         option = options.get(layer.id) or GenerateLayerOption(layer_id=layer.id)
         if option.query_option is QueryOption.NONE:
@@ -180,8 +250,8 @@ async def estimate(
         if option.query_option is QueryOption.USE_FILTER:
             form["where"] = option.where_clause or "1=1"
             if option.use_geometry and layer.geometry_type is not None:
-                form |= filter_form(extent) | {"spatialRel": "esriSpatialRelIntersects"}
-                filtered.append(layer)
+                form |= filter_form(parameters.extent)
+                form["spatialRel"] = "esriSpatialRelIntersects"
         try:
             counts[layer.id] = await service.count(layer.id, form)
         except ServiceRefusedError as error:
@@ -193,8 +263,6 @@ async def estimate(
                 f"{option.where_clause!r}: {error.message}",
                 remedy="Test the clause in the service's query page",
             ) from error
-    if extent is not None and filtered and not any(counts[layer.id] for layer in filtered):
-        await _require_overlap(service, extent, filtered, schema)
     return counts
 
 

@@ -1,0 +1,203 @@
+"""The states of one sync of one geodatabase: a table of moves, and one function for each state.
+
+It may be killed between any two instructions and run again: every state finds in the geodatabase
+what is left to do, and nothing is sent twice without having been found out about.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from engine.errors import FullDownloadRequired, ServiceError
+from engine.geodatabase.geodatabase import Geodatabase
+from engine.sync import recovery
+from engine.sync.accounts import Accounts
+from engine.sync.channels import Channel
+from engine.sync.check import check_directions, check_layers, check_tables, has_work, is_current
+from engine.sync.context import SyncContext
+from engine.sync.job import Narrator
+from engine.sync.machine import is_another_machine
+from engine.sync.photos import fetch_photos
+from engine.sync.pull import pull
+from engine.sync.push import Push, choose_channel
+from engine.sync.rebase import rebase
+from engine.sync.reconciling import reconcile_all
+from engine.sync.recovery import Trouble
+from engine.sync.snapshot import fetch_everything
+
+
+class SyncStep(Enum):
+    """Where a sync is."""
+
+    CHECK = "check"
+    REGISTER = "register"
+    RECONCILE = "reconcile"
+    PULL = "pull"
+    REBASE = "rebase"
+    PUSH = "push"
+    SNAPSHOT = "snapshot"
+    PHOTOS = "photos"
+    DONE = "done"
+
+
+MOVES: Mapping[SyncStep, frozenset[SyncStep]] = {
+    SyncStep.CHECK: frozenset({SyncStep.REGISTER, SyncStep.RECONCILE, SyncStep.DONE}),
+    SyncStep.REGISTER: frozenset({SyncStep.RECONCILE}),
+    SyncStep.RECONCILE: frozenset(
+        {
+            SyncStep.PULL,
+            SyncStep.REBASE,
+            SyncStep.PUSH,  # what was found out was found by a pull
+            SyncStep.REGISTER,  # the replica is gone
+            SyncStep.RECONCILE,  # once more, without a generation to go by
+        }
+    ),
+    SyncStep.PULL: frozenset({SyncStep.PUSH, SyncStep.REGISTER, SyncStep.RECONCILE}),
+    SyncStep.REBASE: frozenset({SyncStep.PUSH}),
+    SyncStep.PUSH: frozenset(
+        {SyncStep.SNAPSHOT, SyncStep.PHOTOS, SyncStep.REGISTER, SyncStep.RECONCILE}
+    ),
+    SyncStep.SNAPSHOT: frozenset({SyncStep.PHOTOS}),
+    SyncStep.PHOTOS: frozenset({SyncStep.DONE}),
+    SyncStep.DONE: frozenset(),
+}
+"""State → the states that may follow it."""
+
+_PERCENT = {
+    SyncStep.CHECK: (0, 5),
+    SyncStep.REGISTER: (5, 7),
+    SyncStep.RECONCILE: (7, 10),
+    SyncStep.PULL: (10, 40),
+    SyncStep.REBASE: (10, 20),
+    SyncStep.PUSH: (40, 70),
+    SyncStep.SNAPSHOT: (70, 80),
+    SyncStep.PHOTOS: (80, 99),
+    SyncStep.DONE: (99, 99),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class SyncRun:
+    """One sync as it goes through its states; ``troubles`` are those it has met already."""
+
+    context: SyncContext
+    geodatabase: Geodatabase
+    accounts: Accounts
+    troubles: set[Trouble] = field(default_factory=set)
+
+    def channel(self) -> Channel:
+        """How edits go up; it may be another one after each state."""
+        return choose_channel(self.context)
+
+
+async def run_states(run: SyncRun, narrator: Narrator) -> None:
+    """Go from :attr:`SyncStep.CHECK` to :attr:`SyncStep.DONE` along :data:`MOVES`."""
+    step = SyncStep.CHECK
+    try:
+        while step is not SyncStep.DONE:
+            low, high = _PERCENT[step]
+            run.context.narrator = narrator.part(low, high)
+            await narrator.breathe()
+            following = await _state(run, step)
+            assert following in MOVES[step], f"{step.name} → {following.name}"
+            narrator.report(high)
+            step = following
+    finally:
+        await run.accounts.close()
+    await run.context.database.checkpoint()
+
+
+async def _state(run: SyncRun, step: SyncStep) -> SyncStep:
+    """Do what the state is for; the state that follows."""
+    try:
+        return await STATES[step](run)
+    except ServiceError as error:
+        if SyncStep.REGISTER not in MOVES[step] or step is SyncStep.CHECK:
+            raise
+        trouble = await recovery.diagnose(run.context, error, is_download=step is not SyncStep.PUSH)
+        if trouble is None or trouble in run.troubles:
+            raise
+        run.troubles.add(trouble)
+        run.accounts.again()
+        run.context.needs_snapshot = True
+        return SyncStep.REGISTER if trouble is Trouble.GONE else SyncStep.RECONCILE
+
+
+async def _check(run: SyncRun) -> SyncStep:
+    context = run.context
+    check_directions(context)
+    check_tables(context, run.geodatabase)
+    is_copy = is_another_machine(context.replica.machine_id)
+    if not is_copy:  # the notes of a copy are its original's
+        await recovery.clear_left(context)
+    if not await has_work(context):
+        context.narrator.info("nothing changed on either side")
+        return SyncStep.DONE
+    await check_layers(context)
+    return SyncStep.REGISTER if is_copy else SyncStep.RECONCILE
+
+
+async def _register(run: SyncRun) -> SyncStep:
+    """This geodatabase gets a replica of its own: its own is gone, or it is another device's."""
+    await recovery.register(run.context, is_gone=Trouble.GONE in run.troubles)
+    return SyncStep.RECONCILE
+
+
+async def _reconcile(run: SyncRun) -> SyncStep:
+    context = run.context
+    if await reconcile_all(context, run.channel()):
+        return SyncStep.PUSH
+    return SyncStep.REBASE if context.needs_snapshot else SyncStep.PULL
+
+
+async def _pull(run: SyncRun) -> SyncStep:
+    context = run.context
+    if context.downloads and not is_current(context):
+        await pull(context)
+        await recovery.note_download(context, refused=False)
+    return SyncStep.PUSH
+
+
+async def _rebase(run: SyncRun) -> SyncStep:
+    """Edits go first, because all the rows may take long; conflicts are seen nevertheless."""
+    await rebase(run.context)
+    return SyncStep.PUSH
+
+
+async def _push(run: SyncRun) -> SyncStep:
+    context = run.context
+    if context.uploads:
+        await Push(context, run.channel(), run.accounts).run()
+    wants_all = context.needs_snapshot and context.downloads
+    return SyncStep.SNAPSHOT if wants_all else SyncStep.PHOTOS
+
+
+async def _snapshot(run: SyncRun) -> SyncStep:
+    context = run.context
+    if not context.parameters.allow_full_download:
+        raise FullDownloadRequired(
+            f"{context.schema.url} can no longer say what has changed, so all rows of "
+            f"{run.geodatabase.path.name} must be fetched"
+        )
+    await fetch_everything(context)
+    await recovery.note_download(context, refused=False)
+    await recovery.clear_left(context)
+    return SyncStep.PHOTOS
+
+
+async def _photos(run: SyncRun) -> SyncStep:
+    if run.context.downloads:
+        await fetch_photos(run.context)
+    return SyncStep.DONE
+
+
+STATES: Mapping[SyncStep, Callable[[SyncRun], Awaitable[SyncStep]]] = {
+    SyncStep.CHECK: _check,
+    SyncStep.REGISTER: _register,
+    SyncStep.RECONCILE: _reconcile,
+    SyncStep.PULL: _pull,
+    SyncStep.REBASE: _rebase,
+    SyncStep.PUSH: _push,
+    SyncStep.SNAPSHOT: _snapshot,
+    SyncStep.PHOTOS: _photos,
+}
