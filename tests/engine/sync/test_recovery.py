@@ -1,5 +1,5 @@
-"""A replica that is gone, or whose generation the service has forgotten: nothing is lost, doubled or
-stuck, and what others did meanwhile comes down."""
+"""A replica that is gone, or whose generation the service has forgotten: nothing is lost, doubled
+or stuck, and what others did meanwhile comes down."""
 
 import pytest
 
@@ -53,8 +53,9 @@ async def assert_recovered(world: Fleet, device: Device) -> None:
     async with device.open() as geodatabase:
         kept = {c.global_id: c for c in await geodatabase.conflicts(resolved=True)}
     assert kept.keys() == {gid(6), gid(7)}
-    assert kept[gid(7)].mine is not None
-    assert kept[gid(7)].mine["name"] == "lost"
+    mine = kept[gid(7)].mine
+    assert mine is not None
+    assert mine["name"] == "lost"
 
 
 async def unregister(world: Fleet, device: Device) -> None:
