@@ -10,8 +10,9 @@ from native.delta_source import Source
 from native.errors import DeltaError, ErrorCode
 from native.layer import Column, ColumnType, Layer
 
-MAGIC = b"FSD\x01"
-"""Format version 1."""
+VERSION = 2
+MAGIC = b"FSD" + bytes([VERSION])
+"""What is written: format version 2."""
 
 _HEADER_LIMIT = 1 << 20
 
@@ -22,6 +23,8 @@ def header_bytes(header: DeltaHeader) -> bytes:
         "replica": header.replica,
         "generation": header.generation,
     }
+    if header.about:
+        content["about"] = dict(header.about)
     if header.bases is None:
         content["layers"] = [_layer_json(layer) for layer in header.layers]
     else:
@@ -35,12 +38,14 @@ def header_bytes(header: DeltaHeader) -> bytes:
     return start + body + checksum(start + body)
 
 
-def read_header(source: Source, layers: tuple[Layer, ...] | None) -> DeltaHeader:
+def read_header(source: Source, layers: tuple[Layer, ...] | None) -> tuple[int, DeltaHeader]:
+    """The format version and the header."""
     source.start(b"")
     magic = source.take(4)
     if magic[:3] != MAGIC[:3]:
         raise DeltaError(ErrorCode.HEADER, 0)
-    if magic != MAGIC:
+    version = magic[3]
+    if not 1 <= version <= VERSION:
         raise DeltaError(ErrorCode.VERSION, 3)
     delta_id = source.take(16)
     method, size, data = source.packed()
@@ -58,13 +63,17 @@ def read_header(source: Source, layers: tuple[Layer, ...] | None) -> DeltaHeader
             }
         else:
             layers, bases = tuple(map(_layer_from_json, content["layers"])), None
-        return DeltaHeader(
+        about = content.get("about", {})
+        if not isinstance(about, dict):
+            raise DeltaError(ErrorCode.SYNTAX, source.at)
+        return version, DeltaHeader(
             id=delta_id,
             service=content["service"],
             replica=content["replica"],
             generation=content["generation"],
             layers=layers,
             bases=bases,
+            about=about,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeltaError(ErrorCode.SYNTAX, source.at) from error

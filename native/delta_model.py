@@ -2,7 +2,7 @@
 
 import marshal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +23,7 @@ class DeltaHeader:
     """What a delta is for. ``bases`` per layer id; None makes it self-contained.
 
     ``id`` is 16 bytes that no other delta has: with a block's number it names a block for ever.
+    ``about`` holds whatever else the two sides agree on, as JSON values.
     """
 
     id: bytes
@@ -31,6 +32,7 @@ class DeltaHeader:
     generation: int
     layers: tuple[Layer, ...]
     bases: Mapping[int, Base] | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

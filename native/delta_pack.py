@@ -9,6 +9,7 @@ from native.errors import DeltaError, ErrorCode
 
 _DICTIONARY = 1 << 20
 _STORED = 0
+_SAMPLE = 32 << 10  # of a long stream: what of this does not shrink is stored as it is
 _LITERAL_BITS = {1: 0, 2: 3, 3: 4}
 """Method -> literal context bits: 0 for numbers, more for text."""
 
@@ -48,13 +49,22 @@ def checksum(data: bytes) -> bytes:
 def pack(stream: bytes) -> bytes:
     """A stream with its head: method, size, and the packed size unless stored."""
     method, best = _STORED, stream
-    for candidate in _LITERAL_BITS if len(stream) > 16 else ():
+    for candidate in _LITERAL_BITS if _may_shrink(stream) else ():
         packed = lzma.compress(stream, lzma.FORMAT_RAW, filters=_filters(candidate, len(stream)))
         if len(packed) < len(best):
             method, best = candidate, packed
     if method == _STORED:
         return bytes([method]) + varint(len(stream)) + stream
     return bytes([method]) + varint(len(stream)) + varint(len(best)) + best
+
+
+def _may_shrink(stream: bytes) -> bool:
+    """False for what is too short, and for photos and the like, which would take seconds."""
+    if len(stream) <= 4 * _SAMPLE:
+        return len(stream) > 16
+    start = (len(stream) - _SAMPLE) // 2
+    sample = stream[start : start + _SAMPLE]
+    return len(zlib.compress(sample, 1)) < _SAMPLE - _SAMPLE // 32
 
 
 def unpack(method: int, size: int, packed: bytes, *, at: int) -> bytes:

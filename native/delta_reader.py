@@ -124,9 +124,11 @@ class Block:
 class DeltaReader:
     """Reads one delta from ``read(size)``, which gives fewer bytes only at the end.
 
-    The header is read at once. Raises DeltaError: another format (HEADER), another version
-    (VERSION), broken or cut short (CHECKSUM, TRUNCATED). ``expect_bases`` must be what this side
-    holds for a based delta: any difference is refused (BASE).
+    The header is read at once; ``seal``, the hash of all before it, when the blocks were read to
+    their end (None in a delta of version 1, which has none). Raises DeltaError: another format
+    (HEADER), another version (VERSION), broken or cut short (CHECKSUM, TRUNCATED).
+    ``expect_bases`` must be what this side holds for a based delta: any difference is refused
+    (BASE).
     """
 
     def __init__(
@@ -137,7 +139,8 @@ class DeltaReader:
         expect_bases: Mapping[int, Base] | None = None,
     ) -> None:
         self._source = Source(read)
-        self.header = read_header(self._source, layers)
+        self.version, self.header = read_header(self._source, layers)
+        self.seal: bytes | None = None
         if self.header.bases is not None and self.header.bases != (expect_bases or {}):
             raise DeltaError(ErrorCode.BASE, self._source.at)
         self._table = LayerTable(self.header.layers)
@@ -168,6 +171,8 @@ class DeltaReader:
                 yield Block(self.header, self._table, number, edits, streams)
         if self._source.varint() != total:
             raise DeltaError(ErrorCode.SYNTAX, self._source.at)
+        if self.version > 1:
+            self.seal = self._source.seal()
         self._source.check()
 
 

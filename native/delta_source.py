@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from hashlib import sha256
 
 from native.delta_columns import STREAM_LIMIT
 from native.delta_pack import read_varint
@@ -9,11 +10,12 @@ from native.errors import DeltaError, ErrorCode
 
 
 class Source:
-    """Bytes with their place, and a running checksum."""
+    """Bytes with their place, a running checksum, and the hash of all that was read."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
         self._crc = 0
+        self._hash = sha256()
         self.at = 0
 
     def take(self, size: int) -> bytes:
@@ -22,6 +24,7 @@ class Source:
         if len(data) != size:
             raise DeltaError(ErrorCode.TRUNCATED, self.at)
         self._crc = zlib.crc32(data, self._crc)
+        self._hash.update(data)
         return data
 
     def varint(self) -> int:
@@ -36,6 +39,13 @@ class Source:
         if length > size:
             raise DeltaError(ErrorCode.SYNTAX, self.at)
         return method, size, self.take(length)
+
+    def seal(self) -> bytes:
+        """Read the hash of everything before it; it must fit."""
+        expected = self._hash.digest()
+        if self.take(len(expected)) != expected:
+            raise DeltaError(ErrorCode.CHECKSUM, self.at)
+        return expected
 
     def start(self, seed: bytes) -> None:
         self._crc = zlib.crc32(seed)

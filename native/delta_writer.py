@@ -1,6 +1,7 @@
 """Writing a delta: rows into sections, sections into blocks."""
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +27,7 @@ class DeltaWriter:
     """
 
     def __init__(self, header: DeltaHeader) -> None:
-        self._header = header
+        self.header = header
         self._table = LayerTable(header.layers)
         self._places = {layer.id: place for place, layer in enumerate(header.layers)}
         self._columns = ColumnWriter(self._table)
@@ -34,10 +35,12 @@ class DeltaWriter:
         self._edits = 0  # in the open block
         self._total = 0
         self._started = False
+        self._hash = sha256()
+        self.seal: bytes | None = None
 
     def adds(self, layer_id: int, rows: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:
         """New rows, whole."""
-        layer = self._header.layers[self._places[layer_id]]
+        layer = self.header.layers[self._places[layer_id]]
         for part in _slices(rows):
             yield from self._begin(len(part))
             self._put_head(layer_id, Operation.ADDS, len(part))
@@ -56,7 +59,7 @@ class DeltaWriter:
         the same keys.
         """
         self._check_keys(keys, base_rows, len(rows))
-        layer = self._header.layers[self._places[layer_id]]
+        layer = self.header.layers[self._places[layer_id]]
         if base_rows is None:
             order = sorted(range(len(keys)), key=keys.__getitem__)
             keys, rows = [keys[i] for i in order], [rows[i] for i in order]  # type: ignore[assignment]  # one kind
@@ -78,7 +81,7 @@ class DeltaWriter:
     def deletes(self, layer_id: int, keys: Sequence[str] | Sequence[int]) -> Iterator[bytes]:
         """Deleted rows."""
         self._check_keys(keys, None, None)
-        if self._header.bases is None:
+        if self.header.bases is None:
             keys = sorted(keys)  # type: ignore[assignment]  # one kind
         for start in range(0, len(keys), ROWS_MAX):
             part = keys[start : start + ROWS_MAX]
@@ -87,18 +90,21 @@ class DeltaWriter:
             self._put_keys(part)
 
     def finish(self) -> Iterator[bytes]:
-        """The last block and the end mark."""
+        """The last block and the end mark; from then on ``seal`` is known."""
         yield from self._flush()
         yield from self._start()
         end = bytes([_END]) + varint(self._number) + varint(self._total)
-        yield end + checksum(self._header.id + end)
+        self._hash.update(end)
+        self.seal = self._hash.digest()
+        end += self.seal
+        yield end + checksum(self.header.id + end)
 
     # ---- blocks ----
 
     def _start(self) -> Iterator[bytes]:
         if not self._started:
             self._started = True
-            yield header_bytes(self._header)
+            yield self._hashed(header_bytes(self.header))
 
     def _begin(self, edits: int) -> Iterator[bytes]:
         yield from self._start()
@@ -115,8 +121,12 @@ class DeltaWriter:
         block = b"".join(
             [varint(self._edits), varint(self._number), *map(pack, self._columns.take())]
         )
-        yield block + checksum(self._header.id + block)
+        yield self._hashed(block + checksum(self.header.id + block))
         self._edits = 0
+
+    def _hashed(self, data: bytes) -> bytes:
+        self._hash.update(data)
+        return data
 
     # ---- columns ----
 
@@ -125,7 +135,7 @@ class DeltaWriter:
         self._columns.put(ColumnType.INTEGER, head)
 
     def _put_keys(self, keys: Sequence[str] | Sequence[int]) -> None:
-        kind = ColumnType.GUID if self._header.bases is None else ColumnType.INTEGER
+        kind = ColumnType.GUID if self.header.bases is None else ColumnType.INTEGER
         self._columns.put(kind, keys)
 
     def _put_values(
@@ -155,7 +165,7 @@ class DeltaWriter:
     ) -> None:
         if count is not None and count != len(keys):
             raise ValueError(f"{len(keys)} keys for {count} rows")
-        based = self._header.bases is not None
+        based = self.header.bases is not None
         if count is not None and based != (base_rows is not None):
             raise ValueError("a based delta needs base rows, another must not have them")
         if based and any(a >= b for a, b in pairwise(keys)):  # type: ignore[operator]  # all int

@@ -5,7 +5,10 @@ import json
 import random
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
+from hashlib import sha256
 from itertools import pairwise
+from time import process_time
 from typing import Any
 
 import pytest
@@ -230,8 +233,63 @@ def test_another_format_or_version_is_refused() -> None:
     data, _ = sample(3)
 
     assert failure(b"PK\x03\x04" + data[4:]) is ErrorCode.HEADER
-    assert failure(b"FSD\x02" + data[4:]) is ErrorCode.VERSION
+    assert failure(b"FSD\x00" + data[4:]) is ErrorCode.VERSION
+    assert failure(b"FSD\x03" + data[4:]) is ErrorCode.VERSION
     assert failure(b"") is ErrorCode.TRUNCATED
+
+
+FIRST_VERSION = bytes.fromhex(
+    "46534401000102030405060708090a0b0c0d0e0f018c017d003d88ce6324f0207f67b874def9794afcf187e2fad7"
+    "27722676127a75f3d3c0670db239ed5cc15c12dd079f56c3d4461b66c5ab5c549c359ae5c0baf1635f1d92af4a82"
+    "00da52c9d3bd5ae6cfb78b32eadedd82d099bd0732dd2f360a0265931a283ffbabf6cc7a06474e5985778b850366"
+    "af3b3ae87b2bffe7a13000d29ea726020101251f00000267fa5bdb1c05efa51c43a4a8fe684e0c9958c1dcb27d8d"
+    "57feaaa0c00000011c1b00440040bbee39b909e8747db3dfde019cc03a8cabfffff9f14000703bc33700010250bd"
+    "e6f7"
+)
+
+
+def test_a_delta_of_version_1_is_read() -> None:
+    first = reader(FIRST_VERSION)
+
+    added, deleted = sections(first.blocks())
+
+    assert (first.version, first.seal, first.header.generation) == (1, None, 7)
+    assert added.rows == [(5, "{00112233-4455-4677-8899-AABBCCDDEEFF}")]
+    assert deleted.keys == ["{00112233-4455-4677-8899-AABBCCDDEEFF}"]
+
+
+def test_what_else_is_agreed_on_comes_back_with_the_header() -> None:
+    about = {"content": "edits", "generations": {"0": 5}, "name": "Bäume"}
+    data = b"".join(DeltaWriter(replace(header(False), about=about)).finish())
+
+    assert reader(data).header.about == about
+
+
+def test_the_seal_is_the_hash_of_all_before_it() -> None:
+    data = small_delta()
+    sealed_delta = reader(data)
+
+    sections(sealed_delta.blocks())
+
+    assert sealed_delta.seal == sha256(data[:-36]).digest() == data[-36:-4]
+
+
+def test_a_changed_block_with_a_right_checksum_breaks_the_seal() -> None:
+    writer = DeltaWriter(header(False, LAYERS[1:2]))
+    start, block, end = [*writer.deletes(1, [guid() for _ in range(20)]), *writer.finish()]
+    changed = bytearray(block[:-4])
+    changed[-1] ^= 1
+
+    assert failure(start + sealed(bytes(changed)) + end) is ErrorCode.CHECKSUM
+
+
+def test_photos_are_not_packed_in_vain() -> None:
+    photo = random.Random(5).randbytes(1 << 20)
+    started = process_time()
+
+    assert pack(photo)[:1] == b"\0"
+    assert process_time() - started < 0.5
+    assert len(pack(b"a line of a log\n" * 65536)) < 4096
 
 
 def small_delta() -> bytes:
