@@ -7,8 +7,8 @@ from engine.geodatabase import change_log
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.layer_table import LayerTable
 from engine.sync.context import SyncContext
+from engine.sync.recording import Key, Outcome, Settled, key_of
 from engine.sync.results import EditCounts, EditError, FeatureEditResult
-from engine.sync.settlement import Key, Outcome, Settled, key_of
 
 
 class Accounts:

@@ -1,4 +1,4 @@
-"""What all steps of one sync of one geodatabase share."""
+"""What all steps of one sync of one geodatabase share, and what those share that need no link."""
 
 import json
 import sqlite3
@@ -31,10 +31,9 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
-class SyncContext:
-    """``tables`` are the synchronised tables, attachment tables included; ``folder`` is for spool
-    files and downloads of this geodatabase. ``needs_snapshot``: the service cannot tell what has
-    changed, so all rows must be fetched."""
+class LocalContext:
+    """What can be known and done without a service. ``tables`` are the synchronised tables,
+    attachment tables included; ``folder`` is for spool files and downloads of this geodatabase."""
 
     database: Database
     replica: Replica
@@ -42,15 +41,12 @@ class SyncContext:
     srs_ids: dict[int, int]
     layers: dict[int, LayerSchema]
     relations: Sequence[Relation]
-    schema: ServiceSchema
-    service: FeatureService
     spatial_reference: SpatialReference
     parameters: SyncGeodatabaseParameters
     folder: Path
     clock: Clock
     narrator: Narrator
     result: SyncGeodatabaseResult
-    needs_snapshot: bool = False
 
     def now(self) -> str:
         """The time for records, as GeoPackage DATETIME text."""
@@ -129,20 +125,6 @@ class SyncContext:
         """The feature table as the native codecs want to be told of it."""
         return codec_layer(self.layers[table.layer_id], table, self.srs_ids[table.number])
 
-    def wire_layers(self) -> dict[int, Layer]:
-        """All feature tables for the encoder, by layer id.
-
-        Geometries name their spatial reference only where the service would assume another one, its
-        own ("Feature object").
-        """
-        is_same = self.spatial_reference.same_as(self.schema.spatial_reference)
-        reference = "" if is_same else json.dumps(self.spatial_reference.to_json())
-        return {
-            t.layer_id: codec_layer(self.layers[t.layer_id], t, self.srs_ids[t.number], reference)
-            for t in self.tables
-            if not t.is_attachment
-        }
-
     def dependents(
         self, parent: LayerTable, seen: frozenset[int] = frozenset()
     ) -> tuple[Dependent, ...]:
@@ -193,6 +175,30 @@ class SyncContext:
             free = [layer_id for layer_id in left if parents[layer_id] <= set(ordered)]
             ordered += free or left[:1]  # a ring of relationships is cut somewhere
         return ordered
+
+
+@dataclass(slots=True, kw_only=True)
+class SyncContext(LocalContext):
+    """What all steps of a sync share. ``needs_snapshot``: the service cannot tell what has changed,
+    so all rows must be fetched."""
+
+    schema: ServiceSchema
+    service: FeatureService
+    needs_snapshot: bool = False
+
+    def wire_layers(self) -> dict[int, Layer]:
+        """All feature tables for the encoder, by layer id.
+
+        Geometries name their spatial reference only where the service would assume another one, its
+        own ("Feature object").
+        """
+        is_same = self.spatial_reference.same_as(self.schema.spatial_reference)
+        reference = "" if is_same else json.dumps(self.spatial_reference.to_json())
+        return {
+            t.layer_id: codec_layer(self.layers[t.layer_id], t, self.srs_ids[t.number], reference)
+            for t in self.tables
+            if not t.is_attachment
+        }
 
 
 def spool_folder(geodatabase: Path) -> Path:

@@ -23,8 +23,8 @@ from engine.sync.channels import Channel
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.read_back import find, refresh, storable
+from engine.sync.recording import Key
 from engine.sync.rows import RowError
-from engine.sync.settlement import Key
 
 KEEPS, CLEARS = "keeps", "clears"
 

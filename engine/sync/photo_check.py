@@ -98,6 +98,7 @@ async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
     size = await context.database.read(attachments.data_size, edit.table, edit.key)
     if (photo.name, photo.size_bytes) != (attachment_cells(edit)["ATT_NAME"], size):
         return False
+    context.folder.mkdir(exist_ok=True)
     target = context.folder / "fetch-compared"
     try:
         await context.service.download_attachment(photo.url, target)

@@ -10,7 +10,7 @@ service took another one.
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
@@ -29,6 +29,7 @@ from engine.geodatabase import change_log, journal
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
+from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import SyncModel
 from engine.sync.accounts import Accounts
 from engine.sync.batches import Batch, Cursor, Step, next_edits, prepare, steps
@@ -42,9 +43,10 @@ from engine.sync.context import SyncContext
 from engine.sync.parameters import PushChannel
 from engine.sync.partial_updates import Attributes, PartialUpdates
 from engine.sync.reconciling import give_up, reconcile_batch
+from engine.sync.recording import Key, key_of
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
-from engine.sync.settlement import Key, key_of, settle
+from engine.sync.settlement import settle
 
 ATTEMPTS = 4  # for one batch in one run; then the next sync goes on
 MAX_SUSPECTS = 12  # edits refused alone, with no edit taken at all: then it is not their fault
@@ -52,19 +54,19 @@ MAX_SUSPECTS = 12  # edits refused alone, with no edit taken at all: then it is 
 _NOT_THE_EDITS_FAULT = (AuthenticationError, PermissionDeniedError, ReplicaNotFoundError)
 
 
-def choose_channel(context: SyncContext) -> Channel:
+def preferred_channel(schema: ServiceSchema, layers: Iterable[LayerSchema]) -> PushChannel:
     """``applyEdits`` where GlobalIDs are supported there and the data is not versioned."""
+    by_global_ids = schema.supports_global_ids or all(one.supports_global_ids for one in layers)
+    if by_global_ids and not schema.has_versioned_data:
+        return PushChannel.APPLY_EDITS
+    return PushChannel.SYNCHRONIZE_REPLICA
+
+
+def choose_channel(context: SyncContext) -> Channel:
+    """The one that was asked for, or the one that suits the service."""
     wanted = context.parameters.push_channel
     if wanted is PushChannel.AUTO:
-        by_global_ids = context.schema.supports_global_ids or all(
-            layer.supports_global_ids for layer in context.layers.values()
-        )
-        is_versioned = context.schema.has_versioned_data
-        wanted = (
-            PushChannel.APPLY_EDITS
-            if by_global_ids and not is_versioned
-            else PushChannel.SYNCHRONIZE_REPLICA
-        )
+        wanted = preferred_channel(context.schema, context.layers.values())
     if wanted is PushChannel.APPLY_EDITS:
         return ApplyEditsChannel(context.service)
     _require_rollback(context)

@@ -11,7 +11,7 @@ from engine.geodatabase import merge, staging
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.service.feature_set import query_by_global_ids
-from engine.sync.context import SyncContext
+from engine.sync.context import LocalContext, SyncContext
 from engine.sync.rows import table_rows
 
 QUERY_ROWS = 100  # GlobalIDs in one query: about 4 KB of where clause
@@ -63,7 +63,7 @@ async def refresh(
 
 def merge_rows(
     connection: sqlite3.Connection,
-    context: SyncContext,
+    context: LocalContext,
     table: LayerTable,
     rows: Sequence[Row],
     absent: Sequence[str] = (),
@@ -79,7 +79,7 @@ def merge_rows(
 
 def merge_part(
     connection: sqlite3.Connection,
-    context: SyncContext,
+    context: LocalContext,
     table: LayerTable,
     part: tuple[int, int] | None = None,
 ) -> merge.MergeCounts:

@@ -17,7 +17,8 @@ from engine.sync.channels import Channel, EditAnswer
 from engine.sync.context import SyncContext
 from engine.sync.partial_updates import PartialUpdates
 from engine.sync.pull import pull
-from engine.sync.settlement import Settled, settle
+from engine.sync.recording import Settled
+from engine.sync.settlement import settle
 
 _UNKNOWN = (BatchState.SENDING, BatchState.SUBMITTED, BatchState.FETCHED, BatchState.RECONCILING)
 

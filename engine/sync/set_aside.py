@@ -8,13 +8,13 @@ from engine.geodatabase import quarantine
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.model import EditOperation
-from engine.sync.context import SyncContext
+from engine.sync.context import LocalContext
 from engine.sync.edit_codes import remedy_of
 
 
 def put_in_quarantine(
     connection: sqlite3.Connection,
-    context: SyncContext,
+    context: LocalContext,
     edit: Edit,
     code: int | str | None,
     reason: str,
@@ -42,7 +42,7 @@ def put_in_quarantine(
 
 
 def _hold(
-    connection: sqlite3.Connection, context: SyncContext, parent: LayerTable, gids: Sequence[str]
+    connection: sqlite3.Connection, context: LocalContext, parent: LayerTable, gids: Sequence[str]
 ) -> int:
     """What belongs to these rows waits with them, and what belongs to that."""
     held = 0
