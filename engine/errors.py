@@ -177,6 +177,16 @@ class FullDownloadRequired(ServiceError):
     default_remedy = "Sync over a good link and allow the full download; edits were sent"
 
 
+class SchemaChangedError(ServiceError):
+    """A layer was changed on the service so that its table here cannot follow."""
+
+    code = "schema-changed"
+    default_remedy = (
+        "Its unsent edits are kept here; the other layers go on. Undo the change on the service, "
+        "or take the map again into another folder"
+    )
+
+
 # --- the geodatabase ---------------------------------------------------------------------------
 
 

@@ -158,7 +158,7 @@ def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str)
     ).fetchall():
         dropped += sum(logged.settle(gid) for _, gid in gids)
         after = gids[-1][0]
-    for store, kind in (("conflict", "kind<>'deleted_there'"), ("quarantine", _OUTBOUND)):
+    for store, kind in (("conflict", _DECIDABLE), ("quarantine", _OUTBOUND)):
         connection.execute(
             f"UPDATE fieldsync_{store} SET resolved_at=?,resolution='settled'"
             f" WHERE resolved_at IS NULL AND layer=? AND {kind} AND NOT EXISTS"
@@ -170,6 +170,7 @@ def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str)
 
 
 _OUTBOUND = "direction='outbound'"
+_DECIDABLE = "kind NOT IN('deleted_there','field_closed')"
 
 # A quarantined edit is pending again as soon as the row is touched again (its seq grows); a row
 # held with its parent is, as soon as the parent is.

@@ -34,19 +34,43 @@ def create_column_tables(connection: sqlite3.Connection) -> None:
 
 
 def describe_columns(connection: sqlite3.Connection, layer: LayerSchema, table: LayerTable) -> None:
-    """Give the columns of ``table`` the aliases and domains of the layer's fields."""
+    """Give the columns of ``table`` the aliases and domains of the layer's fields, instead of what
+    they had. Columns that another program added keep theirs."""
     stored = {table.global_id, *(c.name for c in table.columns)}
+    present = {
+        name
+        for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table.name,))
+    }
     names: set[str] = set()
+    former: set[str] = set()
+    for name, column, constraint in connection.execute(
+        "SELECT name, column_name, constraint_name FROM gpkg_data_columns WHERE table_name = ?",
+        (table.name,),
+    ).fetchall():
+        if column in stored or column not in present:
+            former.add(constraint)
+            connection.execute(
+                "DELETE FROM gpkg_data_columns WHERE table_name = ? AND column_name = ?",
+                (table.name, column),
+            )
+        else:
+            names.add(name)
     for field in layer.fields:
-        if field.name not in stored:
+        column = table.field_column(field.name)
+        if column is None:
             continue
         name = field.alias if field.alias not in names else f"{field.alias} ({field.name})"
         names.add(name)
         constraint = None if field.domain is None else _constraint(connection, field.domain)
         connection.execute(
             "INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, ?)",
-            (table.name, field.name, name, field.alias, _description(field), constraint),
+            (table.name, column, name, field.alias, _description(field), constraint),
         )
+    connection.executemany(
+        "DELETE FROM gpkg_data_column_constraints WHERE constraint_name = ?1 AND NOT EXISTS "
+        "(SELECT 1 FROM gpkg_data_columns WHERE constraint_name = ?1)",
+        [(constraint,) for constraint in former],
+    )
 
 
 def _description(field: Field) -> str | None:

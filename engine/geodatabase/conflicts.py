@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from engine.errors import FeatureNotFoundError
+from engine.errors import EditRefusedError, FeatureNotFoundError
 from engine.geodatabase.applying import applying
 from engine.geodatabase.cells import as_new, decode_row, encode_row
 from engine.geodatabase.difference import Row, three_way
@@ -29,6 +29,12 @@ class ConflictKind(Enum):
     """Deleted here, changed on the service."""
     DELETED_THERE = "deleted_there"
     """Edited here, deleted on the service: the row lies in the store."""
+    FIELD_CLOSED = "field_closed"
+    """A field that was edited here was removed from the service, or can only be read now."""
+
+
+_KEPT_OPEN = (ConflictKind.DELETED_THERE.value, ConflictKind.FIELD_CLOSED.value)
+"""Kinds that no sync can decide: they are open until a person has seen them."""
 
 
 class Side(Enum):
@@ -89,15 +95,16 @@ def record(
     """Keep a conflict; returns its id. A row has one open conflict at most: it is brought up to
     date and keeps its first base. ``resolution`` given: decided at once, in a record of its own."""
     named = list(columns)
-    held = policy is ConflictPolicy.MANUAL and kind is not ConflictKind.DELETED_THERE
+    held = policy is ConflictPolicy.MANUAL and kind.value not in _KEPT_OPEN
     resolved_at = None if resolution is None else now
     versions = [encode_row(table, row) for row in (base, mine, theirs)]
     open_one = connection.execute(
         "SELECT id,columns,base FROM fieldsync_conflict"
-        " WHERE layer=? AND gid=? AND resolved_at IS NULL AND kind<>? ORDER BY id",
-        (table.number, global_id, ConflictKind.DELETED_THERE.value),
+        " WHERE layer=? AND gid=? AND resolved_at IS NULL AND kind NOT IN(?,?) ORDER BY id",
+        (table.number, global_id, *_KEPT_OPEN),
     ).fetchone()
-    if open_one is not None and resolution is None:
+    is_own = kind is ConflictKind.FIELD_CLOSED  # says something else than one about values
+    if open_one is not None and resolution is None and not is_own:
         number, earlier, first_base = open_one
         named = list(dict.fromkeys([*json.loads(earlier), *named]))
         versions[0] = first_base if first_base is not None else versions[0]
@@ -233,6 +240,10 @@ def resolve(
                 _restore(connection, conflict_id, known)
             case ConflictKind.DELETED_THERE, Side.THEIRS:
                 pass  # the row is gone here as well; the record keeps it until it is pruned
+            case ConflictKind.FIELD_CLOSED, Side.MINE:
+                _write_open_fields(logged, json.loads(columns), decode_row(logged.table, mine))
+            case ConflictKind.FIELD_CLOSED, Side.THEIRS:
+                pass  # the column is the service's already
             case ConflictKind.DELETED_HERE, Side.MINE:
                 logged.remove(gid)
             case ConflictKind.DELETED_HERE, Side.THEIRS:
@@ -255,8 +266,8 @@ def settle_conflicts(
     """Close the row's open conflicts: sending or merging has decided them."""
     connection.execute(
         "UPDATE fieldsync_conflict SET resolved_at=?,resolution=? WHERE layer=? AND gid=?"
-        " AND resolved_at IS NULL AND kind<>?",
-        (now, resolution, table.number, global_id, ConflictKind.DELETED_THERE.value),
+        " AND resolved_at IS NULL AND kind NOT IN(?,?)",
+        (now, resolution, table.number, global_id, *_KEPT_OPEN),
     )
 
 
@@ -350,6 +361,21 @@ def _bring_back(logged: LoggedTable, gid: str) -> None:
     if base is not None:
         logged.insert(base, logged.base_key(entry))
         logged.settle(gid)
+
+
+def _write_open_fields(logged: LoggedTable, columns: Iterable[str], mine: Row | None) -> None:
+    """Write my cells of the fields that take edits again, as a person's edit."""
+    named = set(columns)
+    names = [c.name for c in logged.table.columns if c.name in named and c.is_editable]
+    stored = None if mine is None else logged.stored(str(mine[0]))
+    if not names or stored is None or mine is None:
+        raise EditRefusedError(
+            f"{logged.table.name}: {', '.join(sorted(named))} takes no edits on the service",
+            remedy="Read your values in the conflict, then take the service's side to close it",
+        )
+    cells = {name: logged.cell(mine, name) for name in names}
+    logged.edit(stored.row, logged.with_cells(stored.row, cells))
+    logged.settle(str(mine[0]))
 
 
 def _write_columns(

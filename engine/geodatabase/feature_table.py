@@ -38,6 +38,8 @@ __all__ = [
 class FeatureTable:
     """One layer or table. Made by :class:`engine.geodatabase.geodatabase.Geodatabase`.
 
+    ``number`` is its number in the change log.
+
     What is done here happens inside the caller's transaction, if one is open.
     """
 
@@ -49,12 +51,23 @@ class FeatureTable:
         relations: Sequence[Relation],
         error: EngineError | None,
     ) -> None:
+        self._database = database
+        self.number = number
+        self.renew(layers, relations, error)
+
+    def renew(
+        self,
+        layers: Mapping[int, StoredLayer],
+        relations: Sequence[Relation],
+        error: EngineError | None,
+    ) -> None:
+        """Follow a change of the layer: who holds this table goes on with it."""
         self._layers = layers
-        self._layer = layers[number]
+        self._layer = layers[self.number]
         self._table = self._layer.features.table
         self._relations = relations
         self._form = FeatureForm(self._layer)
-        self._access = TableAccess(database, self._layer.schema.name, error)
+        self._access = TableAccess(self._database, self._layer.schema.name, error)
 
     # --- what it is -------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ class Geodatabase:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
+        self.feature_tables = []
         self._clock = clock
 
     @classmethod
@@ -127,10 +128,16 @@ class Geodatabase:
         self.replica = replica
         self.relations = relations([(s.schema, s.features.table) for s in layers])
         by_number = {s.features.table.number: s for s in layers}
-        self.feature_tables = [
-            FeatureTable(self.database, by_number, number, self.relations, _error(stored, faults))
-            for number, stored in by_number.items()
-        ]
+        present = {table.number: table for table in self.feature_tables}
+        self.feature_tables = []
+        for number, stored in by_number.items():
+            error = _error(stored, faults)
+            table = present.get(number)
+            if table is None:
+                table = FeatureTable(self.database, by_number, number, self.relations, error)
+            else:
+                table.renew(by_number, self.relations, error)
+            self.feature_tables.append(table)
 
     async def close(self) -> None:
         """Close the file; a transaction that is still open is rolled back."""

@@ -16,12 +16,16 @@ from engine.geodatabase.catalog import Entry
 from engine.geodatabase.columns import create_column_tables, describe_columns
 from engine.geodatabase.layer_table import LayerTable, attachment_table, layer_table
 from engine.geodatabase.log_schema import sent_table
+from engine.geodatabase.permissions import (
+    Permissions,
+    attachment_permissions,
+    layer_permissions,
+)
 from engine.geodatabase.relations import create_relations, relations
 from engine.geodatabase.replica import Replica, create_replica
 from engine.geodatabase.spatial_index import index_rows, note_bounds
 from engine.geodatabase.spatial_reference import add_reference, create_reference_table
 from engine.geodatabase.sql import quote, quoted
-from engine.geodatabase.triggers import Permissions
 from engine.geodatabase.user_tables import (
     create_attachment_table,
     create_contents_tables,
@@ -30,7 +34,7 @@ from engine.geodatabase.user_tables import (
     set_extent,
 )
 from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import AttachmentSyncDirection, Envelope, SpatialReference
+from engine.model import Envelope, SpatialReference
 
 APPLICATION_ID = 0x47504B47
 """``GPKG`` in ASCII (OGC 12-128r18, requirement 2)."""
@@ -111,27 +115,6 @@ def create_geopackage(
     create_relations(connection, found, attachments)
     if not attachments and all(table.geometry is not None for _, table in pairs):
         _create_information_table(connection, service)
-
-
-def layer_permissions(layer: LayerSchema, replica: Replica) -> Permissions:
-    """What the layer allows, if its edits travel to the service at all."""
-    uploads = replica.layer(layer.id).sync_direction.uploads
-    return Permissions(
-        can_create=uploads and layer.can_create,
-        can_update=uploads and layer.can_update,
-        can_delete=uploads and layer.can_delete,
-        allows_geometry_updates=layer.allows_geometry_updates,
-    )
-
-
-def attachment_permissions(features: Permissions, replica: Replica) -> Permissions:
-    """What may be done with attachments: they belong to their feature, so changing that counts."""
-    uploads = replica.attachment_direction is not AttachmentSyncDirection.NONE
-    return Permissions(
-        can_create=uploads and (features.can_update or features.can_create),
-        can_update=uploads and features.can_update,
-        can_delete=uploads and (features.can_update or features.can_delete),
-    )
 
 
 def insert_rows(

@@ -74,6 +74,13 @@ class LayerTable:
         folded = name.casefold()
         return next((c for c in self.columns if c.name.casefold() == folded), None)
 
+    def field_column(self, name: str) -> str | None:
+        """The column for the field of that name, the GlobalID's too; None if it has none."""
+        if name.casefold() == self.global_id.casefold():
+            return self.global_id
+        column = self.column(name)
+        return None if column is None else column.name
+
 
 def layer_table(layer: LayerSchema, taken: Sequence[str] = ()) -> LayerTable:
     """The table for ``layer``; ``taken`` are table names in use already (any case)."""

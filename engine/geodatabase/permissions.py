@@ -8,7 +8,10 @@ be sent is still an add.
 from dataclasses import dataclass
 
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.replica import Replica
 from engine.geodatabase.sql import literal, quote
+from engine.layer_schema import LayerSchema
+from engine.model import AttachmentSyncDirection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,27 @@ class Permissions:
         if self.can_delete:
             words.append("deleting rows")
         return ", ".join(words) or "reading only"
+
+
+def layer_permissions(layer: LayerSchema, replica: Replica) -> Permissions:
+    """What the layer allows, if its edits travel to the service at all."""
+    uploads = replica.layer(layer.id).sync_direction.uploads
+    return Permissions(
+        can_create=uploads and layer.can_create,
+        can_update=uploads and layer.can_update,
+        can_delete=uploads and layer.can_delete,
+        allows_geometry_updates=layer.allows_geometry_updates,
+    )
+
+
+def attachment_permissions(features: Permissions, replica: Replica) -> Permissions:
+    """What may be done with attachments: they belong to their feature, so changing that counts."""
+    uploads = replica.attachment_direction is not AttachmentSyncDirection.NONE
+    return Permissions(
+        can_create=uploads and (features.can_update or features.can_create),
+        can_update=uploads and features.can_update,
+        can_delete=uploads and (features.can_update or features.can_delete),
+    )
 
 
 class Refusals:

@@ -143,13 +143,14 @@ def create_relations(
         declared.append((view, table, attached, _select(table, attached, match)))
     if not declared:
         return
-    connection.execute(
-        "CREATE TABLE gpkgext_relations (id INTEGER PRIMARY KEY AUTOINCREMENT, "
-        "base_table_name TEXT NOT NULL, base_primary_column TEXT NOT NULL DEFAULT 'id', "
-        "related_table_name TEXT NOT NULL, related_primary_column TEXT NOT NULL DEFAULT 'id', "
-        "relation_name TEXT NOT NULL, mapping_table_name TEXT NOT NULL UNIQUE)"
-    )
-    _declare(connection, "gpkgext_relations")
+    if not _is_declared(connection):
+        connection.execute(
+            "CREATE TABLE gpkgext_relations (id INTEGER PRIMARY KEY AUTOINCREMENT, "
+            "base_table_name TEXT NOT NULL, base_primary_column TEXT NOT NULL DEFAULT 'id', "
+            "related_table_name TEXT NOT NULL, related_primary_column TEXT NOT NULL DEFAULT 'id', "
+            "relation_name TEXT NOT NULL, mapping_table_name TEXT NOT NULL UNIQUE)"
+        )
+        _declare(connection, "gpkgext_relations")
     for view, base, related, mapping in declared:
         connection.execute(f"CREATE VIEW {quote(view)} AS {mapping}")
         _declare(connection, view)
@@ -166,6 +167,30 @@ def create_relations(
                 view,
             ),
         )
+
+
+def replace_relations(
+    connection: sqlite3.Connection,
+    found: Sequence[Relation],
+    attachments: Sequence[tuple[LayerTable, LayerTable]],
+) -> None:
+    """Make the mapping views anew; relations that another program declared stay."""
+    views = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'view' AND name GLOB 'fieldsync_relation_*'"
+    ).fetchall()
+    for (view,) in views:
+        connection.execute(f"DROP VIEW {quote(view)}")
+        connection.execute("DELETE FROM gpkg_extensions WHERE table_name = ?", (view,))
+        if _is_declared(connection):
+            connection.execute(
+                "DELETE FROM gpkgext_relations WHERE mapping_table_name = ?", (view,)
+            )
+    create_relations(connection, found, attachments)
+
+
+def _is_declared(connection: sqlite3.Connection) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'gpkgext_relations'")
+    return found.fetchone() is not None
 
 
 def _mapping(relation: Relation) -> str:

@@ -38,7 +38,7 @@ def create_user_table(
     connection: sqlite3.Connection, layer: LayerSchema, table: LayerTable, srs_id: int
 ) -> None:
     """Make the table for a layer's rows and list it."""
-    types = {f.name: _sql_type(f.type, f.length) for f in layer.fields if f.type in SQL_TYPES}
+    types = {f.name: sql_type(f.type, f.length) for f in layer.fields if f.type in SQL_TYPES}
     columns = {c.name: types[c.name] for c in table.columns}
     if table.geometry is not None and layer.geometry_type is not None:
         kind = GEOMETRY_TYPES[layer.geometry_type]
@@ -72,6 +72,16 @@ def create_key_index(connection: sqlite3.Connection, table: LayerTable, column: 
     connection.execute(
         f"CREATE INDEX IF NOT EXISTS {quote(name)} ON {quote(table.name)} ({quote(column)})"
     )
+
+
+def drop_key_indexes(connection: sqlite3.Connection, table: LayerTable) -> None:
+    """Drop the indexes that :func:`create_key_index` made."""
+    found = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'index' AND name GLOB ?",
+        (f"fieldsync_{table.number}_key_*",),
+    ).fetchall()
+    for (name,) in found:
+        connection.execute(f"DROP INDEX {quote(name)}")
 
 
 def set_extent(connection: sqlite3.Connection, table: LayerTable, extent: Envelope) -> None:
@@ -134,7 +144,8 @@ def _free_identifier(connection: sqlite3.Connection, title: str, table: LayerTab
     return table.name if (identifier,) in used else identifier
 
 
-def _sql_type(kind: FieldType, length: int) -> str:
+def sql_type(kind: FieldType, length: int) -> str:
+    """The declared type of the column for a field."""
     if kind is FieldType.STRING and 0 < length <= _LONGEST_DECLARED:
         return f"TEXT({length})"
     return SQL_TYPES[kind]

@@ -6,7 +6,7 @@ an answer too large for the memory is cut here in the same way, and the rest ask
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,3 +200,28 @@ def _sql_name(name: str) -> str:
         return name
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
+
+
+async def query_fields(
+    service: FeatureService, layer: LayerSchema, object_ids: Sequence[int], names: Sequence[str]
+) -> list[Mapping[str, object]]:
+    """Some attributes, and the GlobalID, of the rows with those object ids.
+
+    Asked for in as many queries as the service's limit of rows per answer needs.
+    """
+    url = f"{service.url}/{layer.id}/query"
+    limit = max(1, layer.max_record_count)
+    found: list[Mapping[str, object]] = []
+    for start in range(0, len(object_ids), limit):
+        form = {
+            "objectIds": ",".join(map(str, object_ids[start : start + limit])),
+            "outFields": ",".join((layer.global_id_field, *names)),
+            "returnGeometry": "false",
+        }
+        answer = await service.session.post(url, form, repeatable=True)
+        features = answer.get("features")
+        if not isinstance(features, list):
+            raise ProtocolError(f"{place(url)} did not answer with features")
+        attributes = (f.get("attributes") for f in features if isinstance(f, dict))
+        found += [a for a in attributes if isinstance(a, dict)]
+    return found

@@ -8,16 +8,21 @@ from engine.errors import (
     ChangeLogBrokenError,
     EngineError,
     ProtocolError,
+    SchemaChangedError,
     ServiceRefusedError,
 )
-from engine.geodatabase import change_log, fetch_queue, journal
+from engine.geodatabase import backfill, change_log, fetch_queue, journal
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.replica import Replica
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.model import SyncDirection
 from engine.service.replica_file import generations
 from engine.sync.context import SyncContext
+from engine.sync.schema_change import follow_layers
+
+_LOOKED_ON = "layers_looked_on"
 
 
 def check_directions(context: SyncContext) -> None:
@@ -44,9 +49,25 @@ def check_tables(context: SyncContext, geodatabase: Geodatabase) -> None:
     _leave_out(context, broken)
 
 
-async def check_layers(context: SyncContext) -> None:
-    """Leave out the layers that are not on the service any more what they were."""
-    changed: dict[int, EngineError] = {}
+def check_presence(context: SyncContext) -> None:
+    """Leave out the layers that the service does not list any more."""
+    gone = {t.layer_id for t in context.tables} - set(context.schema.layer_ids)
+    _leave_out(
+        context,
+        {
+            i: SchemaChangedError(
+                f"the layer {context.layers[i].name!r} is not on the service any more",
+                remedy="Its rows and unsent edits are kept here; ask the owner of the service",
+            )
+            for i in sorted(gone)
+        },
+    )
+
+
+async def check_layers(context: SyncContext, geodatabase: Geodatabase) -> None:
+    """Follow what changed in the layers, and leave out those that are not what they were."""
+    errors: dict[int, EngineError] = {}
+    layers: dict[int, LayerSchema] = {}
     together = await _all_layers(context)
     for layer_id in dict.fromkeys(t.layer_id for t in context.tables):
         try:
@@ -54,14 +75,16 @@ async def check_layers(context: SyncContext) -> None:
                 now = LayerSchema.from_json(together[layer_id], context.schema.resource)
             else:
                 now = await context.service.layer(layer_id, context.schema)
-            _check_layer(context.layers[layer_id], now)
-        except (BadParameterError, ProtocolError) as error:
-            changed[layer_id] = error
+            layers[layer_id] = now
+        except ProtocolError as error:
+            errors[layer_id] = error
         except ServiceRefusedError as error:
             if error.service_code not in (400, 404):
                 raise
-            changed[layer_id] = error
-    _leave_out(context, changed)
+            errors[layer_id] = error
+    errors |= await follow_layers(context, geodatabase, layers)
+    _leave_out(context, errors)
+    await context.write(remember, _LOOKED_ON, _today(context))
 
 
 async def _all_layers(context: SyncContext) -> dict[int, JsonObject]:
@@ -89,10 +112,20 @@ def _leave_out(context: SyncContext, errors: dict[int, EngineError]) -> None:
 
 
 async def has_work(context: SyncContext) -> bool:
-    """False if nothing is to be sent, fetched or found out, so that no layer needs a look."""
+    """False if nothing is to be sent, fetched or found out, so that no layer needs a look.
+
+    Once a day they get one all the same: a service does not say in its own resource that a layer
+    was changed.
+    """
     if context.downloads and not is_current(context):
         return True
+    if await context.database.read(recall, _LOOKED_ON) != _today(context):
+        return True
     return await context.database.read(_has_local_work, context.tables)
+
+
+def _today(context: SyncContext) -> str:
+    return context.now()[:10]
 
 
 def is_current(context: SyncContext) -> bool:
@@ -115,21 +148,6 @@ def _has_local_work(connection: sqlite3.Connection, tables: Sequence[LayerTable]
     return (
         bool(journal.unfinished(connection))
         or fetch_queue.count(connection) > 0
+        or bool(backfill.backfills(connection))
         or any(change_log.has_pending(connection, table) for table in tables)
     )
-
-
-def _check_layer(known: LayerSchema, now: LayerSchema) -> None:
-    """:exc:`ProtocolError` if the layer's fields are not those of the geodatabase any more."""
-    before = {f.name.casefold(): f.type for f in known.fields}
-    after = {f.name.casefold(): f.type for f in now.fields}
-    gone = sorted(before.keys() - after.keys())
-    retyped = sorted(n for n in before.keys() & after.keys() if before[n] is not after[n])
-    if gone or retyped or known.geometry_type != now.geometry_type:
-        what = ", ".join(
-            [f"{n} was removed" for n in gone] + [f"{n} has another type" for n in retyped]
-        )
-        raise ProtocolError(
-            f"the layer {known.name!r} has changed on the service: {what or 'another geometry'}",
-            remedy="Take the map again; unsent edits are kept in this one",
-        )

@@ -148,7 +148,8 @@ def _generations(
             layers = dict.fromkeys(merged, server)
         return None, {i: number for i, number in layers.items() if i in merged}
     # One number stands for all layers: it waits for the layer whose changes are left out.
-    is_whole = merged >= {layer.layer_id for layer in context.replica.layers}
+    present = set(context.schema.layer_ids)  # a layer that is gone has no changes
+    is_whole = merged >= present & {layer.layer_id for layer in context.replica.layers}
     return (server if is_whole else None), {}
 
 

@@ -13,7 +13,14 @@ from engine.geodatabase.geodatabase import Geodatabase
 from engine.sync import recovery
 from engine.sync.accounts import Accounts
 from engine.sync.channels import Channel
-from engine.sync.check import check_directions, check_layers, check_tables, has_work, is_current
+from engine.sync.check import (
+    check_directions,
+    check_layers,
+    check_presence,
+    check_tables,
+    has_work,
+    is_current,
+)
 from engine.sync.context import SyncContext
 from engine.sync.job import Narrator
 from engine.sync.machine import is_another_machine
@@ -23,6 +30,7 @@ from engine.sync.push import Push, choose_channel
 from engine.sync.rebase import rebase
 from engine.sync.reconciling import reconcile_all
 from engine.sync.recovery import Trouble
+from engine.sync.schema_change import fill_new_fields
 from engine.sync.snapshot import fetch_everything
 
 
@@ -36,6 +44,7 @@ class SyncStep(Enum):
     REBASE = "rebase"
     PUSH = "push"
     SNAPSHOT = "snapshot"
+    FILL = "fill"
     PHOTOS = "photos"
     DONE = "done"
 
@@ -55,9 +64,10 @@ MOVES: Mapping[SyncStep, frozenset[SyncStep]] = {
     SyncStep.PULL: frozenset({SyncStep.PUSH, SyncStep.REGISTER, SyncStep.RECONCILE}),
     SyncStep.REBASE: frozenset({SyncStep.PUSH}),
     SyncStep.PUSH: frozenset(
-        {SyncStep.SNAPSHOT, SyncStep.PHOTOS, SyncStep.REGISTER, SyncStep.RECONCILE}
+        {SyncStep.SNAPSHOT, SyncStep.FILL, SyncStep.REGISTER, SyncStep.RECONCILE}
     ),
-    SyncStep.SNAPSHOT: frozenset({SyncStep.PHOTOS}),
+    SyncStep.SNAPSHOT: frozenset({SyncStep.FILL}),
+    SyncStep.FILL: frozenset({SyncStep.PHOTOS}),
     SyncStep.PHOTOS: frozenset({SyncStep.DONE}),
     SyncStep.DONE: frozenset(),
 }
@@ -69,8 +79,9 @@ _PERCENT = {
     SyncStep.RECONCILE: (7, 10),
     SyncStep.PULL: (10, 40),
     SyncStep.REBASE: (10, 20),
-    SyncStep.PUSH: (40, 70),
-    SyncStep.SNAPSHOT: (70, 80),
+    SyncStep.PUSH: (40, 65),
+    SyncStep.SNAPSHOT: (65, 75),
+    SyncStep.FILL: (75, 80),
     SyncStep.PHOTOS: (80, 99),
     SyncStep.DONE: (99, 99),
 }
@@ -127,13 +138,14 @@ async def _check(run: SyncRun) -> SyncStep:
     context = run.context
     check_directions(context)
     check_tables(context, run.geodatabase)
+    check_presence(context)
     is_copy = is_another_machine(context.replica.machine_id)
     if not is_copy:  # the notes of a copy are its original's
         await recovery.clear_left(context)
     if not await has_work(context):
         context.narrator.info("nothing changed on either side")
         return SyncStep.DONE
-    await check_layers(context)
+    await check_layers(context, run.geodatabase)
     return SyncStep.REGISTER if is_copy else SyncStep.RECONCILE
 
 
@@ -169,7 +181,7 @@ async def _push(run: SyncRun) -> SyncStep:
     if context.uploads:
         await Push(context, run.channel(), run.accounts).run()
     wants_all = context.needs_snapshot and context.downloads
-    return SyncStep.SNAPSHOT if wants_all else SyncStep.PHOTOS
+    return SyncStep.SNAPSHOT if wants_all else SyncStep.FILL
 
 
 async def _snapshot(run: SyncRun) -> SyncStep:
@@ -182,6 +194,12 @@ async def _snapshot(run: SyncRun) -> SyncStep:
     await fetch_everything(context)
     await recovery.note_download(context, refused=False)
     await recovery.clear_left(context)
+    return SyncStep.FILL
+
+
+async def _fill(run: SyncRun) -> SyncStep:
+    """After the edits have gone up, because that may take long too."""
+    await fill_new_fields(run.context)
     return SyncStep.PHOTOS
 
 
@@ -199,5 +217,6 @@ STATES: Mapping[SyncStep, Callable[[SyncRun], Awaitable[SyncStep]]] = {
     SyncStep.REBASE: _rebase,
     SyncStep.PUSH: _push,
     SyncStep.SNAPSHOT: _snapshot,
+    SyncStep.FILL: _fill,
     SyncStep.PHOTOS: _photos,
 }

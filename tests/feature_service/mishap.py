@@ -45,10 +45,14 @@ def change_schema(hosted: Hosted, change: Mapping[str, Any]) -> None:
 
     `{"layer": 0, "add": <field>}`, `{"layer": 0, "remove": "name"}` or
     `{"layer": 0, "field": "name", "set": {"domain": …}}`; `{"layer": 0, "members": {…}}`
-    changes the layer itself.
+    changes the layer itself, `{"layer": 0, "drop": true}` takes it off the service and out of
+    the replicas.
     """
     document = json.loads(json.dumps(hosted.service.document))
     layer = hosted.layer(change.get("layer", 0))
+    if change.get("drop"):
+        _drop_layer(hosted, document, layer)
+        return
     entry = next(
         one
         for one in [*(document.get("layers") or []), *(document.get("tables") or [])]
@@ -68,6 +72,19 @@ def change_schema(hosted: Hosted, change: Mapping[str, Any]) -> None:
     with hosted.store.transaction():
         if added:
             _add_column(hosted, service, service.layers[layer.id], added)
+        hosted.store.save_definition(service)
+    hosted.service = service
+
+
+def _drop_layer(hosted: Hosted, document: dict[str, Any], layer: Layer) -> None:
+    for member in ("layers", "tables"):
+        document[member] = [one for one in document.get(member) or [] if one["id"] != layer.id]
+    service = checked_service(hosted.service.name, document, "the changed service")
+    with hosted.store.transaction():
+        replicas = Replicas(hosted.store)
+        for replica in replicas.every():
+            replica.queries = [query for query in replica.queries if query.layer_id != layer.id]
+            replicas.save(replica)
         hosted.store.save_definition(service)
     hosted.service = service
 
