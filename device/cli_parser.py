@@ -95,6 +95,7 @@ def make_parser() -> Parser:
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
     _add_map_verb(verbs, "info", INFO, "tell what a map holds")
     unregister = _add_map_verb(verbs, "unregister", UNREGISTER, "end a map's tie to its service")
+    _add_credentials(unregister)
     unregister.add_argument(
         "--give-up-edits",
         action="store_true",
@@ -156,6 +157,7 @@ def _add_take(verbs: "_SubParsersAction[Parser]") -> None:
         choices=[m.value for m in (SyncModel.PER_REPLICA, SyncModel.PER_LAYER)],
         help="how the service keeps track of this device (default: what the service prefers)",
     )
+    _add_credentials(take)
 
 
 def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
@@ -180,6 +182,7 @@ def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
         action="store_true",
         help="if the service refuses one edit, it shall apply none",
     )
+    _add_credentials(sync)
 
 
 def _add_map_verb(
@@ -210,6 +213,16 @@ def _add_verb(
         "--debug", action="store_true", help="tell everything, with tracebacks, on standard error"
     )
     return parser
+
+
+def _add_credentials(parser: Parser) -> None:
+    parser.add_argument(
+        "--credentials",
+        metavar="FILE",
+        type=Path,
+        help="a file with users and passwords, tokens or keys, which nobody else may read; "
+        "docs/cli.md shows one (default: the file or the secrets in the environment's FIELDSYNC_…)",
+    )
 
 
 def _add_map(parser: Parser) -> None:

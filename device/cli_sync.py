@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
+from device.cli_credentials import credentials
 from device.cli_run import follow, run_async
 from device.cli_traffic import traffic
 from device.console import Console, Report
@@ -42,7 +43,7 @@ def run(options: Namespace, console: Console) -> Report:
 
 async def _sync(options: Namespace, console: Console) -> Report:
     async with OfflineMap.open(options.map) as map_:
-        task = OfflineMapSyncTask(map_)
+        task = OfflineMapSyncTask(map_, credential=credentials(options))
         parameters = await task.create_default_offline_map_sync_parameters()
         parameters.sync_direction = SyncDirection[options.direction.upper()]
         parameters.conflict_policy = ConflictPolicy(options.conflicts.replace("-", "_"))

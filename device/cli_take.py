@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import asdict
 
+from device.cli_credentials import credentials
 from device.cli_errors import UsageError
 from device.cli_map import describe
 from device.cli_run import follow, run_async
@@ -27,7 +28,7 @@ def run(options: Namespace, console: Console) -> Report:
 
 async def _take(options: Namespace, console: Console) -> Report:
     direction = AttachmentSyncDirection(options.attachments)
-    async with OfflineMapTask(options.url) as task:
+    async with OfflineMapTask(options.url, credential=credentials(options)) as task:
         parameters = await task.create_default_generate_offline_map_parameters(options.area)
         parameters.attachment_sync_direction = direction
         overrides = await task.create_generate_offline_map_parameter_overrides(parameters)

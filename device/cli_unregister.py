@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from device.cli_credentials import credentials
 from device.cli_run import run_async
 from device.console import Console, Report
 from engine import ExitCode, GeodatabaseSyncTask, OfflineMap, UploadRequired
@@ -15,7 +16,7 @@ def run(options: Namespace, _console: Console) -> Report:
 
 
 async def _unregister(options: Namespace) -> Report:
-    unregistered = []
+    unregistered, credential = [], credentials(options)
     async with OfflineMap.open(options.map) as map_:
         registered = [g for g in map_.geodatabases if g.sync_id]
         for geodatabase in registered:
@@ -25,9 +26,10 @@ async def _unregister(options: Namespace) -> Report:
                     remedy="Sync the map, or give them up with --give-up-edits",
                 )
         for geodatabase in registered:
-            async with GeodatabaseSyncTask(geodatabase.service_url) as task:
+            url = geodatabase.service_url
+            async with GeodatabaseSyncTask(url, credential=credential) as task:
                 await task.unregister_geodatabase(geodatabase)
-            unregistered.append(geodatabase.service_url)
+            unregistered.append(url)
         error = next(iter(map_.errors.values()), None)
     lines = [f"Unregistered from {url}." for url in unregistered] or ["It was not registered."]
     return Report(

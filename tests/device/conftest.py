@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from device.cli import main
-from tests.feature_service import FeatureServer, Profile
+from tests.feature_service import FeatureServer, Profile, Security
 
 TREES, VISITS, ZONES = 0, 1, 2
 START_WITHIN_S = 30
@@ -121,9 +121,10 @@ def write_world(data: Path) -> None:
 class ServiceThread:
     """The reference service on a thread of its own: the command runs its own event loop."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, security: Security | None = None) -> None:
         self.urls: dict[str, str] = {}
         self._data = data
+        self._security = security
         self._ready, self._stop = threading.Event(), asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -141,7 +142,9 @@ class ServiceThread:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         # Without asynchronous jobs no test has to wait for a poll.
-        async with FeatureServer(self._data, profile=Profile(supports_async=False)) as server:
+        async with FeatureServer(
+            self._data, profile=Profile(supports_async=False), security=self._security
+        ) as server:
             self.urls = dict(server.services)
             self._ready.set()
             await self._stop.wait()
