@@ -19,6 +19,8 @@ from native.errors import EncodeError, ErrorCode
 from native.layer import Layer, LayerTable
 
 _OUT_SIZE = 64 << 10
+_PART_SIZE = 192 << 10  # of the rows that cross at once: beyond, the memory for them costs more
+_FIRST_PART_ROWS = 50
 _BASE64_STEP = 48 << 10  # a multiple of three: no padding inside
 
 
@@ -52,15 +54,17 @@ class EditsEncoder:
         self._places = {layer.id: place for place, layer in enumerate(self._table.layers)}
         self._form = form
         self._chunk_size = chunk_size
-        self._pending = bytearray(b"[")
-        self._out = ffi.new("uint8_t[]", _OUT_SIZE)
-        self._out_size = _OUT_SIZE
+        self._room = chunk_size + _OUT_SIZE
+        self._out = ffi.new("uint8_t[]", self._room)
+        self._filled = 0  # of the room; from chunk_size on it is handed out
         self._result = ffi.new("struct fs_result *")
         self._progress = ffi.new("struct fs_encode_progress *")
         self._done: set[int] = set()
         self._layer_id: int | None = None
         self._list: tuple[str, str] | None = None  # ("features" | "attachments", list name)
         self._written = 0  # items in the open list
+        self._part_rows = _FIRST_PART_ROWS
+        self._put(b"[")
 
     def adds(
         self,
@@ -134,9 +138,9 @@ class EditsEncoder:
         self._put(self._closing() + b"]")
         self._layer_id = self._list = None
         yield from self._whole_chunks()
-        if self._pending:
-            yield bytes(self._pending)
-            self._pending.clear()
+        if self._filled:
+            yield ffi.buffer(self._out, self._filled)[:]
+            self._filled = 0
 
     # ---- structure ----
 
@@ -194,9 +198,12 @@ class EditsEncoder:
         yield from self._open(layer_id, "features", name)
         start = 0
         while start < len(rows):
+            part = list(rows[start : start + self._part_rows])
+            batch = marshal.dumps(part, 2)
+            self._part_rows = max(1, len(part) * _PART_SIZE // len(batch))
             try:
-                yield from self._batch(layer_id, form, list(rows[start:]))
-                return
+                yield from self._batch(layer_id, form, batch)
+                start += len(part)
             except EncodeError as error:
                 bad = start + error.row
                 error = EncodeError(error.code, error.offset, bad, error.column)
@@ -205,8 +212,7 @@ class EditsEncoder:
                 on_bad(error)
                 start = bad + 1
 
-    def _batch(self, layer_id: int, form: int, rows: list[tuple[Any, ...]]) -> Iterator[bytes]:
-        batch = marshal.dumps(rows, 2)
+    def _batch(self, layer_id: int, form: int, batch: bytes) -> Iterator[bytes]:
         source = ffi.from_buffer(batch)
         place = self._places[layer_id]
         layer = ffi.addressof(self._table.array, place)
@@ -214,15 +220,13 @@ class EditsEncoder:
         progress.at = progress.row = 0
         progress.written = self._written
         while True:
-            status = lib.fs_encode_rows(
-                layer, form, source, len(batch), progress, self._out, self._out_size, result
-            )
+            free = self._out + self._filled, self._room - self._filled
+            status = lib.fs_encode_rows(layer, form, source, len(batch), progress, *free, result)
             self._written = progress.written
             if status == lib.FS_NEED_OUTPUT:
-                self._out_size = result.size
-                self._out = ffi.new("uint8_t[]", self._out_size)
+                self._grow(result.size)
                 continue
-            self._put(ffi.buffer(self._out, result.size)[:])
+            self._filled += result.size
             yield from self._whole_chunks()
             if status == lib.FS_OK:
                 return
@@ -253,15 +257,28 @@ class EditsEncoder:
         return b"," if self._written > 1 else b""
 
     def _put(self, text: bytes) -> None:
-        self._pending += text
+        size = len(text)
+        if size > self._room - self._filled:
+            self._grow(size)
+        ffi.memmove(self._out + self._filled, text, size)
+        self._filled += size
+
+    def _grow(self, more: int) -> None:
+        """Make room for so many bytes behind those that wait."""
+        self._room = self._filled + more
+        out = ffi.new("uint8_t[]", self._room)
+        ffi.memmove(out, self._out, self._filled)
+        self._out = out
 
     def _whole_chunks(self) -> Iterator[bytes]:
         size = self._chunk_size
         at = 0
-        while len(self._pending) - at >= size:
-            yield bytes(self._pending[at : at + size])
+        while self._filled - at >= size:
+            yield ffi.buffer(self._out + at, size)[:]
             at += size
-        del self._pending[:at]
+        if at:
+            self._filled -= at
+            ffi.memmove(self._out, self._out + at, self._filled)
 
 
 def _text(value: object) -> bytes:

@@ -1,5 +1,6 @@
 """What the codecs are told about a layer: its columns in the order of the rows, its geometry."""
 
+import json
 from dataclasses import dataclass
 from enum import IntEnum, unique
 
@@ -88,11 +89,11 @@ class LayerTable:
         count = len(layer.columns)
         columns = ffi.new("struct fs_column[]", count)
         for place, column in enumerate(layer.columns):
-            name = column.name.encode()
-            text = ffi.from_buffer(name)
-            self._alive += [name, text]
-            columns[place].name = text
-            columns[place].name_size = len(name)
+            label = f",{json.dumps(column.name, ensure_ascii=False)}:"
+            texts = [ffi.from_buffer(text.encode()) for text in (column.name, label)]
+            self._alive += texts
+            columns[place].name, columns[place].label = texts
+            columns[place].name_size, columns[place].label_size = map(len, texts)
             columns[place].type = column.type
         slot_count = 1 << (2 * count + 1).bit_length()
         slots = ffi.new("uint16_t[]", slot_count)

@@ -70,6 +70,8 @@ enum fs_column_type {
 struct fs_column {
     const uint8_t *name;
     size_t name_size;
+    const uint8_t *label;
+    size_t label_size;
     int type;
 };
 

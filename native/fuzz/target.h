@@ -21,15 +21,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define FUZZ_LAYERS 4
 #define FUZZ_COLUMNS 5
 
+#define FUZZ_COLUMN(name, type) \
+    { (const uint8_t *)name, 1, (const uint8_t *)",\"" name "\":", 5, type }
+
 /* Layer i has the Esri kind i + 1 (the last is a table), columns of every type, and dimensions i.
  */
 static inline struct fs_layer *fuzz_layers(void) {
     static const struct fs_column columns[FUZZ_COLUMNS] = {
-        {(const uint8_t *)"g", 1, FS_COLUMN_GUID},
-        {(const uint8_t *)"n", 1, FS_COLUMN_INTEGER},
-        {(const uint8_t *)"d", 1, FS_COLUMN_REAL},
-        {(const uint8_t *)"s", 1, FS_COLUMN_TEXT},
-        {(const uint8_t *)"t", 1, FS_COLUMN_DATE}};
+        FUZZ_COLUMN("g", FS_COLUMN_GUID),
+        FUZZ_COLUMN("n", FS_COLUMN_INTEGER),
+        FUZZ_COLUMN("d", FS_COLUMN_REAL),
+        FUZZ_COLUMN("s", FS_COLUMN_TEXT),
+        FUZZ_COLUMN("t", FS_COLUMN_DATE)};
     static struct fs_layer layers[FUZZ_LAYERS + 1];
     static uint16_t slots[FUZZ_LAYERS + 1][16];
     for (int i = 0; i <= FUZZ_LAYERS; i++) {

@@ -17,7 +17,9 @@ enum fs_column_type {
 struct fs_column {
     const uint8_t *name; /* UTF-8; field names match without regard to ASCII case */
     size_t name_size;
-    int type; /* enum fs_column_type */
+    const uint8_t *label; /* ,"name": as JSON text; only encoding needs it */
+    size_t label_size;    /* at least 1 */
+    int type;             /* enum fs_column_type */
 };
 
 #define FS_COLUMNS_MAX 4096

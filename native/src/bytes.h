@@ -33,6 +33,20 @@ static inline void fs_out_bytes(struct fs_out *out, const void *bytes, size_t co
 
 static inline void fs_out_byte(struct fs_out *out, uint8_t byte) { fs_out_bytes(out, &byte, 1); }
 
+/* Where up to `most` bytes may be written: in place when they fit, else in `spare`, which has room
+ * for them. fs_out_end takes what was written up to `end`. */
+static inline uint8_t *fs_out_begin(struct fs_out *out, size_t most, uint8_t *spare) {
+    return fs_out_fits(out, most) ? out->data + out->size : spare;
+}
+
+static inline void fs_out_end(struct fs_out *out, const uint8_t *start, const uint8_t *end,
+                              const uint8_t *spare) {
+    if (start == spare)
+        fs_out_bytes(out, spare, (size_t)(end - spare));
+    else
+        out->size += (size_t)(end - start);
+}
+
 static inline void fs_store_u32(uint8_t *to, uint32_t value) {
     to[0] = (uint8_t)value;
     to[1] = (uint8_t)(value >> 8);
@@ -70,10 +84,19 @@ static inline uint32_t fs_load_u32(const uint8_t *from, bool little) {
     return low >> 24 | (low >> 8 & 0xff00U) | (low << 8 & 0xff0000U) | low << 24;
 }
 
+/* Written so that compilers see one load, and one swap of bytes where the order is the other. */
+static inline uint64_t fs_load_u64(const uint8_t *from, bool little) {
+    if (little)
+        return (uint64_t)from[0] | (uint64_t)from[1] << 8 | (uint64_t)from[2] << 16 |
+               (uint64_t)from[3] << 24 | (uint64_t)from[4] << 32 | (uint64_t)from[5] << 40 |
+               (uint64_t)from[6] << 48 | (uint64_t)from[7] << 56;
+    return (uint64_t)from[7] | (uint64_t)from[6] << 8 | (uint64_t)from[5] << 16 |
+           (uint64_t)from[4] << 24 | (uint64_t)from[3] << 32 | (uint64_t)from[2] << 40 |
+           (uint64_t)from[1] << 48 | (uint64_t)from[0] << 56;
+}
+
 static inline double fs_load_f64(const uint8_t *from, bool little) {
-    uint64_t first = fs_load_u32(from, little);
-    uint64_t second = fs_load_u32(from + 4, little);
-    uint64_t bits = little ? second << 32 | first : first << 32 | second;
+    uint64_t bits = fs_load_u64(from, little);
     double value;
     memcpy(&value, &bits, sizeof value);
     return value;

@@ -58,11 +58,9 @@ static int pickle_text(const struct fs_cell *cell, struct fs_out *out) {
 }
 
 static int pickle_guid(const struct fs_cell *cell, struct fs_out *out) {
-    uint8_t guid[FS_GUID_SIZE];
     char text[FS_GUID_TEXT_SIZE];
     if (cell->kind != '"') return FS_ERR_TYPE;
-    if (!fs_guid_parse(cell->text, cell->size, guid)) return FS_ERR_GUID;
-    fs_guid_print(guid, text);
+    if (!fs_guid_normalise(cell->text, cell->size, text)) return FS_ERR_GUID;
     fs_pickle_text(out, text, sizeof text);
     return FS_OK;
 }

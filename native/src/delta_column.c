@@ -37,18 +37,12 @@ static bool canonical_date(const struct fs_value *value, int64_t *ms) {
            memcmp(text, value->bytes, sizeof text) == 0;
 }
 
-static bool canonical_guid(const struct fs_value *value, uint8_t guid[FS_GUID_SIZE]) {
-    char text[FS_GUID_TEXT_SIZE];
-    if (value->kind != FS_VALUE_TEXT || value->size != sizeof text ||
-        !fs_guid_parse(value->bytes, value->size, guid))
-        return false;
-    fs_guid_print(guid, text);
-    return memcmp(text, value->bytes, sizeof text) == 0;
+static bool canonical_guid(const struct fs_value *value) {
+    return value->kind == FS_VALUE_TEXT && fs_guid_is_normal(value->bytes, value->size);
 }
 
 /* The value as the column's integer: for a real its bits, for a text or GUID nothing yet. */
 static enum fs_delta_class classify(int type, const struct fs_value *value, int64_t *integer) {
-    uint8_t guid[FS_GUID_SIZE];
     bool regular;
     if (value->kind == FS_VALUE_NONE) return FS_CLASS_NULL;
     switch (type) {
@@ -64,7 +58,7 @@ static enum fs_delta_class classify(int type, const struct fs_value *value, int6
         regular = canonical_date(value, integer);
         break;
     case FS_COLUMN_GUID:
-        regular = canonical_guid(value, guid);
+        regular = canonical_guid(value);
         break;
     default:
         regular = value->kind == FS_VALUE_TEXT && fs_utf8_valid(value->bytes, value->size);

@@ -45,12 +45,13 @@ static int print_real(struct fs_out *out, const struct fs_value *value) {
 }
 
 static int print_guid(struct fs_out *out, const struct fs_value *value) {
-    uint8_t guid[FS_GUID_SIZE];
-    char text[FS_GUID_TEXT_SIZE];
+    uint8_t spare[FS_GUID_TEXT_SIZE + 2];
     if (value->kind != FS_VALUE_TEXT) return FS_ERR_TYPE;
-    if (!fs_guid_parse(value->bytes, value->size, guid)) return FS_ERR_GUID;
-    fs_guid_print(guid, text);
-    return fs_json_print_string(out, (const uint8_t *)text, sizeof text);
+    uint8_t *start = fs_out_begin(out, sizeof spare, spare);
+    start[0] = start[sizeof spare - 1] = '"';
+    if (!fs_guid_normalise(value->bytes, value->size, (char *)start + 1)) return FS_ERR_GUID;
+    fs_out_end(out, start, start + sizeof spare, spare);
+    return FS_OK;
 }
 
 static int print_date(struct fs_out *out, const struct fs_value *value) {
@@ -116,11 +117,9 @@ static int print_attributes(struct encoder *encoder, const struct mask *mask) {
         int status = fs_marshal_value(&encoder->marshal, &value);
         if (status != FS_OK) return status;
         if (!is_set(mask, i) && i != layer->key_column) continue;
-        if (!first) fs_out_byte(out, ',');
+        fs_out_bytes(out, layer->columns[i].label + first, layer->columns[i].label_size - first);
         first = false;
-        status = fs_json_print_string(out, layer->columns[i].name, layer->columns[i].name_size);
-        fs_out_byte(out, ':');
-        if (status == FS_OK) status = print_value(out, layer->columns[i].type, &value);
+        status = print_value(out, layer->columns[i].type, &value);
         if (status != FS_OK) {
             encoder->marshal.at = start;
             return status;

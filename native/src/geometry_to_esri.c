@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "fs_geometry.h"
+#include "fs_number.h"
 #include "geometry_print.h"
 #include "json_print.h"
 #include "wkb.h"
@@ -26,41 +27,60 @@ static bool shows(const struct writer *writer, const struct fs_wkb_head *head, s
     return (writer->dims & (is_m ? FS_DIMS_M : FS_DIMS_Z)) != 0;
 }
 
-static bool is_finite_vertex(const struct writer *writer, const struct fs_wkb_head *head,
-                             const uint8_t *vertices, size_t index) {
-    for (size_t axis = 0; axis < head->dims; axis++) {
+/* The ordinates of one vertex that are written. An M may be NaN: it travels as null. */
+struct vertex {
+    double values[4];
+    size_t count;
+    size_t m; /* place of the M; 4 = there is none */
+};
+
+/* False when a value is not finite that must be. */
+static bool read_vertex(const struct writer *writer, const struct fs_wkb_head *head,
+                        const uint8_t *vertices, size_t index, struct vertex *vertex) {
+    vertex->count = 2;
+    vertex->m = 4;
+    vertex->values[0] = fs_wkb_ordinate(head, vertices, index, 0);
+    vertex->values[1] = fs_wkb_ordinate(head, vertices, index, 1);
+    bool finite = isfinite(vertex->values[0]) && isfinite(vertex->values[1]);
+    for (size_t axis = 2; axis < head->dims; axis++) {
+        if (!shows(writer, head, axis)) continue;
         double value = fs_wkb_ordinate(head, vertices, index, axis);
         bool is_m = head->has_m && axis == head->dims - 1;
-        if (shows(writer, head, axis) && (is_m ? isinf(value) : !isfinite(value))) return false;
+        if (is_m) vertex->m = vertex->count;
+        finite = finite && (is_m ? !isinf(value) : isfinite(value));
+        vertex->values[vertex->count++] = value;
     }
-    return true;
+    return finite;
 }
 
 static bool is_empty_point(const struct fs_wkb_head *head, const uint8_t *vertex) {
     return isnan(fs_wkb_ordinate(head, vertex, 0, 0)) && isnan(fs_wkb_ordinate(head, vertex, 0, 1));
 }
 
-/* An M may be NaN: it travels as null. */
-static void put_ordinate(struct fs_out *out, double value) {
-    if (isnan(value))
-        fs_json_print_text(out, "null");
-    else
-        fs_json_print_real(out, value);
+static uint8_t *put_ordinate(uint8_t *to, double value) {
+    if (!isnan(value)) return to + fs_number_print(value, (char *)to);
+    memcpy(to, "null", 4);
+    return to + 4;
 }
 
 static int put_vertex(struct writer *writer, const struct fs_wkb_head *head,
                       const uint8_t *vertices, size_t index) {
-    if (!is_finite_vertex(writer, head, vertices, index)) {
+    struct vertex vertex;
+    uint8_t spare[4 * (FS_NUMBER_TEXT_MAX + 1) + 2];
+    if (!read_vertex(writer, head, vertices, index, &vertex)) {
         writer->wkb.at = (size_t)(vertices - writer->wkb.data) + index * head->dims * 8;
         return FS_ERR_NOT_FINITE;
     }
-    put_comma(writer);
-    for (size_t axis = 0; axis < head->dims; axis++) {
-        if (!shows(writer, head, axis)) continue;
-        fs_out_byte(writer->out, axis == 0 ? '[' : ',');
-        put_ordinate(writer->out, fs_wkb_ordinate(head, vertices, index, axis));
+    uint8_t *start = fs_out_begin(writer->out, sizeof spare, spare);
+    uint8_t *to = start;
+    if (writer->listed) *to++ = ',';
+    writer->listed = true;
+    *to++ = '[';
+    for (size_t i = 0; i < vertex.count; i++) {
+        to = put_ordinate(to, vertex.values[i]);
+        *to++ = i + 1 < vertex.count ? ',' : ']';
     }
-    fs_out_byte(writer->out, ']');
+    fs_out_end(writer->out, start, to, spare);
     return FS_OK;
 }
 
@@ -181,7 +201,7 @@ static int put_list(struct writer *writer, const char *name) {
 }
 
 static int put_point(struct writer *writer) {
-    static const char *const names[] = {"{\"x\":", ",\"y\":", ",\"z\":", ",\"m\":"};
+    static const char names[][6] = {"{\"x\":", ",\"y\":", ",\"z\":", ",\"m\":"};
     struct fs_wkb_head head = writer->head;
     if (head.type == FS_WKB_MULTIPOINT) {
         size_t points;
@@ -202,15 +222,16 @@ static int put_point(struct writer *writer) {
         fs_json_print_text(writer->out, "{\"x\":null,\"y\":null}");
         return FS_OK;
     }
-    if (!is_finite_vertex(writer, &head, vertex, 0)) {
+    struct vertex shown;
+    if (!read_vertex(writer, &head, vertex, 0, &shown)) {
         writer->wkb.at = start;
         return FS_ERR_NOT_FINITE;
     }
-    for (size_t axis = 0; axis < head.dims; axis++) {
-        if (!shows(writer, &head, axis)) continue;
-        bool is_m = head.has_m && axis == head.dims - 1;
-        fs_json_print_text(writer->out, names[is_m ? 3 : axis]);
-        put_ordinate(writer->out, fs_wkb_ordinate(&head, vertex, 0, axis));
+    for (size_t i = 0; i < shown.count; i++) {
+        uint8_t spare[5 + FS_NUMBER_TEXT_MAX];
+        uint8_t *text = fs_out_begin(writer->out, sizeof spare, spare);
+        memcpy(text, names[i == shown.m ? 3 : i], 5);
+        fs_out_end(writer->out, text, put_ordinate(text + 5, shown.values[i]), spare);
     }
     fs_out_byte(writer->out, '}');
     return FS_OK;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "powers.h"
 
 struct decimal {
@@ -62,30 +63,57 @@ static struct decimal shortest(uint64_t fraction, int biased) {
 }
 
 static size_t count_digits(uint64_t value) {
-    size_t count = 1;
-    while (value >= 10000) {
-        value /= 10000;
-        count += 4;
-    }
-    return count + (value >= 10) + (value >= 100) + (value >= 1000);
+    static const uint64_t least[] = {0, /* of one digit more than its place says */
+                                     10U,
+                                     100U,
+                                     1000U,
+                                     10000U,
+                                     100000U,
+                                     1000000U,
+                                     10000000U,
+                                     100000000U,
+                                     1000000000U,
+                                     10000000000U,
+                                     100000000000U,
+                                     1000000000000U,
+                                     10000000000000U,
+                                     100000000000000U,
+                                     1000000000000000U,
+                                     10000000000000000U,
+                                     100000000000000000U,
+                                     1000000000000000000U,
+                                     10000000000000000000U};
+    size_t bits = 64 - (size_t)fs_leading_zeros(value | 1);
+    size_t count = bits * 1233 >> 12; /* log10(2) * 4096 = 1233.02 */
+    return count + (value >= least[count]);
 }
 
-/* Writes exactly `count` digits. Eight at a time in 32-bit arithmetic: cheap on 32-bit ARM too. */
+static void write_pair(char *text, uint32_t value) { memcpy(text, digit_pairs + 2 * value, 2); }
+
+/* Writes exactly eight digits. The number is halved three times, into lanes of one word: the
+ * quotients by 100 and by 10 come from multiplications that are exact in their range. */
+static void write_eight(char *text, uint32_t value) {
+    uint32_t high = value / 10000;
+    uint64_t fours = high | (uint64_t)(value - high * 10000) << 32;
+    uint64_t hundreds = fours * 10486 >> 20 & UINT64_C(0x0000007f0000007f);
+    uint64_t pairs = hundreds | (fours - hundreds * 100) << 16;
+    uint64_t tens = pairs * 103 >> 10 & UINT64_C(0x000f000f000f000f);
+    uint64_t digits = tens | (pairs - tens * 10) << 8;
+    fs_store_u64((uint8_t *)text, digits | UINT64_C(0x3030303030303030));
+}
+
+/* Writes exactly `count` digits. */
 static void write_digits(char *text, uint64_t value, size_t count) {
     char *end = text + count;
-    while (value > UINT32_MAX) {
-        uint32_t low = (uint32_t)(value % 100000000);
+    while (end - text >= 8) {
+        end -= 8;
+        write_eight(end, (uint32_t)(value % 100000000));
         value /= 100000000;
-        for (int i = 0; i < 4; i++) {
-            end -= 2;
-            memcpy(end, digit_pairs + low % 100 * 2, 2);
-            low /= 100;
-        }
     }
     uint32_t rest = (uint32_t)value;
     while (end - text >= 2) {
         end -= 2;
-        memcpy(end, digit_pairs + rest % 100 * 2, 2);
+        write_pair(end, rest % 100);
         rest /= 100;
     }
     if (end > text) *text = (char)('0' + rest % 10);
@@ -152,43 +180,52 @@ static size_t lay_out(struct decimal value, char *text) {
     return (size_t)k + 1 + print_exponent(text + k + 1, n - 1);
 }
 
-/* Coordinates and measurements mostly lie on a decimal grid. If n / 10^places is the value and n
- * has at most 15 digits, then n is its shortest text: no two such decimals share a double. */
-static bool on_grid(double magnitude, double scale, uint64_t *n) {
-    if (!(magnitude >= 1e-6 && magnitude * scale < 1e15)) return false;
-    *n = (uint64_t)(magnitude * scale + 0.5);
-    return (double)*n / scale == magnitude;
-}
-
-static size_t print_grid(uint64_t n, uint64_t scale, size_t places, char *text) {
-    uint64_t whole = n / scale, fraction = n % scale;
+/* n / 10^8 */
+static size_t print_grid(uint64_t n, char *text) {
+    uint64_t whole = n / 100000000;
+    uint32_t part = (uint32_t)(n % 100000000);
     size_t count = count_digits(whole);
     write_digits(text, whole, count);
-    text[count++] = '.';
-    while (fraction % 10 == 0) {
-        fraction /= 10;
-        places--;
-    }
-    write_digits(text + count, fraction, places);
-    return count + places;
+    if (part == 0) return count;
+    text[count] = '.';
+    write_eight(text + count + 1, part);
+    size_t end = count + 9;
+    while (text[end - 1] == '0') end--;
+    return end;
+}
+
+/* Coordinates and measurements mostly lie on a decimal grid. If n / 10^8 is the value and n has at
+ * most 15 digits, then n is its shortest text: no two such decimals share a double. */
+static bool on_grid(double magnitude, uint64_t *n) {
+    if (!(magnitude >= 1e-6 && magnitude < 1e7)) return false;
+    int64_t nearest = (int64_t)(magnitude * 1e8 + 0.5);
+    *n = (uint64_t)nearest;
+    return (double)nearest / 1e8 == magnitude;
+}
+
+/* The same for 10^4: projected coordinates beyond that, and larger measures. */
+static bool on_coarse_grid(double magnitude, uint64_t *n) {
+    if (!(magnitude >= 1e7 && magnitude < 1e11)) return false;
+    int64_t nearest = (int64_t)(magnitude * 1e4 + 0.5);
+    *n = (uint64_t)nearest * 10000;
+    return (double)nearest / 1e4 == magnitude;
 }
 
 size_t fs_number_print(double value, char *text) {
-    uint64_t bits;
+    uint64_t bits, n;
     memcpy(&bits, &value, sizeof bits);
     size_t sign = (size_t)(bits >> 63);
+    double magnitude = sign ? -value : value;
+    text[0] = '-';
+    if (on_grid(magnitude, &n) || on_coarse_grid(magnitude, &n))
+        return sign + print_grid(n, text + sign);
     uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
     int biased = (int)(bits >> 52 & 0x7ff);
-    text[0] = '-';
     if (biased == 0 && fraction == 0) {
-        memcpy(text + sign, sign ? "0.0" : "0", sign ? 3 : 1);
+        memcpy(text + sign, "0.0", 3);
         return sign ? 4 : 1;
     }
-    double magnitude = sign ? -value : value;
-    if (magnitude < 9007199254740992.0 && (double)(uint64_t)magnitude == magnitude)
+    if (magnitude < 9007199254740992.0 && (double)(int64_t)magnitude == magnitude)
         return fs_integer_print((int64_t)value, text);
-    uint64_t n;
-    if (on_grid(magnitude, 1e8, &n)) return sign + print_grid(n, 100000000, 8, text + sign);
-    if (on_grid(magnitude, 1e4, &n)) return sign + print_grid(n, 10000, 4, text + sign);
     return sign + lay_out(without_trailing_zeros(shortest(fraction, biased)), text + sign);
 }

@@ -67,6 +67,17 @@ def test_print_is_exact_and_as_short_as_python(value: float) -> None:
     assert significant(text) == significant(repr(value))
 
 
+@given(st.integers(-(10**16), 10**16), st.integers(0, 12), st.sampled_from([-1, 0, 0, 0, 1]))
+def test_print_is_exact_on_decimal_grids_and_beside_them(n: int, places: int, beside: int) -> None:
+    value = n / 10**places
+    value = math.nextafter(value, math.inf * beside) if beside else value
+
+    text = printed(value)
+
+    assert struct.pack("<d", float(text)) == struct.pack("<d", value)
+    assert significant(text) == significant(repr(value))
+
+
 def test_print_and_parse_agree_with_python_on_random_bits() -> None:
     source = random.Random(20)
     for _ in range(20_000):

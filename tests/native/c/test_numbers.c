@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -40,7 +41,24 @@ static void check_long_digits(void) {
     CHECK(fs_number_parse(text, sizeof text, &value) == FS_ERR_NUMBER);
 }
 
+/* Around the powers of two and ten, where the number of digits changes. */
+static void check_integers(void) {
+    char text[FS_NUMBER_TEXT_MAX], expected[FS_NUMBER_TEXT_MAX];
+    uint64_t two = 1, ten = 1;
+    for (int i = 0; i < 64; i++, two *= 2, ten *= 10)
+        for (uint64_t off = 0; off < 3; off++)
+            for (int which = 0; which < 2; which++) {
+                uint64_t bits = (which == 0 ? two : ten) + off - 1;
+                int64_t value;
+                memcpy(&value, &bits, sizeof value);
+                size_t size = fs_integer_print(value, text);
+                snprintf(expected, sizeof expected, "%" PRId64, value);
+                CHECK(size == strlen(expected) && memcmp(text, expected, size) == 0);
+            }
+}
+
 void test_numbers(void) {
+    check_integers();
     check_text(0.1, "0.1");
     check_text(-0.0, "-0.0");
     check_text(1e21, "1e+21");
@@ -53,6 +71,7 @@ void test_numbers(void) {
         memcpy(&value, &bits, sizeof value);
         if (isfinite(value)) check_round_trip(value);
         check_round_trip((double)(int64_t)(bits % 36000000000U) / 1e8);
+        check_round_trip((double)(int64_t)(bits % 4000000000000U) / 1e4);
     }
     check_long_digits();
 }
