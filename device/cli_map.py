@@ -63,6 +63,7 @@ class GeodatabaseFacts:
     last_sync_at: str | None
     conflicts: int
     quarantined: int
+    notices: tuple[str, ...]
     tables: tuple[TableFacts, ...]
 
 
@@ -121,6 +122,7 @@ async def _geodatabase(geodatabase: Geodatabase) -> GeodatabaseFacts:
         last_sync_at=geodatabase.replica.last_sync_at,
         conflicts=len(await geodatabase.conflicts()),
         quarantined=len(await geodatabase.quarantine()),
+        notices=tuple(await geodatabase.notices()),
         tables=tuple([await _table(t) for t in geodatabase.feature_tables]),
     )
 
@@ -161,6 +163,7 @@ def _geodatabase_lines(geodatabase: GeodatabaseFacts) -> Iterator[str]:
     for one in geodatabase.tables:
         if one.error is not None:
             yield f"{one.name}: {one.error['message']}. {one.error['remedy']}"
+    yield from geodatabase.notices
     if geodatabase.conflicts:
         yield f"{number(geodatabase.conflicts, 'conflict')} to be decided by a person."
     if geodatabase.quarantined:

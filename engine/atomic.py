@@ -20,6 +20,8 @@ from typing import BinaryIO, Self
 from engine import faults
 from engine.errors import BadParameterError, EngineError, MapExistsError, StorageFullError
 
+SPACE_FACTOR = 3
+
 _PARTIAL = ".partial-"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {
@@ -63,6 +65,30 @@ def disk_errors(where: Path) -> Iterator[None]:
                 "disk is not read-only",
             ) from error
         raise
+
+
+def require_space(where: Path, coming_bytes: int) -> None:
+    """:exc:`StorageFullError` unless the disk has room for three times what comes.
+
+    What comes lies there as it was received, in the write-ahead log and in the file itself, and
+    sorting it for an index takes as much again for a moment.
+    """
+    needed = SPACE_FACTOR * coming_bytes
+    free = _free_bytes(where)
+    if needed > free:
+        raise StorageFullError(
+            f"{_megabytes(needed)} are needed on the disk of {where}, {_megabytes(free)} are free"
+        )
+
+
+def _free_bytes(where: Path) -> int:
+    folder = next(parent for parent in where.absolute().parents if parent.is_dir())
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 @contextmanager

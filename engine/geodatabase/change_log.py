@@ -121,13 +121,24 @@ def count_pending(
 
 
 def has_pending(
-    connection: sqlite3.Connection, table: LayerTable, *, everything: bool = False
+    connection: sqlite3.Connection,
+    table: LayerTable,
+    *,
+    everything: bool = False,
+    since: int = 0,
 ) -> bool:
-    """True if there is at least one edit."""
+    """True if there is at least one edit, of a row touched behind the number ``since``."""
     touched = connection.execute(
-        "SELECT EXISTS(SELECT 1 FROM fieldsync_change WHERE layer=?)", (table.number,)
+        "SELECT EXISTS(SELECT 1 FROM fieldsync_change WHERE layer=? AND seq>?)",
+        (table.number, since),
     ).fetchone()[0]
-    return bool(touched) and next(_read(connection, table, 0, everything), None) is not None
+    edits = _read(connection, table, 0, everything)
+    return bool(touched) and any(edit.last > since for edit in edits)
+
+
+def sequence(connection: sqlite3.Connection) -> int:
+    """The greatest sequence number that was given to a touch."""
+    return int(connection.execute("SELECT seq FROM fieldsync_state WHERE id=1").fetchone()[0])
 
 
 def edit_of(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> Edit | None:

@@ -7,7 +7,6 @@ closing any of its descriptors would drop SQLite's own locks (sqlite.org/howtoco
 """
 
 import asyncio
-import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -54,8 +53,6 @@ _PRAGMAS = (
     "cache_size=-1500",
     "temp.cache_size=-500",
 )
-
-_log = logging.getLogger(__name__)
 
 
 class Database:
@@ -235,18 +232,25 @@ class Database:
         async with self._turn(joining=False):
             await self._hop(_use_wal, self._raw)
 
-    async def checkpoint(self) -> bool:
-        """Move the write-ahead log into the file and empty it; False if readers prevent that."""
+    async def checkpoint(self) -> list[str]:
+        """Move the write-ahead log into the file and empty it; what a person should know of it."""
         async with self._turn(joining=False):
             milliseconds = round(self._busy_timeout_s * 1000)
             done, size_bytes = await self._hop(_checkpoint, self._raw, self.path, milliseconds)
+        name, found = self.path.name, []
         if not done:
-            _log.warning(
-                "%s: other programs keep the write-ahead log from being emptied", self.path
+            found.append(
+                f"{name}: another program keeps the write-ahead log from being emptied; close it"
             )
         if size_bytes > WAL_WARNING_BYTES:
-            _log.warning("%s: the write-ahead log has %d MB", self.path, size_bytes >> 20)
-        return done
+            found.append(f"{name}: the write-ahead log has {size_bytes >> 20} MB")
+        return found
+
+    @property
+    def wal_bytes(self) -> int:
+        """The size of the write-ahead log."""
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        return wal.stat().st_size if wal.exists() else 0
 
     # --- turns and hops ---------------------------------------------------------------------------
 

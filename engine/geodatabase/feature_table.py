@@ -191,14 +191,15 @@ class FeatureTable:
 
     # --- what was edited --------------------------------------------------------------------------
 
-    async def has_local_edits(self) -> bool:
+    async def has_local_edits(self, since: int = 0) -> bool:
         """True if features or attachments have edits that the service has not acknowledged.
 
-        Also True if nobody can tell because the change log was damaged.
+        Also True if nobody can tell because the change log was damaged. ``since``: only rows that
+        were touched after :meth:`Geodatabase.edit_sequence` gave that number.
         """
         if self.error is not None:
             return True
-        return await self._access.read(_has_edits, self._tables())
+        return await self._access.read(_has_edits, self._tables(), since)
 
     async def edit_counts(self) -> EditCounts:
         """How many features were added, updated and deleted."""
@@ -369,8 +370,8 @@ class FeatureTable:
         )
 
 
-def _has_edits(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> bool:
-    return any(change_log.has_pending(connection, t, everything=True) for t in tables)
+def _has_edits(connection: sqlite3.Connection, tables: Sequence[LayerTable], since: int) -> bool:
+    return any(change_log.has_pending(connection, t, everything=True, since=since) for t in tables)
 
 
 def _edits_after(connection: sqlite3.Connection, table: LayerTable, after: int) -> list[Edit]:

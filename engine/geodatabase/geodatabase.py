@@ -15,19 +15,20 @@ from engine.errors import (
     GeodatabaseError,
     TransactionOpenError,
 )
-from engine.geodatabase import arming, bookkeeping, conflicts, quarantine
+from engine.geodatabase import arming, bookkeeping, change_log, conflicts, quarantine
 from engine.geodatabase.catalog import Entry, StoredLayer, stored_layers
 from engine.geodatabase.conflicts import Conflict, Side
 from engine.geodatabase.connection import Database
 from engine.geodatabase.feature_table import FeatureTable
 from engine.geodatabase.geopackage import Fill, create_geopackage, load, require_geopackage
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.notices import notices
 from engine.geodatabase.quarantine import Quarantined
 from engine.geodatabase.relations import Relation, relations
 from engine.geodatabase.replica import Replica, get_replica
 from engine.geodatabase.triggers import Permissions
 from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import SpatialReference, SyncModel
+from engine.model import Envelope, SpatialReference, SyncModel
 
 
 class Geodatabase:
@@ -173,6 +174,28 @@ class Geodatabase:
     def sync_model(self) -> SyncModel:
         return self.replica.sync_model
 
+    @property
+    def server_generation(self) -> int | None:
+        """Up to which generation of the service the rows have come; None if that is not known.
+
+        With one generation per layer it is the lowest of them.
+        """
+        if self.sync_model is not SyncModel.PER_LAYER:
+            return self.replica.server_generation
+        found = [layer.generation for layer in self.replica.layers]
+        known = [generation for generation in found if generation is not None]
+        return min(known) if known and len(known) == len(found) else None
+
+    @property
+    def generate_geodatabase_extent(self) -> Envelope | None:
+        """The area that was taken; None if all that the service has."""
+        extent = self.replica.extent
+        return None if extent is None else Envelope.from_json(extent)
+
+    async def notices(self) -> list[str]:
+        """What a person should know although nothing is wrong: one sentence each."""
+        return await self.database.read(notices, self.database.wal_bytes, joining=True)
+
     def table(self, name_or_id: str | int) -> FeatureTable:
         """The table of a layer, by the layer's name or id, or by the table's name in the file."""
         for table in self.feature_tables:
@@ -183,12 +206,22 @@ class Geodatabase:
 
     # --- edits ------------------------------------------------------------------------------------
 
-    async def has_local_edits(self) -> bool:
-        """True if there are edits that the service has not acknowledged, or if nobody can tell."""
+    async def has_local_edits(self, since: int = 0) -> bool:
+        """True if there are edits that the service has not acknowledged, or if nobody can tell.
+
+        ``since``: only rows that were touched after :meth:`edit_sequence` gave that number.
+        """
         for table in self.feature_tables:
-            if await table.has_local_edits():
+            if await table.has_local_edits(since):
                 return True
         return False
+
+    async def edit_sequence(self) -> int:
+        """A number that grows with every edit, whatever the device's clock says.
+
+        It is the greatest :attr:`LocalEdit.sequence` there was.
+        """
+        return await self.database.read(change_log.sequence, joining=True)
 
     @property
     def is_in_transaction(self) -> bool:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol, Self, TypeVar
 import aiohttp
 from yarl import URL
 
-from engine.atomic import disk_errors
+from engine.atomic import disk_errors, require_space
 from engine.clock import Clock, SystemClock
 from engine.errors import (
     AuthenticationError,
@@ -421,6 +421,7 @@ class Session:
 async def _save(exchange: _Exchange, target: Path) -> int:
     """The body in a file; if it does not come whole there is no file. Returns the plain size."""
     size, waiting = 0, bytearray()
+    require_space(target, exchange.answer.content_length or 0)
     with disk_errors(target):
         stream = open(target, "wb")  # noqa: SIM115 (closed below, where errors differ)
     try:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+from engine.atomic import require_space
 from engine.errors import (
     BadParameterError,
     ChangeLogBrokenError,
@@ -14,6 +15,7 @@ from engine.errors import (
 from engine.geodatabase import backfill, change_log, fetch_queue, journal
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.notices import note_service
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.replica import Replica
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
@@ -23,6 +25,7 @@ from engine.sync.context import SyncContext
 from engine.sync.schema_change import follow_layers
 
 _LOOKED_ON = "layers_looked_on"
+_JOURNAL_BYTES = 1024 * 1024
 
 
 def check_directions(context: SyncContext) -> None:
@@ -47,6 +50,11 @@ def check_tables(context: SyncContext, geodatabase: Geodatabase) -> None:
     """Leave out the layers whose edits are not known, because their change log was damaged."""
     broken = {t.layer_id: t.error for t in geodatabase.feature_tables if t.error is not None}
     _leave_out(context, broken)
+
+
+def check_space(context: SyncContext) -> None:
+    """:exc:`StorageFullError` before any edit is sent if not even the journal has room."""
+    require_space(context.database.path, _JOURNAL_BYTES)
 
 
 def check_presence(context: SyncContext) -> None:
@@ -84,7 +92,13 @@ async def check_layers(context: SyncContext, geodatabase: Geodatabase) -> None:
             errors[layer_id] = error
     errors |= await follow_layers(context, geodatabase, layers)
     _leave_out(context, errors)
-    await context.write(remember, _LOOKED_ON, _today(context))
+    for name in await context.write(_note_look, context):
+        context.narrator.info(f"the service has the new layer {name}; this map goes on without it")
+
+
+def _note_look(connection: sqlite3.Connection, context: SyncContext) -> list[str]:
+    remember(connection, _LOOKED_ON, _today(context))
+    return note_service(connection, context.schema)
 
 
 async def _all_layers(context: SyncContext) -> dict[int, JsonObject]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine import faults
-from engine.atomic import ProcessLock, disk_errors, sync_folder
+from engine.atomic import ProcessLock, disk_errors, require_space, sync_folder
 from engine.clock import Clock, timestamp
 from engine.errors import (
     BadParameterError,
@@ -56,6 +56,8 @@ from engine.sync.replica_request import (
 )
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult, SyncTotals
 from engine.sync.rows import codec_layer
+
+_EXPECTED_ROW_BYTES = 200  # of JSON; a point with a few attributes has that
 
 
 class GeodatabaseGenerator:
@@ -141,6 +143,7 @@ class GeodatabaseGenerator:
         expected = sum(counts.values())
         narrator.info(f"{schema.name}: about {expected} rows in {len(self.layers)} layers")
         narrator.report(5)
+        require_space(self.path, _EXPECTED_ROW_BYTES * expected)
         name = replica_name()
         form = create_form(self.parameters, schema, self.layers, name)
         folder = spool_folder(self._partial)
@@ -152,6 +155,7 @@ class GeodatabaseGenerator:
             await asyncio.to_thread(note_replica, folder, self.url, name)
         self._replica_name = name
         envelope = await service.create_replica(form, target, narrator.service_says)
+        require_space(self.path, target.stat().st_size)
         header = await asyncio.to_thread(read_header, target)
         self._replica_id = await replica_id_of(service, {**envelope, **header.members}, name)
         faults.point("replica.created")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import faults
+from engine.atomic import require_space
 from engine.errors import ProtocolError
 from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
 from engine.geodatabase.layer_table import LayerTable
@@ -93,6 +94,7 @@ async def merge_file(
 ) -> None:
     """Merge a delta or replacement file; the generation moves in the last transaction."""
     server, layers = _generations(context, header, envelope)
+    require_space(context.database.path, path.stat().st_size)
     tables = [t for t in context.tables if t.layer_id in _downloading(context)]
     layers_known = [context.codec_layer(t) for t in tables if not t.is_attachment]
     staged = await context.database.stage(

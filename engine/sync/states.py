@@ -10,6 +10,7 @@ from enum import Enum
 
 from engine.errors import FullDownloadRequired, ServiceError
 from engine.geodatabase.geodatabase import Geodatabase
+from engine.geodatabase.notices import note_checkpoint, was_busy
 from engine.sync import recovery
 from engine.sync.accounts import Accounts
 from engine.sync.channels import Channel
@@ -17,6 +18,7 @@ from engine.sync.check import (
     check_directions,
     check_layers,
     check_presence,
+    check_space,
     check_tables,
     has_work,
     is_current,
@@ -115,7 +117,17 @@ async def run_states(run: SyncRun, narrator: Narrator) -> None:
             step = following
     finally:
         await run.accounts.close()
-    await run.context.database.checkpoint()
+    await _checkpoint(run.context)
+
+
+async def _checkpoint(context: SyncContext) -> None:
+    """Move the write-ahead log into the file; ``info`` tells if another program prevents it."""
+    is_busy = False
+    for warning in await context.database.checkpoint():
+        context.narrator.warn(warning)
+        is_busy = True
+    if is_busy != await context.database.read(was_busy):
+        await context.write(note_checkpoint, is_busy)
 
 
 async def _state(run: SyncRun, step: SyncStep) -> SyncStep:
@@ -136,6 +148,7 @@ async def _state(run: SyncRun, step: SyncStep) -> SyncStep:
 
 async def _check(run: SyncRun) -> SyncStep:
     context = run.context
+    check_space(context)
     check_directions(context)
     check_tables(context, run.geodatabase)
     check_presence(context)
