@@ -69,9 +69,24 @@ class Changes:
         others, more = self._by_others(self._table, "v", "")
         keys = f"SELECT v.gid, v.oid FROM {self._table} v WHERE"
         yield from self._run(f"{keys} {condition} AND {others}", [*values, *more])
+        if self._hosted.profile.tells_short_lived:
+            yield from self._short_lived()
         if self._hosted.profile.rows_leaving == "delete":
             condition, values = self._left()
             yield from self._run(f"{keys} {condition}", values)
+
+    def _short_lived(self) -> Iterator[tuple[str, int]]:
+        """Rows that came and went after the generation."""
+        living, values = alive("n", self._window.upto)
+        before, more = alive("o", self._window.since)
+        others, also = self._by_others(self._table, "v", "")
+        exists = f"(SELECT 1 FROM {self._table} {{0}} WHERE {{0}}.gid = v.gid AND {{1}})"
+        yield from self._run(
+            f"SELECT DISTINCT v.gid, v.oid FROM {self._table} v WHERE v.gen_from > ?"
+            f" AND NOT EXISTS {exists.format('n', living)}"
+            f" AND NOT EXISTS {exists.format('o', before)} AND {others}",
+            [self._window.since, *values, *more, *also],
+        )
 
     def deleted_features(self, view: FeatureView) -> Iterator[dict[str, Any]]:
         """The rows that are gone, as they were."""

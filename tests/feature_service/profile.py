@@ -48,6 +48,7 @@ class Profile:
     job_polls: int = 3
     result_life_s: int = 600
     empty_geometry: Literal["clears", "ignored"] = "clears"
+    tells_short_lived: bool = False
 
     @classmethod
     def random(cls, seed: int) -> "Profile":

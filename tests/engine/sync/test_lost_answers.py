@@ -178,3 +178,27 @@ async def test_row_that_others_changed_after_ours_arrived_is_a_conflict_and_not_
     assert conflict.mine is not None
     assert conflict.mine["name"] == "mine"
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("number", [1, 30])
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_add_that_arrived_and_was_deleted_by_others_is_not_added_again(
+    tmp_path: Path, channel: PushChannel, number: int
+) -> None:
+    async with fleet(tmp_path, Profile(tells_short_lived=True)) as world:
+        a = await world.device("A", channel=channel)
+        added = [gid(5000 + n) for n in range(number)]
+        for one in added:
+            foreign(a, f"INSERT INTO Hydrants(GlobalID,name) VALUES('{one}','new')")
+        world.server.faults.add(Fault(kind="drop-after-commit", operation=channel.value))
+        with faults.armed(_link_dies_at(world, "batch.reconciling")), pytest.raises(EngineError):
+            await a.sync()
+        world.server.faults.clear()
+        assert (await world.rows())[HYDRANTS].keys() >= set(added)
+        await world.edit(HYDRANTS, deletes=added[::2])
+
+        result = await a.sync()
+
+        assert found(result).pending == 0
+        await world.assert_agreed()
+        assert (await world.rows())[HYDRANTS].keys() & set(added) == set(added[1::2])
