@@ -241,6 +241,9 @@ class ServiceSchema:
     supports_rollback: bool
     supports_global_ids: bool
     supports_change_tracking: bool
+    supports_uploads: bool
+    supports_edits_upload: bool
+    supports_async_edits: bool
     has_versioned_data: bool
     spatial_reference: SpatialReference
     full_extent: Envelope | None
@@ -253,6 +256,8 @@ class ServiceSchema:
         """From the service resource at ``url`` (ending in ``/FeatureServer``)."""
         sync = value.get("syncCapabilities")
         sync = sync if isinstance(sync, dict) else {}
+        editing = value.get("advancedEditingCapabilities")
+        editing = editing if isinstance(editing, dict) else {}
         models = []
         if sync.get("supportsPerReplicaSync") is not False:  # absent means true
             models.append(SyncModel.PER_REPLICA)
@@ -273,6 +278,10 @@ class ServiceSchema:
             supports_rollback=sync.get("supportsRollbackOnFailure") is True,
             supports_global_ids=value.get("supportsApplyEditsWithGlobalIds") is True,
             supports_change_tracking="changetracking" in capabilities(value),
+            # Editing brings it along ("Feature service", capabilities).
+            supports_uploads=bool(capabilities(value) & {"uploads", "create", "update", "editing"}),
+            supports_edits_upload=editing.get("supportsApplyEditsbyUploadID") is True,
+            supports_async_edits=editing.get("supportsAsyncApplyEdits") is True,
             has_versioned_data=value.get("hasVersionedData") is True,
             spatial_reference=SpatialReference.from_json(
                 reference if isinstance(reference, dict) else None

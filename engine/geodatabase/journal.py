@@ -92,7 +92,8 @@ class Facts(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One batch. ``upload_parts`` are the parts of the upload item that the service has.
+    """One batch. ``upload_parts``: the sizes of the parts of the upload item that the service has,
+    in order.
 
     ``merge_offset`` is how far a merge in slices has come.
     """

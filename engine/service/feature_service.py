@@ -99,7 +99,7 @@ class FeatureService:
     async def upload_edits(
         self,
         form: Mapping[str, str],
-        edits: Path,
+        edits: Path | None,
         target: Path,
         *,
         on_submitted: Callable[[str], Awaitable[None]] | None = None,
@@ -107,18 +107,26 @@ class FeatureService:
     ) -> JsonObject:
         """``synchronizeReplica`` with the edits in a file; the results are in ``target``.
 
+        Without a file the form names an upload (``editsUploadId``).
         Never retried here: whether a lost call was carried out must be found out first. A refusal
         (:exc:`ServiceRefusedError`) means that the service did not take the call; results that
         cannot be had of a call that it took are a :exc:`ProtocolError`. ``on_submitted`` is told
         the status URL before it is asked.
         """
         url = f"{self.url}/synchronizeReplica"
-        answer = await self._session.post_file(url, form, "edits", edits)
+        answer = await self._post_edits(url, form, edits)
         await asyncio.to_thread(target.write_text, json.dumps(answer))
         status_url = operation.link(answer, url, "statusUrl")
         if status_url and on_submitted is not None:
             await on_submitted(status_url)
         return await self._follow(answer, url, target, on_status, needs_data=False)
+
+    async def _post_edits(
+        self, url: str, form: Mapping[str, str], edits: Path | None
+    ) -> JsonObject:
+        if edits is None:
+            return await self._session.post(url, form, is_long=True)
+        return await self._session.post_file(url, form, "edits", edits)
 
     async def _follow(
         self,
@@ -201,20 +209,39 @@ class FeatureService:
 
     # --- rows -----------------------------------------------------------------------------------
 
-    async def apply_edits(self, form: Mapping[str, str], edits: Path) -> list[JsonObject]:
+    async def apply_edits(
+        self,
+        form: Mapping[str, str],
+        edits: Path | None,
+        target: Path,
+        *,
+        on_submitted: Callable[[str], Awaitable[None]] | None = None,
+    ) -> list[JsonObject]:
         """Service-level ``applyEdits``; one object of results per layer. Never retried.
 
-        An error of a layer is the call's error unless another layer's edits were carried out.
+        Without a file the form names an upload (``editsUploadId``). An error of a layer is the
+        call's error unless another layer's edits were carried out. Empty: it was taken, and nothing
+        is told of its edits. ``on_submitted`` is told the status URL of an asynchronous call;
+        ``target`` is scratch.
         """
         url = f"{self.url}/applyEdits"
-        answer = await self._session.post_file(url, form, "edits", edits)
-        results = answer.get("")
-        if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
-            raise ProtocolError(f"{place(url)} did not answer with results per layer")
-        if not any(_has_results(result) for result in results):
-            for result in results:
-                raise_error_in(result, place(url))
-        return results
+        answer = await self._post_edits(url, form, edits)
+        status_url = operation.link(answer, url, "statusUrl")
+        if not status_url:
+            return _results_per_layer(answer, url)
+        if on_submitted is not None:
+            await on_submitted(status_url)
+        return await self.job_results(status_url, target)
+
+    async def job_results(self, status_url: str, target: Path) -> list[JsonObject]:
+        """The results of an asynchronous ``applyEdits``; ``target`` is scratch.
+
+        :exc:`ServiceRefusedError` if the job failed, :exc:`ProtocolError` if its results cannot be
+        had.
+        """
+        answer = await self.wait_for_job(status_url, needs_result=False)
+        body = await operation.result_of_job(self._session, answer, status_url, target)
+        return _results_per_layer(body, status_url)
 
     async def count(self, layer_id: int, form: Mapping[str, str]) -> int:
         """How many rows a query would give."""
@@ -266,6 +293,19 @@ def _service_url(url: str) -> str:
             remedy="Leave user and password out of the URL",
         )
     return url
+
+
+def _results_per_layer(answer: JsonObject, url: str) -> list[JsonObject]:
+    """The results in an answer of ``applyEdits``: a bare list, or one beside their moment."""
+    results = answer.get("", answer.get("editResults"))
+    if answer.get("success") is True and results is None:
+        return []
+    if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
+        raise ProtocolError(f"{place(url)} did not answer with results per layer")
+    if not any(_has_results(result) for result in results):
+        for result in results:
+            raise_error_in(result, place(url))
+    return results
 
 
 def _has_results(result: JsonObject) -> bool:

@@ -16,7 +16,8 @@ _TEXT = "\r\nContent-Type: text/plain; charset=utf-8"
 class FormBody:
     """An asynchronous iterator over the bytes of one body; it can be sent once.
 
-    ``stream`` is read as the part named ``field``, ``size`` bytes from where it stands.
+    ``stream`` is read as the part named ``field``, ``size`` bytes from where it stands; with a
+    ``filename`` it counts as a file.
     ``on_sent(length, is_all)``, if set, is called for each piece that the connection has taken.
     """
 
@@ -26,16 +27,16 @@ class FormBody:
         boundary: str,
         *,
         field: str = "",
+        filename: str = "",
         stream: BinaryIO | None = None,
         size: int = 0,
     ) -> None:
         mark = f"--{boundary}\r\n"
         head = "".join(
-            f"{mark}{_head(name, is_plain=value.isascii())}{value}\r\n"
-            for name, value in form.items()
+            f"{mark}{_head(name, value.isascii())}{value}\r\n" for name, value in form.items()
         )
         if stream is not None:
-            head += f"{mark}{_head(field, is_plain=False)}"
+            head += f"{mark}{_file_head(field, filename) if filename else _head(field, False)}"
         self._head = head.encode()
         self._stream = stream
         self._left = size
@@ -92,5 +93,10 @@ class UrlEncodedBody(FormBody):
         }
 
 
-def _head(name: str, *, is_plain: bool) -> str:
+def _file_head(name: str, filename: str) -> str:
+    where = f'Content-Disposition: form-data; name="{name}"; filename="{filename}"'
+    return f"{where}\r\nContent-Type: application/octet-stream\r\n\r\n"
+
+
+def _head(name: str, is_plain: bool) -> str:
     return f'Content-Disposition: form-data; name="{name}"{"" if is_plain else _TEXT}\r\n\r\n'

@@ -123,6 +123,21 @@ async def _poll(
         pause = min(POLL_LIMIT_S, pause * 1.5)
 
 
+async def result_of_job(
+    session: Session, answer: JsonObject, status_url: str, target: Path
+) -> JsonObject:
+    """What a job that has ended left in its result file, a small one; ``target`` is scratch."""
+    result_url = link(answer, status_url, "resultUrl", "responseUrl", "URL")
+    if not result_url:
+        raise ProtocolError(f"the job {place(status_url)} ended without a result file")
+    with _taken_already(is_download=False):
+        await session.download(result_url, target)
+        body = await asyncio.to_thread(target.read_bytes)
+        value = json_object(body, result_url)
+        raise_error_in(value, place(result_url))
+    return value
+
+
 def link(answer: JsonObject, base: str, *names: str) -> str:
     """The first URL among those members, made absolute; empty if there is none."""
     found = _find(answer, *names)

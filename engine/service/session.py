@@ -192,25 +192,44 @@ class Session:
 
         return await self._retry(url, attempt)
 
-    async def post(self, url: str, form: Form, *, repeatable: bool = False) -> JsonObject:
-        """Post a form and read a JSON object. Retried only if ``repeatable``."""
+    async def post(
+        self, url: str, form: Form, *, repeatable: bool = False, is_long: bool = False
+    ) -> JsonObject:
+        """Post a form and read a JSON object. Retried only if ``repeatable``.
+
+        ``is_long``: the operation may take its time before it answers.
+        """
+        answer_s = self.answer_timeout_s if is_long else self.stall_timeout_s
 
         async def attempt() -> JsonObject:
             body = self._form(form)
-            async with self._post(url, body, answer_s=self.stall_timeout_s) as exchange:
+            async with self._post(url, body, answer_s=answer_s) as exchange:
                 return await self._json(exchange)
 
         return await (self._retry if repeatable else self._signed)(url, attempt)
 
-    async def post_file(self, url: str, form: Form, field: str, content: Path) -> JsonObject:
-        """Post a form one of whose fields is read from a file as it is sent. Never retried."""
+    async def post_file(
+        self,
+        url: str,
+        form: Form,
+        field: str,
+        content: Path,
+        *,
+        filename: str = "",
+        span: tuple[int, int] | None = None,
+    ) -> JsonObject:
+        """Post a form one of whose fields is read from a file as it is sent. Never retried.
+
+        ``filename`` makes it a file of that name to the server; ``span`` (offset, size) sends that
+        part of it.
+        """
         with disk_errors(content):
             stream = open(content, "rb")  # noqa: SIM115 (closed below, where errors differ)
-            size = content.stat().st_size
+            offset, size = span or (0, content.stat().st_size)
 
         async def attempt() -> JsonObject:
-            stream.seek(0)
-            body = self._form(form, field=field, stream=stream, size=size)
+            stream.seek(offset)
+            body = self._form(form, field=field, filename=filename, stream=stream, size=size)
             async with self._post(url, body, answer_s=self.answer_timeout_s) as exchange:
                 return await self._json(exchange)
 
@@ -368,11 +387,17 @@ class Session:
         return sent
 
     def _form(
-        self, form: Form, *, field: str = "", stream: BinaryIO | None = None, size: int = 0
+        self,
+        form: Form,
+        *,
+        field: str = "",
+        filename: str = "",
+        stream: BinaryIO | None = None,
+        size: int = 0,
     ) -> FormBody:
         boundary = f"fieldsync-{self._random.getrandbits(128):032x}"
         whole = {**form, "f": "json"}
-        return FormBody(whole, boundary, field=field, stream=stream, size=size)
+        return FormBody(whole, boundary, field=field, filename=filename, stream=stream, size=size)
 
     async def _json(self, exchange: _Exchange, check: Check = raise_error_in) -> JsonObject:
         body = bytearray()

@@ -8,25 +8,33 @@ children before those of parents, rows before attachments.
 
 import hashlib
 import sqlite3
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from engine import atomic
-from engine.geodatabase import acknowledge, attachments, change_log, journal
+from engine.geodatabase import acknowledge, attachments, catalog, change_log, journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType
 from engine.model import EditOperation, normalise_guid
 from engine.sync.channels import Channel
-from engine.sync.outgoing import Attributes, write_edits
+from engine.sync.context import SyncContext
+from engine.sync.outgoing import (
+    Attributes,
+    estimated_bytes,
+    why_no_attachment,
+    write_attachment,
+    write_edits,
+)
+from native.encoder import Form
 from native.layer import Layer
 
 MAX_EDITS = 500
-MAX_ATTACHMENT_BYTES = 2 * 1024 * 1024  # several small photos in one call, a larger one alone
 CHUNK_BYTES = 64 * 1024
+_DATA = ".data"
 
 
 @dataclass(slots=True)
@@ -52,12 +60,24 @@ class Step:
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """A batch that was prepared. ``refused`` edits have no wire form; they are not part of it."""
+    """A batch that was prepared. ``refused`` edits have no wire form; they are not part of it.
+
+    ``upload`` is the id of the upload that holds its spool; ``is_resumed``: an earlier run began
+    it.
+    """
 
     id: int = 0
     edits: list[Edit] = field(default_factory=list)
     refused: list[tuple[Edit, str]] = field(default_factory=list)
     spool: Path | None = None
+    upload: str = ""
+    is_resumed: bool = False
+
+    @property
+    def is_apart(self) -> bool:
+        """The spool holds the data of one attachment and not its edit, which will name the upload
+        with that data."""
+        return self.spool is not None and self.spool.suffix == _DATA
 
 
 def steps(
@@ -95,15 +115,16 @@ def next_edits(
     plan: Sequence[Step],
     cursor: Cursor,
     *,
-    is_whole: bool = False,
+    limit_bytes: int | None,
 ) -> list[Edit]:
     """The edits of the next batch, moving the cursor behind them. Empty: nothing is left.
 
-    One batch holds rows or attachments, never both; but ``is_whole`` takes all there is.
+    One batch holds rows or attachments, never both, of about ``limit_bytes`` on the wire; but None
+    takes all there is.
     """
-    max_edits = sys.maxsize if is_whole else MAX_EDITS
+    is_whole = limit_bytes is None
     edits: list[Edit] = []
-    attachment_bytes = 0
+    size = 0
     while cursor.step < len(plan):
         step = plan[cursor.step]
         is_mixed = bool(edits) and edits[0].table.is_attachment != step.table.is_attachment
@@ -120,15 +141,32 @@ def next_edits(
             if any((e.table.number, e.global_id) in parents for e in edits):
                 return edits  # first it must be known whether the service takes the parent
             if edit.operation in step.operations and not parents:
-                size = 0 if is_whole else _data_bytes(connection, edit)
-                if edits and attachment_bytes + size > MAX_ATTACHMENT_BYTES:
+                size += 0 if is_whole else wire_bytes(connection, edit)
+                if edits and limit_bytes is not None and size > limit_bytes:
                     return edits
-                attachment_bytes += size
                 edits.append(edit)
             cursor.after = edit.first
-            if len(edits) >= max_edits:
+            if len(edits) >= MAX_EDITS and not is_whole:
                 return edits
     return edits
+
+
+def split(
+    connection: sqlite3.Connection, edits: Sequence[Edit], limit_bytes: int | None
+) -> list[list[Edit]]:
+    """The edits in their order, in lists of about ``limit_bytes`` on the wire; None: in one."""
+    if limit_bytes is None:
+        return [list(edits)]
+    lists: list[list[Edit]] = []
+    size = 0
+    for edit in edits:
+        more = wire_bytes(connection, edit)
+        if not lists or size + more > limit_bytes:
+            lists.append([])
+            size = 0
+        lists[-1].append(edit)
+        size += more
+    return lists
 
 
 def prepare(
@@ -140,21 +178,27 @@ def prepare(
     now: str,
     *,
     whole_rows: Mapping[tuple[int, str], Attributes],
+    apart_above: int | None = None,
 ) -> Batch:
     """Make a batch of ``edits`` in the open transaction: journal, sent values, spool file.
 
     An edit with a value that has no wire form (an infinity, say) does not hold up the others: it is
     in the batch's ``refused``. ``layers`` by layer id, for the codec; ``whole_rows``: what updates
-    carry beside their own columns, by table number and GlobalID.
+    carry beside their own columns, by table number and GlobalID. ``apart_above``: if the batch is
+    one attachment with more data than that, the spool holds just the data.
     """
     batch = Batch()
     if not edits:
         return batch
     batch.id = journal.add_batch(connection, journal.BatchKind.PUSH, channel.name, now)
-    path = folder / f"batch-{batch.id}.json"
+    is_apart = apart_above is not None and _data_bytes(connection, edits[0]) > apart_above
+    path = folder / f"batch-{batch.id}{_DATA if is_apart else '.json'}"
     folder.mkdir(exist_ok=True)
     with atomic.new_file(path) as stream:
-        batch.refused = write_edits(stream, connection, edits, channel.form, layers, whole_rows)
+        if is_apart:
+            _write_data(stream, connection, edits[0], batch.refused)
+        else:
+            batch.refused = write_edits(stream, connection, edits, channel.form, layers, whole_rows)
     refused = {id(edit) for edit, _ in batch.refused}
     batch.edits = [edit for edit in edits if id(edit) not in refused]
     if not batch.edits:
@@ -171,6 +215,7 @@ def prepare(
         spool_sha256=file_digest(path),
         counts={
             "edits": len(batch.edits),
+            "rows": sum(not e.table.is_attachment for e in batch.edits),
             # What is newer than these on the service came after the batch was made.
             **{
                 newest_name(t): newest_object_id(connection, t)
@@ -179,6 +224,48 @@ def prepare(
         },
     )
     return batch
+
+
+def _write_data(
+    stream: BinaryIO,
+    connection: sqlite3.Connection,
+    edit: Edit,
+    refused: list[tuple[Edit, str]],
+) -> None:
+    reason = why_no_attachment(edit)
+    if reason:
+        refused.append((edit, reason))
+        return
+    assert edit.key is not None
+    for piece in attachments.read_chunks(connection, edit.table, edit.key):
+        stream.write(piece)
+
+
+def write_reference(spool: Path, batch: Batch, form: Form, layers: Mapping[int, Layer]) -> None:
+    """Write the edit of a batch whose attachment data was uploaded by itself."""
+    with atomic.new_file(spool) as stream:
+        write_attachment(stream, batch.edits[0], form, layers, batch.upload)
+
+
+def remove_spool(spool: Path) -> None:
+    """Remove the files of a batch."""
+    spool.unlink(missing_ok=True)
+    spool.with_suffix(".json").unlink(missing_ok=True)
+
+
+def begun(connection: sqlite3.Connection, context: SyncContext) -> list[Batch]:
+    """The batches whose upload an earlier run began, and that are still to be sent."""
+    tables = [entry.table for entry in catalog.entries(connection)]
+    return [
+        Batch(
+            id=batch.id,
+            edits=acknowledge.sent_edits(connection, batch.id, tables),
+            spool=context.folder / str(batch.spool_name),
+            is_resumed=True,
+        )
+        for batch in journal.unfinished(connection)
+        if batch.state is journal.BatchState.PREPARED
+    ]
 
 
 def newest_name(table: LayerTable) -> str:
@@ -207,6 +294,12 @@ def file_digest(path: Path) -> str:
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def wire_bytes(connection: sqlite3.Connection, edit: Edit) -> int:
+    """About how many bytes the edit takes on the wire."""
+    size = estimated_bytes(edit)
+    return size + _data_bytes(connection, edit) * 4 // 3
 
 
 def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:

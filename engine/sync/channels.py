@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.layer_schema import ServiceSchema
+from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import EditOperation, SyncModel, normalise_guid
 from engine.service.feature_service import FeatureService
 from engine.service.operation import follow
@@ -51,30 +51,68 @@ _OPERATIONS = {
 }
 
 
+ASYNC_BYTES = 64 * 1024
+"""From this size on a call is made a job of where the service offers that: an answer that is lost
+meanwhile can be had again. A smaller call is one request instead of four."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """What is sent: the wire form of a batch, or the id of the upload that holds it.
+
+    ``target`` is scratch; ``submitted`` is told the status URL of a job before it is asked.
+    """
+
+    spool: Path
+    target: Path
+    submitted: Submitted
+    upload: str = ""
+    rollback: bool = False
+
+    @property
+    def is_large(self) -> bool:
+        return bool(self.upload) or self.spool.stat().st_size >= ASYNC_BYTES
+
+    @property
+    def inline(self) -> Path | None:
+        return None if self.upload else self.spool
+
+    @property
+    def upload_form(self) -> dict[str, str]:
+        if not self.upload:
+            return {}
+        return {"editsUploadId": self.upload, "editsUploadFormat": "json"}
+
+
 class Channel(ABC):
     """One way up. ``name`` goes into the journal; ``form`` is how its list of edits looks."""
 
     name: str
     form: Form
 
-    def __init__(self, service: FeatureService) -> None:
+    def __init__(self, service: FeatureService, schema: ServiceSchema) -> None:
         self._service = service
+        self._schema = schema
+
+    @property
+    @abstractmethod
+    def takes_uploads(self) -> bool:
+        """Whether edits may be uploaded first and named by the upload's id."""
+
+    def takes_attachments_by_upload(self, layer: LayerSchema) -> bool:
+        """Whether an attachment may name an upload with its data."""
+        return False
 
     @abstractmethod
-    async def send(
-        self, spool: Path, target: Path, *, rollback: bool, submitted: Submitted
-    ) -> list[EditAnswer]:
-        """Send a written batch once and give the service's answers. ``target`` is scratch."""
+    async def send(self, sending: Sending) -> list[EditAnswer]:
+        """Send a written batch once and give the service's answers."""
 
+    @abstractmethod
     async def resume(self, status_url: str, target: Path) -> list[EditAnswer]:
         """The answers to a call that the service made a job of. ``target`` is scratch.
 
         :exc:`ServiceRefusedError` if the job failed, :exc:`ProtocolError` if it is forgotten.
         """
-        answer = {"statusUrl": status_url}
-        session = self._service.session
-        await follow(session, answer, status_url, target, None, needs_data=False)
-        return await asyncio.to_thread(_answers_in_file, target)
 
 
 class ApplyEditsChannel(Channel):
@@ -83,15 +121,28 @@ class ApplyEditsChannel(Channel):
     name = PushChannel.APPLY_EDITS.value
     form = Form.APPLY
 
-    async def send(
-        self, spool: Path, target: Path, *, rollback: bool, submitted: Submitted
-    ) -> list[EditAnswer]:
+    @property
+    def takes_uploads(self) -> bool:
+        return self._schema.supports_uploads and self._schema.supports_edits_upload
+
+    def takes_attachments_by_upload(self, layer: LayerSchema) -> bool:
+        return layer.resource.get("supportsAttachmentsByUploadId") is True
+
+    async def send(self, sending: Sending) -> list[EditAnswer]:
         form = {
             "useGlobalIds": "true",
-            "rollbackOnFailure": "true" if rollback else "false",
-            "returnEditResults": "true",
+            "rollbackOnFailure": "true" if sending.rollback else "false",
+            **sending.upload_form,
         }
-        return list(_of_layers(await self._service.apply_edits(form, spool)))
+        if self._schema.supports_async_edits and sending.is_large:
+            form["async"] = "true"
+        results = await self._service.apply_edits(
+            form, sending.inline, sending.target, on_submitted=sending.submitted
+        )
+        return list(_of_layers(results))
+
+    async def resume(self, status_url: str, target: Path) -> list[EditAnswer]:
+        return list(_of_layers(await self._service.job_results(status_url, target)))
 
 
 class SynchronizeReplicaChannel(Channel):
@@ -109,33 +160,45 @@ class SynchronizeReplicaChannel(Channel):
         sync_model: SyncModel,
         generations: Mapping[int, int],
     ) -> None:
-        super().__init__(service)
-        self._schema = schema
+        super().__init__(service, schema)
         self._replica_id = replica_id
         self._sync_model = sync_model
         self._generations = dict(generations)
 
-    async def send(
-        self, spool: Path, target: Path, *, rollback: bool, submitted: Submitted
-    ) -> list[EditAnswer]:
+    @property
+    def takes_uploads(self) -> bool:
+        return self._schema.supports_uploads
+
+    async def send(self, sending: Sending) -> list[EditAnswer]:
+        is_job = self._schema.supports_async and sending.is_large
         form = {
             "replicaID": self._replica_id,
             "syncDirection": "upload",
-            "transportType": "esriTransportTypeUrl",
+            "transportType": f"esriTransportType{'Url' if is_job else 'Embedded'}",
             "dataFormat": "json",
             "returnIdsForAdds": "true",
-            "async": "true" if self._schema.supports_async else "false",
+            "async": "true" if is_job else "false",
+            **sending.upload_form,
         }
         if self._schema.supports_rollback:
-            form["rollbackOnFailure"] = "true" if rollback else "false"
+            form["rollbackOnFailure"] = "true" if sending.rollback else "false"
         if self._sync_model is SyncModel.PER_LAYER:
             form["syncLayers"] = json.dumps(
                 [
                     {"id": layer_id, "serverGen": generation, "syncDirection": "upload"}
                     for layer_id, generation in self._generations.items()
-                ]
+                ],
+                separators=(",", ":"),
             )
-        await self._service.upload_edits(form, spool, target, on_submitted=submitted)
+        await self._service.upload_edits(
+            form, sending.inline, sending.target, on_submitted=sending.submitted
+        )
+        return await asyncio.to_thread(_answers_in_file, sending.target)
+
+    async def resume(self, status_url: str, target: Path) -> list[EditAnswer]:
+        answer = {"statusUrl": status_url}
+        session = self._service.session
+        await follow(session, answer, status_url, target, None, needs_data=False)
         return await asyncio.to_thread(_answers_in_file, target)
 
 

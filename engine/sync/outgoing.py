@@ -8,7 +8,7 @@ attachments"). One edit that has no wire form, an infinity say, does not hold up
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, TypedDict
 
 from engine import values
 from engine.geodatabase import attachments
@@ -69,6 +69,22 @@ def write_update(
     encoder = EditsEncoder([layer], form=form)
     cells = attribute_row(table, global_id, row)
     for piece in (*encoder.updates(layer.id, [cells]), *encoder.finish()):
+        stream.write(piece)
+
+
+def write_attachment(
+    stream: BinaryIO, edit: Edit, form: Form, layers: Mapping[int, Layer], upload: str
+) -> None:
+    """Write an ``edits`` list of one attachment whose data is the upload of that id."""
+    layer = layers[edit.table.layer_id]
+    encoder = EditsEncoder([layer], form=form)
+    pieces = encoder.attachment(
+        layer.id,
+        **_metadata(edit),
+        upload_id=upload,
+        update=edit.operation is EditOperation.UPDATE,
+    )
+    for piece in (*pieces, *encoder.finish()):
         stream.write(piece)
 
 
@@ -134,23 +150,60 @@ class _Writer:
             self.put(self._encoder.updates(layer_id, rows, on_bad=bad))
 
     def _attachment(self, layer_id: int, edit: Edit) -> None:
-        value = attachment_cells(edit)
-        parent, name = value["REL_GLOBALID"], value["ATT_NAME"]
-        if not isinstance(parent, str) or not isinstance(name, str) or not name:
-            self.refused.append((edit, "an attachment needs REL_GLOBALID and ATT_NAME"))
+        reason = why_no_attachment(edit)
+        if reason:
+            self.refused.append((edit, reason))
             return
         assert edit.key is not None
         self.put(
             self._encoder.attachment(
                 layer_id,
-                global_id=edit.global_id,
-                parent_global_id=parent,
-                name=name,
-                content_type=str(value["CONTENT_TYPE"] or "application/octet-stream"),
+                **_metadata(edit),
                 data=attachments.read_chunks(self._connection, edit.table, edit.key),
                 update=edit.operation is EditOperation.UPDATE,
             )
         )
+
+
+class _Metadata(TypedDict):
+    global_id: str
+    parent_global_id: str
+    name: str
+    content_type: str
+
+
+def _metadata(edit: Edit) -> _Metadata:
+    value = attachment_cells(edit)
+    return {
+        "global_id": edit.global_id,
+        "parent_global_id": str(value["REL_GLOBALID"]),
+        "name": str(value["ATT_NAME"]),
+        "content_type": str(value["CONTENT_TYPE"] or "application/octet-stream"),
+    }
+
+
+def why_no_attachment(edit: Edit) -> str:
+    """Why an attachment has no wire form; empty if it has one."""
+    value = attachment_cells(edit)
+    parent, name = value["REL_GLOBALID"], value["ATT_NAME"]
+    if isinstance(parent, str) and isinstance(name, str) and name:
+        return ""
+    return "an attachment needs REL_GLOBALID and ATT_NAME"
+
+
+def estimated_bytes(edit: Edit) -> int:
+    """About how many bytes the edit takes on the wire, without attachment data."""
+    size = len(edit.global_id) + 32
+    if edit.row is None or edit.operation is EditOperation.DELETE:
+        return size
+    is_add = edit.operation is EditOperation.ADD
+    cells = zip(edit.table.row_names, edit.row, strict=True)
+    for name, cell in cells:
+        if isinstance(cell, bytes):
+            size += 2 * len(cell) if is_add or edit.geometry_changed else 0
+        elif name in edit.columns and cell is not None:
+            size += len(name) + 6 + (len(cell) if isinstance(cell, str) else 12)
+    return size
 
 
 def attachment_cells(edit: Edit) -> dict[str, object]:

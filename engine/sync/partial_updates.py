@@ -19,7 +19,7 @@ from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.remembered import recall, remember
 from engine.model import EditOperation, normalise_guid
-from engine.sync.channels import Channel
+from engine.sync.channels import Channel, Sending
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.read_back import find, refresh, storable
@@ -159,7 +159,7 @@ class PartialUpdates:
         await asyncio.to_thread(write)
         try:
             answers = await self._channel.send(
-                spool, target, rollback=False, submitted=_not_journaled
+                Sending(spool=spool, target=target, submitted=_not_journaled)
             )
         finally:
             await asyncio.to_thread(target.unlink, missing_ok=True)

@@ -8,16 +8,13 @@ service does not take. An edit is only guilty if its call is refused a second ti
 service took another one.
 """
 
-import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NoReturn
 
 from engine.errors import (
     AuthenticationError,
-    BadParameterError,
     EditRefusedError,
     PermissionDeniedError,
     ProtocolError,
@@ -29,72 +26,26 @@ from engine.geodatabase import change_log, journal
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
-from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import SyncModel
 from engine.sync.accounts import Accounts
-from engine.sync.batches import Batch, Cursor, Step, next_edits, prepare, steps
+from engine.sync.batches import Batch, Cursor, Step, begun, next_edits, prepare, split, steps
 from engine.sync.channels import (
-    ApplyEditsChannel,
     Channel,
     EditAnswer,
-    SynchronizeReplicaChannel,
 )
 from engine.sync.context import SyncContext
-from engine.sync.parameters import PushChannel
+from engine.sync.delivery import Delivery
 from engine.sync.partial_updates import Attributes, PartialUpdates
 from engine.sync.reconciling import give_up, reconcile_batch
 from engine.sync.recording import Key, key_of
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
 from engine.sync.settlement import settle
+from engine.sync.spool_upload import TOO_LARGE
 
-ATTEMPTS = 4  # for one batch in one run; then the next sync goes on
+ATTEMPTS = 6  # for one batch in one run; then the next sync goes on
 MAX_SUSPECTS = 12  # edits refused alone, with no edit taken at all: then it is not their fault
 
 _NOT_THE_EDITS_FAULT = (AuthenticationError, PermissionDeniedError, ReplicaNotFoundError)
-
-
-def preferred_channel(schema: ServiceSchema, layers: Iterable[LayerSchema]) -> PushChannel:
-    """``applyEdits`` where GlobalIDs are supported there and the data is not versioned."""
-    by_global_ids = schema.supports_global_ids or all(one.supports_global_ids for one in layers)
-    if by_global_ids and not schema.has_versioned_data:
-        return PushChannel.APPLY_EDITS
-    return PushChannel.SYNCHRONIZE_REPLICA
-
-
-def choose_channel(context: SyncContext) -> Channel:
-    """The one that was asked for, or the one that suits the service."""
-    wanted = context.parameters.push_channel
-    if wanted is PushChannel.AUTO:
-        wanted = preferred_channel(context.schema, context.layers.values())
-    if wanted is PushChannel.APPLY_EDITS:
-        return ApplyEditsChannel(context.service)
-    _require_rollback(context)
-    generations = {
-        layer.layer_id: layer.generation or 0
-        for layer in context.replica.layers
-        if context.replica.sync_model is SyncModel.PER_LAYER
-        and context.direction(layer.layer_id).uploads
-    }
-    return SynchronizeReplicaChannel(
-        context.service,
-        context.schema,
-        replica_id=context.replica.replica_id,
-        sync_model=context.replica.sync_model,
-        generations=generations,
-    )
-
-
-def _require_rollback(context: SyncContext) -> None:
-    """Without the capability only services that are perReplica alone roll back ("RollbackOnFailure
-    and sync models")."""
-    if not context.parameters.rollback_on_failure or context.schema.supports_rollback:
-        return
-    if context.schema.sync_models != (SyncModel.PER_REPLICA,):
-        raise BadParameterError(
-            f"{context.schema.url} cannot take edits all or nothing",
-            remedy="Sync without rollback_on_failure, or with another push_channel",
-        )
 
 
 class Push:
@@ -104,6 +55,7 @@ class Push:
         self._context = context
         self._channel = channel
         self._accounts = accounts
+        self._delivery = Delivery(context, channel)
         self._partial = PartialUpdates(context, channel)
         self._is_whole = context.parameters.rollback_on_failure
         tables = [t for t in context.tables if context.direction(t.layer_id).uploads]
@@ -115,10 +67,17 @@ class Push:
     async def run(self) -> None:
         """Send until every pending edit has been tried."""
         await self._partial.judge()
+        await self._go_on()
         await self._send_all()
         while any(not suspect.is_settled for suspect in self._suspects.values()):
             await self._try_suspects()
             await self._send_all()  # what waited for one that was taken now
+
+    async def _go_on(self) -> None:
+        """Bring to their end the uploads that an earlier run began."""
+        for batch in await self._context.database.read(begun, self._context):
+            self._accounts.meet(batch.edits)
+            await self._deliver(batch)
 
     async def _send_all(self) -> None:
         context, cursor = self._context, Cursor()
@@ -134,7 +93,8 @@ class Push:
     def _next(self, connection: sqlite3.Connection, cursor: Cursor) -> list[Edit]:
         """The next edits of rows that were not tried yet: one that is edited over and over again
         must not keep a sync from ending."""
-        while found := next_edits(connection, self._plan, cursor, is_whole=self._is_whole):
+        limit = None if self._is_whole else self._delivery.sizer.limit_bytes
+        while found := next_edits(connection, self._plan, cursor, limit_bytes=limit):
             if fresh := [edit for edit in found if not self._accounts.has_met(edit)]:
                 return fresh
         return []
@@ -151,23 +111,37 @@ class Push:
         if edits:
             await self._call(edits, attempt)
 
+    async def _send_in_calls(self, edits: Sequence[Edit], attempt: int) -> None:
+        """Send these in calls of the size that is right now."""
+        limit = None if self._is_whole else self._delivery.sizer.limit_bytes
+        for some in await self._context.database.read(split, edits, limit):
+            await self._send(some, attempt)
+
     async def _call(self, edits: Sequence[Edit], attempt: int = 1) -> None:
-        context = self._context
         # All in one call leaves no room for a canary.
         whole_rows = await self._partial.whole_rows(edits, if_unknown=self._is_whole)
-        batch = await context.write(self._prepare, edits, whole_rows)
+        batch = await self._context.write(self._prepare, edits, whole_rows)
         self._accounts.forget(edits, [*batch.edits, *(e for e, _ in batch.refused)])
         for edit, reason in batch.refused:
             self._accounts.refused(edit, EditError(code=None, description=reason))
-        if not batch.edits:
+        if batch.edits:
+            await self._deliver(batch, attempt)
+
+    async def _deliver(self, batch: Batch, attempt: int = 1) -> None:
+        context = self._context
+        if not await self._delivery.upload(batch):
+            await self._give_up(batch)
+            await self._call(batch.edits, attempt)
             return
         try:
-            answers = await self._exchange(batch)
+            answers = await self._delivery.send(batch)
         except ServiceRefusedError as error:
             await self._refused_call(batch, error)
         except (TransientError, ProtocolError) as error:
             # Nobody knows whether it arrived, so nothing is sent before that is found out.
-            await self._pause(error, attempt)
+            self._delivery.sizer.lost()
+            context.narrator.warn(f"the answer was lost: {error}")
+            await context.service.session.pause(attempt, error)
             settled = await reconcile_batch(context, self._channel, batch.id)
             self._partial.forget()
             left = self._accounts.tally(batch.edits, settled)
@@ -175,7 +149,7 @@ class Push:
                 self._accounts.pending(left)
                 raise
             if left:
-                await self._send(left, attempt + 1)
+                await self._send_in_calls(left, attempt + 1)
         else:
             self._taken += 1
             self._took_edits = True
@@ -187,11 +161,18 @@ class Push:
         settled = await settle(
             self._context, batch.id, batch.edits, answers, may_quarantine=may_quarantine
         )
-        await self._remove_spool(batch)
+        await self._delivery.remove_spool(batch)
         left = self._accounts.tally(batch.edits, settled, may_quarantine=may_quarantine)
         self._accounts.pending(left)
         if self._is_whole and settled.refusals:
             raise _named(*settled.refusals[0])
+
+    def _may_go_apart(self, edits: Sequence[Edit]) -> bool:
+        """Whether the data of a lone attachment may be an upload of its own."""
+        if len(edits) != 1 or self._is_whole or not self._delivery.takes_uploads:
+            return False
+        layer = self._context.layers[edits[0].table.layer_id]
+        return self._channel.takes_attachments_by_upload(layer)
 
     def _prepare(
         self,
@@ -210,6 +191,7 @@ class Push:
             context.wire_layers(),
             context.now(),
             whole_rows=whole_rows,
+            apart_above=self._delivery.sizer.upload_above if self._may_go_apart(edits) else None,
         )
         if self._is_whole and batch.refused:
             edit, reason = batch.refused[0]
@@ -221,46 +203,14 @@ class Push:
             put_in_quarantine(connection, context, edit, "no-wire-form", reason)
         return batch
 
-    async def _exchange(self, batch: Batch) -> list[EditAnswer]:
-        context = self._context
-        assert batch.spool is not None
-        await self._move(batch, BatchState.SENDING)
-        target = context.folder / f"answer-{batch.id}.json"
-        try:
-            answers = await self._channel.send(
-                batch.spool,
-                target,
-                rollback=context.parameters.rollback_on_failure,
-                submitted=partial(self._submitted, batch),
-            )
-        finally:
-            target.unlink(missing_ok=True)
-        await self._move(batch, BatchState.FETCHED)
-        return answers
-
-    async def _submitted(self, batch: Batch, status_url: str) -> None:
-        context = self._context
-        await context.write(
-            journal.move, batch.id, BatchState.SUBMITTED, context.now(), status_url=status_url
-        )
-
-    async def _move(self, batch: Batch, state: BatchState) -> None:
-        await self._context.write(journal.move, batch.id, state, self._context.now())
-
-    async def _remove_spool(self, batch: Batch) -> None:
-        if batch.spool is not None:
-            await asyncio.to_thread(batch.spool.unlink, missing_ok=True)
-
-    async def _pause(self, error: Exception, attempt: int) -> None:
-        self._context.narrator.warn(f"the answer was lost: {error}")
-        await self._context.service.session.pause(attempt, error)
-
     # --- a call that was refused as a whole -------------------------------------------------------
 
     async def _refused_call(self, batch: Batch, error: ServiceRefusedError) -> None:
         """Find the guilty edits by halving; raise if there are none, because it is the call."""
         if self._is_whole or isinstance(error, _NOT_THE_EDITS_FAULT):
             await self._fail(batch, error)
+        if error.service_code == TOO_LARGE and await self._send_smaller(batch):
+            return
         if len(batch.edits) > 1:
             if not await self._takes_calls():
                 await self._fail(batch, error)
@@ -279,8 +229,20 @@ class Push:
             return
         # Alone it is the answer to this edit, which may have been applied in an earlier sync.
         suspect.is_settled = True
-        await self._move(batch, BatchState.FETCHED)
+        context = self._context
+        await context.write(journal.move, batch.id, BatchState.FETCHED, context.now())
         await self._settle(batch, [_refusal(edit, error)])
+
+    async def _send_smaller(self, batch: Batch) -> bool:
+        """After HTTP 413: in smaller calls, or as an upload; False if neither can be."""
+        assert batch.spool is not None
+        size = batch.spool.stat().st_size
+        may = len(batch.edits) > 1 or (self._delivery.takes_uploads and not batch.upload)
+        if not may or not self._delivery.sizer.too_large(size):
+            return False
+        await self._give_up(batch)
+        await self._send_in_calls(batch.edits, 1)
+        return True
 
     async def _try_suspects(self) -> None:
         """Send once more what was refused alone; first the service must have taken another call."""
@@ -304,23 +266,15 @@ class Push:
     async def _give_up(self, batch: Batch) -> None:
         """The service did not take the call, so nothing of it was applied."""
         await self._context.write(give_up, batch.id)
-        await self._remove_spool(batch)
+        await self._delivery.remove_spool(batch)
 
     async def _takes_calls(self, since: int = 0) -> bool:
         """Whether the service takes calls: it took one after the first ``since``, or takes one
         without edits now."""
         if self._taken > since:
             return True
-        spool = self._context.folder / "batch-empty.json"
-        target = self._context.folder / "answer-empty.json"
-        await asyncio.to_thread(spool.write_bytes, b"[]")
-        try:
-            await self._channel.send(spool, target, rollback=False, submitted=_not_journaled)
-        except ServiceRefusedError:
+        if not await self._delivery.takes_calls():
             return False
-        finally:
-            await asyncio.to_thread(spool.unlink, missing_ok=True)
-            await asyncio.to_thread(target.unlink, missing_ok=True)
         self._taken += 1
         return True
 
@@ -359,10 +313,6 @@ def _refusal(edit: Edit, error: ServiceRefusedError) -> EditAnswer:
         code=error.service_code,
         description=error.message,
     )
-
-
-async def _not_journaled(status_url: str) -> None:
-    """A call without edits leaves nothing to find out."""
 
 
 def _count(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> int:

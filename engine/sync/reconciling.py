@@ -7,13 +7,15 @@ Nothing is sent again before that. What did not arrive is pending again afterwar
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engine.errors import AuthenticationError, LinkError, ServiceError
 from engine.geodatabase import acknowledge, catalog, journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import Batch, BatchState
+from engine.sync.batches import file_digest, remove_spool
 from engine.sync.channels import Channel, EditAnswer
+from engine.sync.check import is_current
 from engine.sync.context import SyncContext
 from engine.sync.partial_updates import PartialUpdates
 from engine.sync.pull import pull
@@ -26,15 +28,19 @@ _UNKNOWN = (BatchState.SENDING, BatchState.SUBMITTED, BatchState.FETCHED, BatchS
 async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
     """Settle what an interrupted run left in the journal; True if it had to be found out."""
     found_out = False
+    kept: set[str | None] = set()
     for batch in await context.database.read(journal.unfinished):
         if batch.state in _UNKNOWN:
             await reconcile_batch(context, channel, batch.id)
             found_out = True
         elif batch.state is BatchState.PREPARED:
-            await context.write(give_up, batch.id)
+            if await asyncio.to_thread(_can_go_on, context, channel, batch):
+                kept.add(batch.spool_name)
+            else:
+                await context.write(give_up, batch.id)
         else:
             await context.write(_finish, batch.id, context.now())
-    await asyncio.to_thread(_clear, context)
+    await asyncio.to_thread(_clear, context, kept)
     return found_out
 
 
@@ -52,8 +58,7 @@ async def reconcile_batch(context: SyncContext, channel: Channel, batch_id: int)
         await pull(context)
     settled = await settle(context, batch_id, edits, answers)
     if batch.spool_name:
-        path = context.folder / batch.spool_name
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.to_thread(remove_spool, context.folder / batch.spool_name)
     return settled
 
 
@@ -97,9 +102,25 @@ def _finish(connection: sqlite3.Connection, batch_id: int, now: str) -> None:
     journal.move(connection, batch_id, BatchState.MERGED, now)
 
 
-def _clear(context: SyncContext) -> None:
-    """Remove what an interrupted run left in the spool folder."""
+def _can_go_on(context: SyncContext, channel: Channel, batch: Batch) -> bool:
+    """Whether the upload that was begun may be brought to its end.
+
+    Not if its file is damaged, or its rows may have been changed by others since: then the edits
+    are pending again, to be merged and sent anew.
+    """
+    if not batch.upload_item or batch.channel != channel.name or batch.spool_name is None:
+        return False
+    path = context.folder / batch.spool_name
+    is_same = path.is_file() and file_digest(path) == batch.spool_sha256
+    is_whole = context.parameters.rollback_on_failure
+    return is_same and not is_whole and (not batch.counts.get("rows") or is_current(context))
+
+
+def _clear(context: SyncContext, kept: Collection[str | None]) -> None:
+    """Remove what an interrupted run left in the spool folder, but for what is gone on with."""
     if context.folder.is_dir():
         for entry in context.folder.iterdir():
+            if entry.name in kept:
+                continue
             if entry.name.startswith((".", "batch-", "answer-", "download", "fetch-")):
                 entry.unlink(missing_ok=True)

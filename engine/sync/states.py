@@ -13,6 +13,7 @@ from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.notices import note_checkpoint, was_busy
 from engine.sync import recovery
 from engine.sync.accounts import Accounts
+from engine.sync.channel_choice import choose_channel
 from engine.sync.channels import Channel
 from engine.sync.check import (
     check_directions,
@@ -28,7 +29,7 @@ from engine.sync.job import Narrator
 from engine.sync.machine import is_another_machine
 from engine.sync.photos import fetch_photos
 from engine.sync.pull import pull
-from engine.sync.push import Push, choose_channel
+from engine.sync.push import Push
 from engine.sync.rebase import rebase
 from engine.sync.reconciling import reconcile_all
 from engine.sync.recovery import Trouble

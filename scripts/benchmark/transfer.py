@@ -16,10 +16,11 @@ from urllib.parse import urlencode
 from engine.clock import SystemClock
 from engine.geodatabase import catalog, change_log
 from engine.geodatabase.change_log import Edit
+from engine.layer_schema import ServiceSchema
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.sync import batches
-from engine.sync.channels import ApplyEditsChannel
+from engine.sync.channels import ApplyEditsChannel, Sending
 from native.geometry import register_functions
 from scripts.benchmark.delta import names_of, rows_of
 from scripts.benchmark.edits import apply_edits, make_edits
@@ -49,7 +50,10 @@ async def _upload(geodatabase: Path, folder: Path) -> dict[str, int]:
     with _Server.running() as server, sqlite3.connect(geodatabase) as connection:
         server.answer = b'[{"id":0,"addResults":[{"objectId":1,"success":true}]}]'
         async with Session() as session:
-            channel = ApplyEditsChannel(FeatureService(f"{server.url}/FeatureServer", session))
+            url = f"{server.url}/FeatureServer"
+            channel = ApplyEditsChannel(
+                FeatureService(url, session), ServiceSchema.from_json({}, url)
+            )
             (entry,) = catalog.entries(connection)
             edits = change_log.pending_edits(connection, entry.table)
             batch = batches.prepare(
@@ -63,7 +67,7 @@ async def _upload(geodatabase: Path, folder: Path) -> dict[str, int]:
             )
             assert batch.spool is not None
             await channel.send(
-                batch.spool, folder / "answer", rollback=False, submitted=_not_submitted
+                Sending(spool=batch.spool, target=folder / "answer", submitted=_not_submitted)
             )
             return {
                 "edits": batch.spool.stat().st_size,

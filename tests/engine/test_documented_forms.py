@@ -22,7 +22,7 @@ from engine.sync.edit_codes import remedy_of
 from native.decoder import Rows, decode
 from native.geometry import gpkg_to_esri_json
 from native.layer import FIELD_TYPES, Column, Layer
-from tests.engine.sync.sending import apply_edits, ignore
+from tests.engine.sync.sending import apply_edits, sending
 from tests.fakes.clock import VirtualClock
 from tests.fakes.http_server import HttpServer, json_answer
 
@@ -41,7 +41,7 @@ async def _answers(name: str, folder: Path) -> list[EditAnswer]:
     reply = json_answer([{"id": 0, **form(name)}])
     async with HttpServer(reply) as server, Session() as session:
         channel = apply_edits(session, server.origin)
-        return list(await channel.send(spool, folder / "target", rollback=False, submitted=ignore))
+        return list(await channel.send(sending(spool, folder / "target")))
 
 
 async def test_results_of_edits_and_attachments(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ class Waters:
     async def add_hydrant(self, number: int) -> None:
         """An edit by somebody else."""
         edits = self.edits([{"id": 0, "adds": [hydrant(number)]}])
-        answer = await self.service.apply_edits({"useGlobalIds": "true"}, edits)
+        form = {"useGlobalIds": "true"}
+        answer = await self.service.apply_edits(form, edits, self.folder / "answer")
         assert answer[0]["addResults"][0]["success"], answer  # type: ignore[index]
 
 

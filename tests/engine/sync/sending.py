@@ -3,6 +3,7 @@
 import io
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from engine.geodatabase.change_log import Edit
@@ -12,15 +13,22 @@ from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import EditOperation, SyncModel
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
-from engine.sync.channels import ApplyEditsChannel, Channel, SynchronizeReplicaChannel
+from engine.sync.channels import (
+    ApplyEditsChannel,
+    Channel,
+    Sending,
+    SynchronizeReplicaChannel,
+)
 from engine.sync.outgoing import Attributes, Refused, write_edits
 from engine.sync.rows import codec_layer
 from native.encoder import Form
 from tests.engine.geodatabase.schemas import URL, service
 
 
-def apply_edits(session: Session, url: str = URL) -> Channel:
-    return ApplyEditsChannel(FeatureService(url, session))
+def apply_edits(
+    session: Session, url: str = URL, *, schema: ServiceSchema | None = None
+) -> Channel:
+    return ApplyEditsChannel(FeatureService(url, session), schema or service())
 
 
 def synchronize(
@@ -38,6 +46,10 @@ def synchronize(
         sync_model=model,
         generations={int(name[1:]): generation for name, generation in generations.items()},
     )
+
+
+def sending(spool: Path, target: Path, **more: Any) -> Sending:
+    return Sending(spool=spool, target=target, submitted=ignore, **more)
 
 
 async def ignore(status_url: str) -> None:

@@ -10,7 +10,7 @@ from engine.errors import LinkError, ProtocolError, ServiceRefusedError
 from engine.model import EditOperation as Op
 from engine.service.session import Session
 from engine.sync.channels import EditAnswer
-from tests.engine.sync.sending import apply_edits, ignore, synchronize
+from tests.engine.sync.sending import apply_edits, sending, synchronize
 from tests.fakes.http_server import Cut, HttpServer, Reply, answer, json_answer
 from tests.test_feature_service.world import gid
 
@@ -21,7 +21,7 @@ async def answers(channel_of: Any, folder: Path, *replies: Reply) -> list[EditAn
     spool.write_text("[]")
     async with HttpServer(*replies) as server, Session() as session:
         channel = channel_of(session, server.origin)
-        found = await channel.send(spool, folder / "target", rollback=False, submitted=ignore)
+        found = await channel.send(sending(spool, folder / "target"))
     return list(found)
 
 

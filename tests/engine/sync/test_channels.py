@@ -16,7 +16,7 @@ from engine.service.session import Session
 from engine.sync.channels import ApplyEditsChannel, SynchronizeReplicaChannel
 from tests.engine.geodatabase.schemas import service
 from tests.engine.service.waters import gid, waters
-from tests.engine.sync.sending import add, apply_edits, edit, ignore, synchronize, wire
+from tests.engine.sync.sending import add, apply_edits, edit, sending, synchronize, wire
 from tests.fakes.http_server import HttpServer, answer, json_answer
 from tests.feature_service import Profile
 
@@ -27,7 +27,7 @@ async def forms(channel_of: Any, folder: Path, reply: bytes, **options: Any) -> 
     spool.write_text('[{"id":0}]')
     async with HttpServer(reply) as server, Session() as session:
         channel = channel_of(session, server.origin, **options)
-        await channel.send(spool, folder / "target", rollback=False, submitted=ignore)
+        await channel.send(sending(spool, folder / "target"))
         body = server.requests[0].body.decode()
     names = [part.partition('"')[0] for part in body.split('name="')[1:]]
     return {name: server.requests[0].field(name) for name in names}
@@ -40,7 +40,6 @@ async def test_the_form_of_apply_edits(tmp_path: Path) -> None:
     assert await forms(apply_edits, tmp_path, answer("[]")) == {
         "useGlobalIds": "true",
         "rollbackOnFailure": "false",
-        "returnEditResults": "true",
         "f": "json",
         "edits": '[{"id":0}]',
     }
@@ -50,7 +49,7 @@ async def test_the_form_of_a_replica_with_one_generation(tmp_path: Path) -> None
     assert await forms(synchronize, tmp_path, NO_EDITS) == {
         "replicaID": "{R}",
         "syncDirection": "upload",
-        "transportType": "esriTransportTypeUrl",
+        "transportType": "esriTransportTypeEmbedded",
         "dataFormat": "json",
         "returnIdsForAdds": "true",
         "async": "false",
@@ -66,7 +65,7 @@ async def test_the_form_of_a_replica_with_a_generation_per_layer(tmp_path: Path)
         synchronize, tmp_path, NO_EDITS, schema=able, model=SyncModel.PER_LAYER, _0=5, _3=2**53
     )
 
-    assert form["async"] == "true"
+    assert form["async"] == "false"
     assert form["rollbackOnFailure"] == "false"
     assert json.loads(form["syncLayers"]) == [
         {"id": 0, "serverGen": 5, "syncDirection": "upload"},
@@ -99,7 +98,7 @@ async def test_the_service_takes_what_is_written(place: Any, spelling: Any, tmp_
         made = await at.create(attachmentsSyncDirection="upload")
         server, layers = made.generations
         channels = [
-            ApplyEditsChannel(at.service),
+            ApplyEditsChannel(at.service, await at.schema()),
             SynchronizeReplicaChannel(
                 at.service,
                 await at.schema(),
@@ -127,7 +126,7 @@ async def test_the_service_takes_what_is_written(place: Any, spelling: Any, tmp_
             with pictures(b"\x89PNG" + bytes(7)) as connection:
                 spool.write_bytes(wire(schema, edits, channel.form, connection=connection))
 
-            found = await channel.send(spool, tmp_path / "target", rollback=False, submitted=ignore)
+            found = await channel.send(sending(spool, tmp_path / "target"))
 
             assert {(a.is_attachment, a.operation, a.global_id, a.success) for a in found} == {
                 (False, Op.ADD, gid(20 + number), True),

@@ -10,7 +10,9 @@ from tests.engine.sync.stories import (
     SyncClearing,
     SyncReplica,
     SyncReplicaAnswerLost,
+    SyncReplicaUpload,
     SyncReplicaWithoutResults,
+    SyncUpload,
     Take,
 )
 from tests.killing import kill_at_points
@@ -38,3 +40,12 @@ def test_sync_dies_anywhere(tmp_path: Path, scenario: type[Sync]) -> None:
     points = kill_at_points(scenario, tmp_path)
 
     assert {"download.fetched", "batch.sending", "edits.acknowledged"} <= set(points)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", [SyncUpload, SyncReplicaUpload])
+def test_upload_dies_anywhere(tmp_path: Path, scenario: type[SyncUpload]) -> None:
+    points = kill_at_points(scenario, tmp_path)
+
+    assert {"upload.registered", "part.sent", "upload.committed"} <= set(points)
+    assert points.count("part.sent") >= 3
