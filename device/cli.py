@@ -30,6 +30,8 @@ RUNNERS = {
     "sync": "device.cli_sync",
     "edits": "device.cli_edits",
     "info": "device.cli_info",
+    "register": "device.cli_register",
+    "relocate": "device.cli_relocate",
     "unregister": "device.cli_unregister",
 }
 """Verb → the module whose ``run`` does it."""

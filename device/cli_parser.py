@@ -67,9 +67,18 @@ EDITS = "Lists the edits on this device that the service does not have yet. Need
 
 INFO = "Tells what a map holds, where it came from, and what is pending. Needs no network."
 
+REGISTER = """\
+Registers the map with its services anew, as a replica of its own. A copy of a map's folder on the
+same device needs that before its first sync, and so does a map that was unregistered. A card that
+was copied into another device is noticed, and registers itself when it syncs."""
+
+RELOCATE = """\
+Says that the map's feature service has moved to another URL. It must be the same service, by its
+portal item or because it knows this map; nothing is lost or sent."""
+
 UNREGISTER = """\
 Tells the service that this device no longer syncs the map. The folder stays, with all its rows;
-it cannot be synced again."""
+it cannot be synced again unless it is registered anew."""
 
 
 class Parser(ArgumentParser):
@@ -94,6 +103,8 @@ def make_parser() -> Parser:
     _add_sync(verbs)
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
     _add_map_verb(verbs, "info", INFO, "tell what a map holds")
+    _add_map_verb(verbs, "register", REGISTER, "register a copied or unregistered map")
+    _add_relocate(verbs)
     unregister = _add_map_verb(verbs, "unregister", UNREGISTER, "end a map's tie to its service")
     _add_credentials(unregister)
     unregister.add_argument(
@@ -178,11 +189,33 @@ def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
         "last, the service, or nobody until a person decides (default: last-synced)",
     )
     sync.add_argument(
+        "--no-full-download",
+        dest="allow_full_download",
+        action="store_false",
+        help="on a thin link: if the service cannot tell what has changed, send the edits, but do "
+        "not fetch all rows anew",
+    )
+    sync.add_argument(
         "--all-or-nothing",
         action="store_true",
         help="if the service refuses one edit, it shall apply none",
     )
     _add_credentials(sync)
+
+
+def _add_relocate(verbs: "_SubParsersAction[Parser]") -> None:
+    example = (
+        "example:\n  fieldsync relocate trees "
+        "https://new.example.org/arcgis/rest/services/Trees/FeatureServer"
+    )
+    relocate = _add_verb(verbs, "relocate", RELOCATE, example, "follow a service to a new URL")
+    _add_map(relocate)
+    relocate.add_argument("url", metavar="URL", help="where the feature service is now")
+    relocate.add_argument(
+        "--file",
+        metavar="NAME",
+        help="the geodatabase of the map, if it has several (default: the one of that service)",
+    )
 
 
 def _add_map_verb(

@@ -48,6 +48,7 @@ async def _sync(options: Namespace, console: Console) -> Report:
         parameters.sync_direction = SyncDirection[options.direction.upper()]
         parameters.conflict_policy = ConflictPolicy(options.conflicts.replace("-", "_"))
         parameters.rollback_on_failure = options.all_or_nothing
+        parameters.allow_full_download = options.allow_full_download
         job = task.create_offline_map_sync_job(parameters)
         result = await follow(job, f"syncing {options.map.name}", console)
         broken = dict(map_.errors)

@@ -65,6 +65,7 @@ _HOMES = {
         "SyncGeodatabaseJob",
     ),
     "engine.maps.offline_map": ("OfflineMap",),
+    "engine.maps.relocation": ("relocate_service",),
     "engine.maps.offline_map_task": (
         "GenerateOfflineMapJob",
         "GenerateOfflineMapParameterOverrides",
@@ -131,6 +132,9 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         GenerateOfflineMapParameterOverrides as GenerateOfflineMapParameterOverrides,
         GenerateOfflineMapParameters as GenerateOfflineMapParameters,
         OfflineMapTask as OfflineMapTask,
+    )
+    from engine.maps.relocation import (
+        relocate_service as relocate_service,
     )
     from engine.model import (
         AttachmentSyncDirection as AttachmentSyncDirection,

@@ -7,7 +7,7 @@ generation moves together with the rows it stands for.
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine import faults
 from engine.geodatabase.remembered import recall, remember
@@ -189,6 +189,18 @@ def set_resources(
         "UPDATE fieldsync_layer SET resource = ? WHERE layer_id = ?",
         [(_json(resource), id_) for id_, resource in (layers or {}).items()],
     )
+
+
+def move_urls(connection: sqlite3.Connection, old: str, new: str) -> None:
+    """The service at the URL ``old`` is now at ``new``, and with it what is still to be fetched."""
+    for table, column in (("fetch", "url"), ("batch", "status_url"), ("batch", "result_url")):
+        connection.execute(
+            f"UPDATE fieldsync_{table} SET {column} = ?2 || substr({column}, length(?1) + 1) "
+            f"WHERE substr({column}, 1, length(?1) + 1) = ?1 || '/'",
+            (old, new),
+        )
+    left = left_replicas(connection)
+    _set_left(connection, [replace(one, url=new) if one.url == old else one for one in left])
 
 
 # --- replicas that are asked for, or no longer needed ---------------------------------------------

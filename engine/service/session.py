@@ -326,7 +326,8 @@ class Session:
                 there = place(redirect_target(exchange.answer, target))
                 raise ProtocolError(
                     f"{exchange.where} redirects a POST to {there}",
-                    remedy="Give the URL that it redirects to; what was sent was not taken",
+                    remedy="Give the URL that it redirects to, for a map with `fieldsync relocate`;"
+                    " what was sent was not taken",
                 )
             yield exchange
 

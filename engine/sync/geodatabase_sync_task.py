@@ -1,22 +1,19 @@
 """Generating, syncing and unregistering the geodatabase of one feature service."""
 
 import copy
-import sqlite3
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from engine.clock import Clock, SystemClock
-from engine.errors import BadParameterError, NotLoadedError, ReplicaNotFoundError
-from engine.geodatabase import replica
+from engine.errors import BadParameterError, NotLoadedError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import AttachmentSyncDirection, Envelope, QueryOption, SyncDirection, SyncModel
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
+from engine.sync import registration
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync import GeodatabaseSync
 from engine.sync.job import Job
@@ -166,18 +163,44 @@ class GeodatabaseSyncTask(Loadable):
             geodatabase, parameters, credential=self._credential, clock=self._clock
         )
 
-    async def unregister_geodatabase(self, geodatabase: Geodatabase) -> None:
+    # --- the tie to the service -----------------------------------------------------------------
+
+    async def register_sync_enabled_geodatabase(self, geodatabase: Geodatabase) -> None:
+        """Give ``geodatabase`` a replica of its own, so that it can be synced.
+
+        A copy of a geodatabase needs that before its first sync, and so does one that was
+        unregistered; the replica of the original is left alone. Edits that were pending when the
+        copy was made are in both; they have the same GlobalIDs, so the service takes them once.
+        """
+        self._require_own(geodatabase)
+        await registration.register(geodatabase, self._service(), clock=self._clock)
+
+    async def unregister_geodatabase(self, geodatabase: Geodatabase | str) -> None:
         """Tell the service to forget this geodatabase's replica; edits can no longer be synced.
 
-        A replica that the service has forgotten already is no error.
+        Also by its ``sync_id``, without the file, if this device has made it. A replica that the
+        service has forgotten already is no error with the file. :exc:`LinkError` without a link:
+        then it is still registered.
         """
-        replica_id = geodatabase.sync_id
-        if not replica_id:
-            raise BadParameterError(f"{geodatabase.path} is not registered")
-        with suppress(ReplicaNotFoundError):
-            await self._service().unregister_replica(replica_id)
-        await geodatabase.database.write(_forget_replica)
-        await geodatabase.refresh()
+        if isinstance(geodatabase, str):
+            await registration.unregister_by_id(self._service(), geodatabase)
+            return
+        self._require_own(geodatabase)
+        await registration.unregister(geodatabase, self._service())
+
+    async def relocate_geodatabase(self, geodatabase: Geodatabase) -> None:
+        """Sync ``geodatabase`` with this task's service from now on: the same one, moved here.
+
+        :exc:`BadParameterError` if it is another one, by its portal item and its layers.
+        """
+        await registration.relocate(geodatabase, self._service())
+
+    def _require_own(self, geodatabase: Geodatabase) -> None:
+        if geodatabase.service_url.casefold() != self.url.casefold():
+            raise BadParameterError(
+                f"{geodatabase.path} belongs to {geodatabase.service_url}, not to {self.url}",
+                remedy="Make a task for that service, or relocate the geodatabase",
+            )
 
 
 class GenerateGeodatabaseJob(Job[Path]):
@@ -242,8 +265,3 @@ class SyncGeodatabaseJob(Job[list[SyncLayerResult]]):
         )
         self.geodatabase_result = await sync.run(self._narrator)
         return self.geodatabase_result.layer_results
-
-
-def _forget_replica(connection: sqlite3.Connection) -> None:
-    record = replica.get_replica(connection)
-    replica.set_replica(connection, replace(record, replica_id=""))

@@ -85,6 +85,15 @@ class Narrator:
     breathe: Callable[[], Awaitable[None]]
     watch: JobWatch = field(default_factory=JobWatch)
 
+    @classmethod
+    def silent(cls) -> "Narrator":
+        """For work that is no job: nobody listens, and it is never paused."""
+
+        async def go_on() -> None:
+            return None
+
+        return cls(lambda _: None, lambda *_: None, go_on)
+
     def part(self, low: float, high: float) -> "Narrator":
         """A narrator whose 0–100 percent are ``low``–``high`` of this one."""
 

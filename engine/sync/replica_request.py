@@ -50,8 +50,17 @@ def require_syncable(layer: LayerSchema) -> None:
 
 def replica_name() -> str:
     """A name nobody else uses, by which our own replicas are found again after a lost answer."""
+    return f"{_device_prefix()}{uuid.uuid4()}"
+
+
+def is_of_this_device(name: str) -> bool:
+    """Whether :func:`replica_name` gave that name on this device."""
+    return name.startswith(_device_prefix())
+
+
+def _device_prefix() -> str:
     device = re.sub(r"[^A-Za-z0-9]+", "", socket.gethostname())[:24] or "device"
-    return f"fieldsync-{device}-{uuid.uuid4()}"
+    return f"fieldsync-{device}-"
 
 
 def replica_id_in(members: JsonObject) -> str:

@@ -58,7 +58,7 @@ def test_sync_goes_both_ways_unless_told_otherwise() -> None:
     assert parsed("sync", "map", "--conflicts", "manual").conflicts == "manual"
 
 
-@pytest.mark.parametrize("verb", ["edits", "info", "unregister"])
+@pytest.mark.parametrize("verb", ["edits", "info", "register", "unregister"])
 def test_other_verbs_need_only_the_map(verb: str) -> None:
     assert parsed(verb, "map").map == Path("map")
 

@@ -274,3 +274,51 @@ def test_unregister_keeps_edits_from_being_lost(fieldsync: Command, taken: Taken
     assert refused.code == 1
     assert refused.json["error"]["code"] == "upload-required"
     assert forced.code == 0
+
+
+# --- register and relocate -----------------------------------------------------------------------
+
+
+def test_register_lets_an_unregistered_map_sync_again(fieldsync: Command, taken: Taken) -> None:
+    execute(taken, f"UPDATE Trees SET note='mine' WHERE GlobalID='{gid(1)}'")
+    fieldsync("unregister", taken.folder, "--give-up-edits")
+    refused = fieldsync("sync", taken.folder, "--json")
+
+    registered = fieldsync("register", taken.folder, "--json")
+
+    assert refused.code == 1
+    assert "fieldsync register" in refused.json["error"]["remedy"]
+    assert registered.code == 0
+    layers = fieldsync("sync", taken.folder, "--json").json["geodatabases"][0]["layers"]
+    assert sum(layer["uploaded"]["applied"] for layer in layers) == 1
+
+
+def test_sync_can_leave_the_full_download_for_a_better_link(
+    fieldsync: Command, taken: Taken
+) -> None:
+    execute(taken, f"UPDATE Trees SET note='mine' WHERE GlobalID='{gid(1)}'")
+    fieldsync("unregister", taken.folder, "--give-up-edits")
+    fieldsync("register", taken.folder)
+
+    thin = fieldsync("sync", taken.folder, "--no-full-download", "--json")
+    left = fieldsync("edits", taken.folder, "--json").json["edits"]
+    good = fieldsync("sync", taken.folder, "--json")
+
+    assert (thin.code, thin.json["error"]["code"]) == (1, "full-download-required")
+    assert left == []
+    assert (good.code, good.json["has_errors"]) == (0, False)
+
+
+def test_relocate_follows_the_service_and_refuses_another(
+    fieldsync: Command, taken: Taken, services: dict[str, str]
+) -> None:
+    other = next(url for name, url in services.items() if name != "park")
+
+    refused = fieldsync("relocate", taken.folder, other, "--json")
+    nowhere = fieldsync(
+        "relocate", taken.folder, other.replace("/FeatureServer", "/Nothing"), "--json"
+    )
+    moved = fieldsync("relocate", taken.folder, services["park"], "--json")
+
+    assert (refused.code, nowhere.code, moved.code) == (1, 1, 0)
+    assert moved.json["service_url"] == services["park"]

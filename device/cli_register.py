@@ -1,0 +1,30 @@
+"""``fieldsync register``: a copied or unregistered map gets replicas of its own."""
+
+from argparse import Namespace
+
+from device.cli_run import run_async
+from device.console import Console, Report
+from engine import ExitCode, GeodatabaseSyncTask, OfflineMap
+
+WHEN_STOPPED = "Register it again; what was half made is taken back by the next sync"
+
+
+def run(options: Namespace, _console: Console) -> Report:
+    """Register every geodatabase of the map."""
+    return run_async(lambda: _register(options), when_stopped=WHEN_STOPPED)
+
+
+async def _register(options: Namespace) -> Report:
+    registered = []
+    async with OfflineMap.open(options.map) as map_:
+        for geodatabase in map_.geodatabases:
+            async with GeodatabaseSyncTask(geodatabase.service_url) as task:
+                await task.register_sync_enabled_geodatabase(geodatabase)
+            registered.append(geodatabase.service_url)
+        error = next(iter(map_.errors.values()), None)
+    return Report(
+        data={"map": str(options.map), "registered": registered},
+        lines=[*(f"Registered with {url}." for url in registered), "Now sync it."],
+        exit_code=ExitCode.OK if error is None else error.exit_code,
+        error=error,
+    )

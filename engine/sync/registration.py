@@ -1,0 +1,159 @@
+"""The tie between a geodatabase and its service: register, unregister, follow it to a new URL.
+
+Each of them holds the lock of a sync, so none of them ever runs beside one. A replica that this
+device did not make is never unregistered.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from sqlite3 import Connection
+
+from engine import faults
+from engine.atomic import ProcessLock
+from engine.clock import Clock
+from engine.errors import (
+    BadParameterError,
+    LinkError,
+    ReplicaNotFoundError,
+    ServiceError,
+    SyncInProgress,
+)
+from engine.geodatabase import replica as replica_record
+from engine.geodatabase.geodatabase import Geodatabase
+from engine.geodatabase.replica import Replica
+from engine.layer_schema import LayerSchema, ServiceSchema
+from engine.model import normalise_guid
+from engine.service.feature_service import FeatureService
+from engine.sync import recovery
+from engine.sync.context import lock_path
+from engine.sync.job import Narrator
+from engine.sync.machine import is_another_machine
+from engine.sync.opening import open_context
+from engine.sync.parameters import SyncGeodatabaseParameters
+from engine.sync.replica_request import is_of_this_device, require_sync
+
+
+async def register(geodatabase: Geodatabase, service: FeatureService, *, clock: Clock) -> None:
+    """Give the geodatabase a replica of its own, whatever it had; its edits stay pending."""
+    with _alone(geodatabase):
+        context = await open_context(
+            geodatabase,
+            service,
+            SyncGeodatabaseParameters(),
+            clock=clock,
+            narrator=Narrator.silent(),
+        )
+        require_sync(context.schema)
+        try:
+            await recovery.register(context, is_gone=False)
+        finally:
+            await geodatabase.refresh()
+
+
+async def unregister(geodatabase: Geodatabase, service: FeatureService) -> None:
+    """Unregister the geodatabase's replica; a copy only forgets that of its original."""
+    with _alone(geodatabase):
+        record = await geodatabase.database.read(replica_record.get_replica)
+        if not record.replica_id:
+            raise BadParameterError(f"{geodatabase.path} is not registered")
+        if not is_another_machine(record.machine_id):
+            try:
+                with suppress(ReplicaNotFoundError):
+                    await service.unregister_replica(record.replica_id)
+                faults.point("replica.unregistered")
+                for left in await geodatabase.database.read(replica_record.left_replicas):
+                    with suppress(ServiceError):
+                        await recovery.unregister_left(service, left, record)
+            except LinkError as error:
+                raise LinkError(
+                    f"{geodatabase.path} is still registered: {error.message}",
+                    remedy="Unregister it again when there is a link, before it is removed",
+                ) from error
+        await geodatabase.database.write(_forget_replica)
+        await geodatabase.refresh()
+
+
+async def unregister_by_id(service: FeatureService, replica_id: str) -> None:
+    """Unregister a replica that this device made, without its geodatabase."""
+    wanted = normalise_guid(replica_id)
+    for name, listed in await service.replicas():
+        if wanted is None or normalise_guid(listed) != wanted:
+            continue
+        if not is_of_this_device(name):
+            raise BadParameterError(
+                f"the replica {name} was not made by this device",
+                remedy="Unregister it where it was made, or in the service's own pages",
+            )
+        await service.unregister_replica(listed)
+        return
+    raise ReplicaNotFoundError(
+        f"{service.url} has no replica {replica_id}",
+        remedy="Nothing needs to be done, or another user made it",
+    )
+
+
+async def relocate(geodatabase: Geodatabase, service: FeatureService) -> None:
+    """From now on the geodatabase's service is at the URL of ``service``.
+
+    :exc:`BadParameterError` unless it is the same one: the same portal item, or else one that
+    knows the replica; and it must have the layers.
+    """
+    with _alone(geodatabase):
+        database = geodatabase.database
+        record = await database.read(replica_record.get_replica)
+        schema = await service.load()
+        known = await database.read(replica_record.get_service)
+        await _require_same(service, schema, record, record.item_id or known.item_id)
+        layers = {stored.schema.id: stored.schema for stored in geodatabase.layers}
+        missing = [layer for layer in layers.values() if layer.id not in schema.layer_ids]
+        if missing:
+            raise BadParameterError(f"{schema.url} has no layer {missing[0].id}")
+        for layer in await service.layers(list(layers), schema):
+            _require_layer(layers[layer.id], layer)
+        await database.write(_set_url, record, schema)
+        faults.point("service.relocated")
+        await geodatabase.refresh()
+
+
+async def _require_same(
+    service: FeatureService, schema: ServiceSchema, record: Replica, item_id: str
+) -> None:
+    if item_id and schema.item_id:
+        if item_id != schema.item_id:
+            raise BadParameterError(
+                f"{schema.url} is another service: its item is {schema.item_id}, not {item_id}",
+                remedy="Give the new URL of the service that the map was taken from",
+            )
+    elif not record.replica_id or not await service.knows_replica(record.replica_id):
+        raise BadParameterError(
+            f"nothing shows that {schema.url} is the service that the map was taken from",
+            remedy="It has no item id and does not know the replica; take a new map of it",
+        )
+
+
+def _require_layer(known: LayerSchema, now: LayerSchema) -> None:
+    if (known.global_id_field, known.geometry_type) != (now.global_id_field, now.geometry_type):
+        raise BadParameterError(f"layer {now.id} ({now.name}) there is not {known.name}")
+
+
+@contextmanager
+def _alone(geodatabase: Geodatabase) -> Iterator[None]:
+    geodatabase.require_no_transaction()
+    with ProcessLock(lock_path(geodatabase.path)) as lock:
+        if not lock.acquire():
+            raise SyncInProgress(f"another program is syncing {geodatabase.path}")
+        yield
+
+
+def _forget_replica(connection: Connection) -> None:
+    record = replica_record.get_replica(connection)
+    replica_record.set_replica(connection, replace(record, replica_id=""))
+    replica_record.forget_all_left(connection)
+
+
+def _set_url(connection: Connection, record: Replica, schema: ServiceSchema) -> None:
+    replica_record.set_replica(
+        connection, replace(record, service_url=schema.url, item_id=schema.item_id)
+    )
+    replica_record.move_urls(connection, record.service_url, schema.url)
