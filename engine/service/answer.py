@@ -97,6 +97,7 @@ class Inflater:
         self._where = where
         self._stream = None if coding in ("", "identity") else zlib.decompressobj(_AUTO_WBITS)
         self._is_fresh = True
+        self.is_plain = self._stream is None
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The plain bytes that ``chunk`` adds, in pieces of bounded size."""

@@ -7,8 +7,10 @@ versions of the server differ in spelling.
 """
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -25,8 +27,18 @@ from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.model import Envelope, SpatialReference, normalise_guid
 from engine.service import operation
 from engine.service.answer import place, raise_error_in
+from engine.service.download import download
 from engine.service.operation import Listener
 from engine.service.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What a service said of the changes that it sent. ``is_resumed``: it said so in an earlier
+    run, and may have more by now."""
+
+    envelope: JsonObject
+    is_resumed: bool = False
 
 
 class FeatureService:
@@ -86,15 +98,28 @@ class FeatureService:
 
     async def download_changes(
         self, form: Mapping[str, str], target: Path, on_status: Listener | None = None
-    ) -> JsonObject:
-        """``synchronizeReplica`` without edits; returns the envelope, changes are in ``target``.
+    ) -> Fetched:
+        """``synchronizeReplica`` without edits; the changes are in ``target``.
 
-        Repeated on passing failures: asking again from the same generation loses nothing.
+        Repeated on passing failures: asking again from the same generation loses nothing. What an
+        earlier run has fetched of the same changes is gone on with, until the caller discards it.
         """
-        url = f"{self.url}/synchronizeReplica"
+        return await self._fetch(f"{self.url}/synchronizeReplica", form, target, on_status)
+
+    async def _fetch(
+        self, url: str, form: Mapping[str, str], target: Path, on_status: Listener | None
+    ) -> Fetched:
+        words = json.dumps([url, sorted(form.items())])
+        request = hashlib.sha256(words.encode()).hexdigest()
+        kept = await operation.kept_answer(self._session, target, request)
+        if kept is not None:
+            return Fetched(envelope=kept, is_resumed=True)
         await self._session.post_to_file(url, form, target, repeatable=True)
-        answer = operation.small_answer(target, url)
-        return await self._follow(answer, url, target, on_status, needs_data=True)
+        answer = await asyncio.to_thread(operation.small_answer, target, url)
+        envelope = await operation.follow(
+            self._session, answer, url, target, on_status, needs_data=True, request=request
+        )
+        return Fetched(envelope=envelope)
 
     async def upload_edits(
         self,
@@ -273,8 +298,12 @@ class FeatureService:
         return found if reference is None or reference.same_as(out_sr) else None
 
     async def download_attachment(self, url: str, target: Path) -> int:
-        """The bytes of an attachment; returns their number."""
-        return await self._session.download(urljoin(f"{self.url}/", url), target)
+        """The bytes of an attachment; returns their number.
+
+        What an earlier run has fetched of them is gone on with, until the caller discards it.
+        """
+        whole_url = urljoin(f"{self.url}/", url)
+        return await download(self._session, whole_url, target, memo={}, is_packable=False)
 
 
 def wkid_text(reference: SpatialReference) -> str:

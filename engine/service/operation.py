@@ -15,11 +15,14 @@ from engine.errors import (
     PermissionDeniedError,
     ProtocolError,
     ServiceBusyError,
+    ServiceError,
     ServiceRefusedError,
+    TransientError,
     service_error,
 )
 from engine.layer_schema import JsonObject
 from engine.service.answer import json_object, place, raise_error_in
+from engine.service.download import discard, download, kept as find_kept
 from engine.service.session import Session
 
 POLL_FIRST_S = 0.2
@@ -46,13 +49,16 @@ async def follow(
     on_status: Listener | None,
     *,
     needs_data: bool,
+    request: str = "",
 ) -> JsonObject:
     """Follow the answer of ``url`` to its data, in ``target``; returns the envelope.
 
     ``answer`` None means that the body, which ``target`` holds, was data already. ``needs_data``:
     an answer that neither has data nor says that there is none would silently lose what it should
     bring. Without it the call has sent edits, and once it was taken only a failed job is a
-    :exc:`ServiceRefusedError`: results that cannot be had are a :exc:`ProtocolError`.
+    :exc:`ServiceRefusedError`: results that cannot be had are a :exc:`ProtocolError`. A
+    ``request`` names what was asked for, so that another process can go on with its result file
+    (:func:`kept_answer`).
     """
     if answer is None:
         return {}
@@ -64,13 +70,36 @@ async def follow(
     result_url = link(answer, url, "resultUrl", "responseUrl", "URL")
     if result_url:
         with _taken_already(needs_data):
-            await session.download(result_url, target)
-            small_answer(target, result_url)  # an expired file answers with an error object
+            memo = {"request": request, "answer": answer} if request else None
+            await download(session, result_url, target, memo=memo)
+            await asyncio.to_thread(small_answer, target, result_url)  # expired: an error object
     elif not _REPLICA_MEMBERS & members:
         raise ProtocolError(f"{place(url)} did not do what was asked")
     elif needs_data and not _DATA_MEMBERS & members and not _says_no_data(answer):
         raise ProtocolError(f"{place(url)} answered with neither data nor a result file")
     return answer
+
+
+async def kept_answer(session: Session, target: Path, request: str) -> JsonObject | None:
+    """The envelope of what an earlier run asked for in the same words and did not come to use.
+
+    Its data is in ``target`` then. None if it must be asked for anew: the files of a service live
+    about ten minutes ("Error handling with sync operations").
+    """
+    kept = await asyncio.to_thread(find_kept, target)
+    if kept is not None and kept.memo.get("request") == request:
+        try:
+            await download(session, kept.url, target, memo=kept.memo)
+            await asyncio.to_thread(small_answer, target, kept.url)
+        except (TransientError, AuthenticationError):
+            raise
+        except ServiceError:
+            pass
+        else:
+            answer = kept.memo.get("answer")
+            return answer if isinstance(answer, dict) else {}
+    await asyncio.to_thread(discard, target)
+    return None
 
 
 async def wait_for_job(
@@ -131,7 +160,7 @@ async def result_of_job(
     if not result_url:
         raise ProtocolError(f"the job {place(status_url)} ended without a result file")
     with _taken_already(is_download=False):
-        await session.download(result_url, target)
+        await download(session, result_url, target)
         body = await asyncio.to_thread(target.read_bytes)
         value = json_object(body, result_url)
         raise_error_in(value, place(result_url))

@@ -6,17 +6,17 @@ moved, never the whole: on a thin link a transfer may take hours.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
 import aiohttp
 from yarl import URL
 
-from engine.atomic import disk_errors, require_space
+from engine.atomic import disk_errors
 from engine.clock import Clock, SystemClock
 from engine.errors import (
     AuthenticationError,
@@ -28,7 +28,6 @@ from engine.errors import (
 )
 from engine.layer_schema import JsonObject
 from engine.service.answer import (
-    Inflater,
     check_status,
     http_date,
     json_object,
@@ -36,6 +35,7 @@ from engine.service.answer import (
     raise_error_in,
 )
 from engine.service.backoff import pause_s
+from engine.service.exchange import Exchange, Limit, Receiver, save
 from engine.service.form_body import FormBody, UrlEncodedBody
 from engine.service.hosts import is_same_host
 from engine.service.job_watch import JobWatch
@@ -44,7 +44,6 @@ from engine.service.sign_in import (
     Credentials,
     SignIn,
     SignInRefusedError,
-    check_not_refused,
     headers,
 )
 
@@ -59,68 +58,11 @@ ANSWER_TIMEOUT_S = 600.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # a resource or an edit answer; data goes to files instead
 MAX_REDIRECTS = 5
 ATTEMPTS = 5
-CHUNK_BYTES = 64 * 1024
-WRITE_BYTES = 512 * 1024  # to the disk at once, in a thread
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-class Receiver(Protocol):
-    """Takes the body of one answer, without its content coding, in a thread."""
-
-    def feed(self, chunk: bytes) -> bool:
-        """Take the next piece; False if no more is wanted."""
-
-    def finish(self) -> None:
-        """The body is complete."""
-
-
 R = TypeVar("R", bound=Receiver)
-
-
-class _Limit:
-    """The moment at which a request counts as stalled; every byte that moves puts it off."""
-
-    def __init__(self, timeout: asyncio.Timeout) -> None:
-        self._timeout = timeout
-        self._loop = asyncio.get_running_loop()
-        self.is_over = False
-
-    def put_off(self, seconds: float | None) -> None:
-        """Count again from now; None: do not count."""
-        if not self.is_over and not self._timeout.expired():
-            self._timeout.reschedule(None if seconds is None else self._loop.time() + seconds)
-
-
-class _Exchange:
-    """One request whose answer has begun."""
-
-    def __init__(
-        self, session: "Session", answer: aiohttp.ClientResponse, limit: _Limit, where: str
-    ) -> None:
-        self.answer = answer
-        self.where = where
-        self._session = session
-        self._limit = limit
-        self._inflater = Inflater(answer.headers.get("Content-Encoding", ""), where)
-        self._plain: Iterator[bytes] = iter(())
-
-    async def read(self) -> bytes:
-        """The next piece of the body without its content coding; empty at the end.
-
-        Only the server's time is counted, not the caller's.
-        """
-        while True:
-            for plain in self._plain:
-                return plain
-            self._limit.put_off(self._session.stall_timeout_s)
-            chunk = await self.answer.content.read(CHUNK_BYTES)
-            self._limit.put_off(None)
-            if not chunk:
-                self._inflater.finish()
-                return b""
-            self._session.received_bytes += len(chunk)
-            self._plain = self._inflater.feed(chunk)
 
 
 class Session:
@@ -244,7 +186,7 @@ class Session:
         async def attempt() -> None:
             body = self._form(form)
             async with self._post(url, body, answer_s=self.answer_timeout_s) as exchange:
-                await _save(exchange, target)
+                await save(exchange, target)
 
         await (self._retry if repeatable else self._signed)(url, attempt)
 
@@ -265,14 +207,9 @@ class Session:
 
         return await (self._retry if repeatable else self._signed)(url, attempt)
 
-    async def download(self, url: str, target: Path, parameters: Form | None = None) -> int:
-        """Fetch ``url`` into ``target``; returns the size in bytes. Retried from the start."""
-
-        async def attempt() -> int:
-            async with self._get(request_url(url, parameters)) as exchange:
-                return await _save(exchange, target)
-
-        return await self._retry(url, attempt)
+    def opened(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Exchange]:
+        """The answer to a GET, from wherever that redirects to; a context manager."""
+        return self._get(request_url(url), wanted=headers)
 
     async def ask(self, url: str, form: Form | None = None) -> tuple[JsonObject, datetime | None]:
         """As :meth:`get` and :meth:`post`, without a token and not as multipart: for signing in.
@@ -296,10 +233,19 @@ class Session:
         """Wait after failure ``number`` of something that is to be tried again; see ``backoff``."""
         await self._clock.sleep(pause_s(self._random, number, error, self._clock.now()))
 
+    async def repeat(
+        self, url: str, attempt: Callable[[], Awaitable[T]], progress: Callable[[], int]
+    ) -> T:
+        """Make an attempt again as long as it fails in passing and ``progress`` grows, or a few
+        times while it does not."""
+        return await self._repeat(lambda: self._signed(url, attempt), progress)
+
     # --- inside --------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _get(self, url: URL, *, with_token: bool = True) -> AsyncIterator[_Exchange]:
+    async def _get(
+        self, url: URL, *, wanted: Mapping[str, str] | None = None, with_token: bool = True
+    ) -> AsyncIterator[Exchange]:
         """Follow redirects by hand: result files may lie on another host, but never less safe.
 
         No other host than the one that was asked gets the token.
@@ -307,7 +253,9 @@ class Session:
         where, first = place(str(url)), str(url)
         for _ in range(MAX_REDIRECTS + 1):
             is_there = is_same_host(first, str(url))
-            async with self._request("GET", url, with_token=with_token and is_there) as exchange:
+            async with self._request(
+                "GET", url, wanted=wanted, with_token=with_token and is_there
+            ) as exchange:
                 if exchange.answer.status not in _REDIRECTS:
                     yield exchange
                     return
@@ -317,7 +265,7 @@ class Session:
     @asynccontextmanager
     async def _post(
         self, url: str, body: FormBody, *, answer_s: float, with_token: bool = True
-    ) -> AsyncIterator[_Exchange]:
+    ) -> AsyncIterator[Exchange]:
         target = request_url(url)
         async with self._request(
             "POST", target, body, answer_s=answer_s, with_token=with_token
@@ -339,21 +287,22 @@ class Session:
         body: FormBody | None = None,
         *,
         answer_s: float = 0,
+        wanted: Mapping[str, str] | None = None,
         with_token: bool = True,
-    ) -> AsyncIterator[_Exchange]:
+    ) -> AsyncIterator[Exchange]:
         assert self._http is not None, "the session is used outside its context"
         where = place(str(url))
         token = headers(await self._sign_in.grant(str(url)) if with_token else None)
         try:
             async with asyncio.timeout(self.stall_timeout_s) as timeout:
-                limit = _Limit(timeout)
+                limit = Limit(timeout)
                 if body is not None:
                     body.on_sent = self._progress(limit, answer_s)
                 async with self._http.request(
                     method,
                     url,
                     data=body,
-                    headers=token if body is None else body.headers | token,
+                    headers={**(wanted or {}), **({} if body is None else body.headers), **token},
                     allow_redirects=False,
                 ) as answer:
                     limit.put_off(None)
@@ -366,7 +315,7 @@ class Session:
                             is_operation=method == "POST",
                         )
                     try:
-                        yield _Exchange(self, answer, limit, where)
+                        yield Exchange(answer, limit, where, self._count, self.stall_timeout_s)
                     finally:
                         limit.is_over = True
         except aiohttp.ServerTimeoutError as error:
@@ -378,7 +327,7 @@ class Session:
                 raise EngineError(f"cannot read what is to be sent: {body.error}") from error
             raise link_error(error, where) from error
 
-    def _progress(self, limit: _Limit, answer_s: float) -> Callable[[int, bool], None]:
+    def _progress(self, limit: Limit, answer_s: float) -> Callable[[int, bool], None]:
         """What to do for each piece of a body that was sent: count it, and put off the limit."""
 
         def sent(length: int, is_all: bool) -> None:
@@ -386,6 +335,9 @@ class Session:
             limit.put_off(answer_s if is_all else self.stall_timeout_s)
 
         return sent
+
+    def _count(self, length: int) -> None:
+        self.received_bytes += length
 
     def _form(
         self,
@@ -400,7 +352,7 @@ class Session:
         whole = {**form, "f": "json"}
         return FormBody(whole, boundary, field=field, filename=filename, stream=stream, size=size)
 
-    async def _json(self, exchange: _Exchange, check: Check = raise_error_in) -> JsonObject:
+    async def _json(self, exchange: Exchange, check: Check = raise_error_in) -> JsonObject:
         body = bytearray()
         while chunk := await exchange.read():
             body += chunk
@@ -433,37 +385,17 @@ class Session:
     async def _retry(self, url: str, attempt: Callable[[], Awaitable[T]]) -> T:
         return await self._repeat(lambda: self._signed(url, attempt))
 
-    async def _repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        for number in range(1, ATTEMPTS + 1):
+    async def _repeat(
+        self, attempt: Callable[[], Awaitable[T]], progress: Callable[[], int] = lambda: 0
+    ) -> T:
+        number, reached = 0, progress()
+        while True:
             try:
                 return await attempt()
             except TransientError as error:
+                if progress() > reached:
+                    number, reached = 0, progress()
+                number += 1
                 if number == ATTEMPTS:
                     raise
                 await self.pause(number, error)
-        raise AssertionError("unreachable")
-
-
-async def _save(exchange: _Exchange, target: Path) -> int:
-    """The body in a file; if it does not come whole there is no file. Returns the plain size."""
-    size, waiting = 0, bytearray()
-    require_space(target, exchange.answer.content_length or 0)
-    with disk_errors(target):
-        stream = open(target, "wb")  # noqa: SIM115 (closed below, where errors differ)
-    try:
-        with stream:
-            while chunk := await exchange.read():
-                size += len(chunk)
-                waiting += chunk
-                if len(waiting) >= WRITE_BYTES:
-                    with disk_errors(target):
-                        await asyncio.to_thread(stream.write, bytes(waiting))
-                    waiting.clear()
-            with disk_errors(target):
-                await asyncio.to_thread(stream.write, bytes(waiting))
-                await asyncio.to_thread(stream.flush)
-        check_not_refused(target, exchange.where)
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-    return size

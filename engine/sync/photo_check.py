@@ -11,6 +11,7 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.model import EditOperation, normalise_guid
+from engine.service.download import discard
 from engine.sync.batches import object_id_column
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import attachment_cells
@@ -104,7 +105,7 @@ async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
         await context.service.download_attachment(photo.url, target)
         return await context.database.read(_equals, edit, target)
     finally:
-        await asyncio.to_thread(target.unlink, missing_ok=True)
+        await asyncio.to_thread(discard, target)
 
 
 def _equals(connection: sqlite3.Connection, edit: Edit, path: Path) -> bool:

@@ -1,14 +1,19 @@
 """Attachment data on its way down: fetched one at a time, each stored in its own transaction."""
 
-import asyncio
 import hashlib
 import sqlite3
 from pathlib import Path
 
 from engine import faults
-from engine.errors import AuthenticationError, LinkError, ProtocolError, ServiceError
+from engine.errors import (
+    AuthenticationError,
+    LinkError,
+    ProtocolError,
+    ServiceError,
+)
 from engine.geodatabase import attachments, fetch_queue
 from engine.geodatabase.fetch_queue import Fetch
+from engine.service.download import using
 from engine.sync.context import SyncContext
 
 
@@ -38,14 +43,12 @@ async def fetch_photos(context: SyncContext) -> None:
 async def _fetch(context: SyncContext, fetch: Fetch) -> None:
     name = hashlib.sha256(fetch.gid.encode()).hexdigest()[:24]
     path = context.folder / (fetch.spool_name or f"fetch-{name}")
-    try:
+    with using(path):
         if fetch.spool_name is None:
             await _download(context, fetch, path)
         elif not path.exists():
             raise ProtocolError("its data was lost before it was stored")
         await context.database.write(_store, context, fetch, path, applying=True)
-    finally:
-        await asyncio.to_thread(path.unlink, missing_ok=True)
     faults.point("photo.stored")
 
 

@@ -19,6 +19,7 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.watched import Reason, forget_added, forget_inside, watch, watched
 from engine.layer_schema import JsonObject
 from engine.model import AttachmentSyncDirection, QueryOption, SyncModel
+from engine.service.download import using
 from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.sync.context import SyncContext
 from engine.sync.incoming import (
@@ -46,6 +47,12 @@ async def pull(context: SyncContext) -> None:
     if context.needs_snapshot:
         await rebase(context)
         return
+    while await _pull_once(context):
+        pass  # what an earlier run had fetched is merged; the service may have moved on since
+
+
+async def _pull_once(context: SyncContext) -> bool:
+    """True if it took up where an earlier run was stopped."""
     target = context.folder / "download.json"
     context.folder.mkdir(exist_ok=True)
     record = await context.database.read(replica.get_replica)
@@ -63,16 +70,15 @@ async def pull(context: SyncContext) -> None:
         direction="download",
         with_attachments=record.attachment_direction is AttachmentSyncDirection.BIDIRECTIONAL,
     )
-    try:
-        envelope = await context.service.download_changes(
+    with using(target):
+        fetched = await context.service.download_changes(
             form, target, context.narrator.service_says
         )
         faults.point("download.fetched")
         header = await asyncio.to_thread(read_header, target)
-        await merge_file(context, target, header, envelope)
-    finally:
-        target.unlink(missing_ok=True)
+        await merge_file(context, target, header, fetched.envelope)
     context.replica = await context.database.read(replica.get_replica)
+    return fetched.is_resumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

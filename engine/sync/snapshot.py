@@ -22,11 +22,12 @@ from engine.geodatabase import replica as replica_record
 from engine.geodatabase.replica import LeftReplica, Replica
 from engine.layer_schema import JsonObject
 from engine.model import AttachmentSyncDirection
+from engine.service.download import using
 from engine.service.replica_file import read_header
 from engine.sync.context import SyncContext
 from engine.sync.machine import machine_id
 from engine.sync.parameters import GenerateGeodatabaseParameters
-from engine.sync.pull import Whole, merge_file
+from engine.sync.pull import Whole, merge_file, pull
 from engine.sync.recovery import lacks_generations
 from engine.sync.replica_request import (
     count_rows,
@@ -76,13 +77,13 @@ async def _from_replica(context: SyncContext, record: Replica) -> None:
     definition = definition_of(record, context.schema, context.spatial_reference)
     before = await _count(context, definition)
     target = _target(context)
-    try:
-        envelope = await context.service.download_changes(
+    with using(target):
+        fetched = await context.service.download_changes(
             form, target, context.narrator.service_says
         )
-        await _merge(context, target, envelope, definition, before, None)
-    finally:
-        await asyncio.to_thread(target.unlink, missing_ok=True)
+        await _merge(context, target, fetched.envelope, definition, before, None)
+    if fetched.is_resumed:
+        await pull(context)  # it was made by an earlier run
 
 
 async def _from_new_replica(context: SyncContext, record: Replica) -> None:

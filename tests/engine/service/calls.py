@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from engine.service.download import download as fetch
 from engine.service.session import Session
 
 Call = Callable[[Session, str, Path], Awaitable[object]]
@@ -37,4 +38,4 @@ async def post_to_file_again(session: Session, url: str, folder: Path) -> object
 
 
 async def download(session: Session, url: str, folder: Path) -> object:
-    return await session.download(url, folder / "answer")
+    return await fetch(session, url, folder / "answer")

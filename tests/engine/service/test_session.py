@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import EngineError, LinkError, ProtocolError, ServiceBusyError
 from engine.service.backoff import RETRY_AFTER_LIMIT_S
+from engine.service.download import download as fetch
 from engine.service.session import (
     ATTEMPTS,
     Session,
@@ -156,14 +157,14 @@ async def test_bodies_that_came_down_are_counted_as_they_travel(session: Session
 
 async def test_bodies_of_failed_attempts_are_counted(session: Session, tmp_path: Path) -> None:
     async with HttpServer(Cut(answer("x" * 100, length=200)), answer("y" * 300)) as server:
-        await session.download(server.origin, tmp_path / "file")
+        await fetch(session, server.origin, tmp_path / "file")
 
     assert session.received_bytes == 400
 
 
 async def test_a_download_tells_the_size_of_the_file(session: Session, tmp_path: Path) -> None:
     async with HttpServer(gzip_answer(b"x" * 1_500_000)) as server:
-        size = await session.download(server.origin, tmp_path / "file")
+        size = await fetch(session, server.origin, tmp_path / "file")
 
     assert size == 1_500_000
     assert (tmp_path / "file").read_bytes() == b"x" * 1_500_000
@@ -234,7 +235,7 @@ async def test_a_result_file_may_lie_on_another_host(
         HttpServer(answer("data")) as storage,
         HttpServer(redirect(storage.origin + signed, status)) as server,
     ):
-        await session.download(f"{server.origin}/f.json?token={SECRET}", tmp_path / "file")
+        await fetch(session, f"{server.origin}/f.json?token={SECRET}", tmp_path / "file")
 
         assert (tmp_path / "file").read_text() == "data"
         (asked,) = storage.requests

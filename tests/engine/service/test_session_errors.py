@@ -6,6 +6,7 @@ import json
 import ssl
 import zlib
 from pathlib import Path
+from typing import IO, Any
 
 import aiohttp
 import pytest
@@ -23,6 +24,7 @@ from engine.errors import (
 )
 from engine.service import link, session as session_module
 from engine.service.answer import place
+from engine.service.download import download as fetch
 from engine.service.session import Session
 from tests.engine.service.conftest import SECRET
 from tests.fakes.http_server import (
@@ -170,7 +172,7 @@ async def test_a_failed_download_leaves_no_file(
 
     async with HttpServer(reply) as server:
         with pytest.raises(kind):
-            await session.download(f"{server.origin}/rest", tmp_path / "file")
+            await fetch(session, f"{server.origin}/rest", tmp_path / "file")
 
     assert list(tmp_path.iterdir()) == []
 
@@ -297,12 +299,18 @@ async def test_a_byte_order_mark_is_passed(session: Session) -> None:
         assert await session.get(server.origin) == {"a": 1}
 
 
-async def test_a_full_disk_is_told_from_a_broken_link(session: Session, tmp_path: Path) -> None:
+async def test_a_full_disk_is_told_from_a_broken_link(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = tmp_path / "full"
-    full.symlink_to("/dev/full")
+
+    def opened(path: Path, mode: str) -> IO[Any]:
+        return open("/dev/full", mode)
+
+    monkeypatch.setattr("engine.service.download.open", opened, raising=False)
 
     async with HttpServer(answer(b"x" * 2_000_000)) as server:
         with pytest.raises(StorageFullError):
-            await session.download(server.origin, full)
+            await fetch(session, server.origin, full)
 
-    assert Path("/dev/full").exists()
+    assert not full.exists()

@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import AuthenticationError, CredentialsError, LinkError
 from engine.service.credentials import ApiKey, ArcGISCredential, TokenCredential
+from engine.service.download import download as fetch
 from engine.service.session import Session
 from tests.engine.service.calls import (
     Call,
@@ -186,7 +187,7 @@ async def test_a_url_of_another_host_in_an_answer_gets_no_token(
         HttpServer(GOOD) as server,
         signed_in(clock, ann(server)) as session,
     ):
-        await session.download(f"{other.origin}/blob?sig=1", tmp_path / "file")
+        await fetch(session, f"{other.origin}/blob?sig=1", tmp_path / "file")
 
         assert bearers(other) == ["-"]
         assert not server.requests
@@ -246,5 +247,5 @@ async def test_a_small_file_that_is_no_refusal_is_kept(clock: VirtualClock, tmp_
         signed_in(clock, ApiKey("key7", server.origin)) as session,
     ):
         for body in bodies:
-            await session.download(url(server), tmp_path / "file")
+            await fetch(session, url(server), tmp_path / "file")
             assert (tmp_path / "file").read_bytes() == body.encode()

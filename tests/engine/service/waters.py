@@ -74,8 +74,8 @@ class Waters:
     async def download(self, made: "Made", **more: str) -> "Made":
         target = self.folder / "delta.json"
         form = self.sync_form(made, "download", **more)
-        envelope = await self.service.download_changes(form, target)
-        return Made(envelope, scan(target), target)
+        fetched = await self.service.download_changes(form, target)
+        return Made(fetched.envelope, scan(target), target)
 
     def edits(self, value: object) -> Path:
         path = self.folder / "edits.json"
