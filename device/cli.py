@@ -28,6 +28,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RUNNERS = {
     "take": "device.cli_take",
     "sync": "device.cli_sync",
+    "export": "device.cli_export",
+    "push": "device.cli_push",
+    "import": "device.cli_import",
     "edits": "device.cli_edits",
     "info": "device.cli_info",
     "register": "device.cli_register",

@@ -63,6 +63,34 @@ examples:
   fieldsync sync trees
   fieldsync sync trees --direction upload --conflicts manual"""
 
+EXPORT = """\
+Writes the edits that the service does not have yet, photos included, to a delta file: to be carried
+to a machine with a link, and sent from there with `fieldsync push`. Needs no network. Nothing is
+changed, and it may be done as often as you like."""
+
+EXPORT_EXAMPLE = """\
+examples:
+  fieldsync export trees /media/usb/trees.delta"""
+
+PUSH = """\
+Sends the edits in a delta file to their service, from any machine with a link; the map is not
+needed there. Writes an acknowledgement, which says what became of each edit and goes back to the
+device (`fieldsync import`). What somebody else has changed since is not overwritten. Pushing a file
+twice, or after the device has synced by itself, doubles nothing."""
+
+PUSH_EXAMPLE = """\
+examples:
+  fieldsync push trees.delta
+  fieldsync push trees.delta --ack /media/usb/trees.ack.delta"""
+
+IMPORT = """\
+Applies a delta file that came for this map: the acknowledgement of edits that were exported and
+pushed, or changes of the service. Needs no network. May be interrupted and repeated."""
+
+IMPORT_EXAMPLE = """\
+examples:
+  fieldsync import trees /media/usb/trees.ack.delta"""
+
 EDITS = "Lists the edits on this device that the service does not have yet. Needs no network."
 
 INFO = "Tells what a map holds, where it came from, and what is pending. Needs no network."
@@ -101,6 +129,7 @@ def make_parser() -> Parser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
     _add_take(verbs)
     _add_sync(verbs)
+    _add_delta_verbs(verbs)
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
     _add_map_verb(verbs, "info", INFO, "tell what a map holds")
     _add_map_verb(verbs, "register", REGISTER, "register a copied or unregistered map")
@@ -181,13 +210,7 @@ def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
         default=SyncDirection.BIDIRECTIONAL.name.lower(),
         help="send, receive, or both (default: both)",
     )
-    sync.add_argument(
-        "--conflicts",
-        choices=[p.value.replace("_", "-") for p in ConflictPolicy],
-        default=ConflictPolicy.LAST_SYNCED.value.replace("_", "-"),
-        help="who wins where both sides changed the same attribute: this device because it syncs "
-        "last, the service, or nobody until a person decides (default: last-synced)",
-    )
+    _add_conflicts(sync)
     sync.add_argument(
         "--no-full-download",
         dest="allow_full_download",
@@ -215,6 +238,42 @@ def _add_relocate(verbs: "_SubParsersAction[Parser]") -> None:
         "--file",
         metavar="NAME",
         help="the geodatabase of the map, if it has several (default: the one of that service)",
+    )
+
+
+def _add_delta_verbs(verbs: "_SubParsersAction[Parser]") -> None:
+    export = _add_verb(
+        verbs, "export", EXPORT, EXPORT_EXAMPLE, "write the edits to a file to be carried"
+    )
+    _add_map(export)
+    export.add_argument("file", metavar="FILE", type=Path, help="the delta file to write")
+    push = _add_verb(verbs, "push", PUSH, PUSH_EXAMPLE, "send the edits in such a file")
+    push.add_argument("file", metavar="FILE", type=Path, help="the delta file")
+    push.add_argument(
+        "--service",
+        metavar="URL",
+        help="the feature service, if it has another URL from here (default: as the file says)",
+    )
+    push.add_argument(
+        "--ack",
+        metavar="FILE",
+        type=Path,
+        help="the acknowledgement to write (default: FILE with .ack.delta at its end)",
+    )
+    _add_credentials(push)
+    import_ = _add_verb(verbs, "import", IMPORT, IMPORT_EXAMPLE, "apply a file that came back")
+    _add_map(import_)
+    import_.add_argument("file", metavar="FILE", type=Path, help="the delta file")
+    _add_conflicts(import_)
+
+
+def _add_conflicts(parser: Parser) -> None:
+    parser.add_argument(
+        "--conflicts",
+        choices=[p.value.replace("_", "-") for p in ConflictPolicy],
+        default=ConflictPolicy.LAST_SYNCED.value.replace("_", "-"),
+        help="who wins where both sides changed the same attribute: this device because it syncs "
+        "last, the service, or nobody until a person decides (default: last-synced)",
     )
 
 

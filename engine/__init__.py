@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 _HOMES = {
     "engine.clock": ("Clock", "SystemClock"),
     "engine.errors": (
+        "DeltaError",
+        "DeltaMismatchError",
         "EngineError",
         "ExitCode",
         "SyncInProgress",
@@ -43,6 +45,11 @@ _HOMES = {
         "TokenCredential",
         "TokenInfo",
     ),
+    "engine.sync.delta_answer": ("AnswerCounts",),
+    "engine.sync.delta_file": ("DeltaFile",),
+    "engine.sync.delta_parts": ("DeltaContent",),
+    "engine.sync.delta_push": ("PushDeltaJob", "PushDeltaResult"),
+    "engine.sync.delta_verdict": ("EditVerdict",),
     "engine.sync.job": ("Job", "JobEvent", "JobMessage", "MessageSeverity"),
     "engine.sync.parameters": (
         "GenerateGeodatabaseParameters",
@@ -104,6 +111,8 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         SystemClock as SystemClock,
     )
     from engine.errors import (
+        DeltaError as DeltaError,
+        DeltaMismatchError as DeltaMismatchError,
         EngineError as EngineError,
         ExitCode as ExitCode,
         SyncInProgress as SyncInProgress,
@@ -161,6 +170,22 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         PregeneratedTokenCredential as PregeneratedTokenCredential,
         TokenCredential as TokenCredential,
         TokenInfo as TokenInfo,
+    )
+    from engine.sync.delta_answer import (
+        AnswerCounts as AnswerCounts,
+    )
+    from engine.sync.delta_file import (
+        DeltaFile as DeltaFile,
+    )
+    from engine.sync.delta_parts import (
+        DeltaContent as DeltaContent,
+    )
+    from engine.sync.delta_push import (
+        PushDeltaJob as PushDeltaJob,
+        PushDeltaResult as PushDeltaResult,
+    )
+    from engine.sync.delta_verdict import (
+        EditVerdict as EditVerdict,
     )
     from engine.sync.geodatabase_sync_task import (
         GenerateGeodatabaseJob as GenerateGeodatabaseJob,

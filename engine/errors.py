@@ -249,6 +249,23 @@ class FeatureNotFoundError(GeodatabaseError, LookupError):
     code = "not-found"
 
 
+# --- delta files ---------------------------------------------------------------------------------
+
+
+class DeltaError(EngineError):
+    """A delta file is cut short, changed since it was written, or no delta file at all."""
+
+    code = "delta"
+    default_remedy = "Copy the file again from where it was made; nothing of it was applied"
+
+
+class DeltaMismatchError(DeltaError):
+    """A sound delta file that is not for this geodatabase, this service or this use."""
+
+    code = "delta-mismatch"
+    default_remedy = "Use it with the map that it was made for"
+
+
 # --- maps, jobs and the device's own resources ---------------------------------------------------
 
 

@@ -179,7 +179,7 @@ def test_every_script_is_named() -> None:
 def test_every_public_name_is_explained_and_no_other() -> None:
     rows = [
         row
-        for heading in ("Maps", "Geodatabases", "Credentials", "Jobs", "Values")
+        for heading in ("Maps", "Geodatabases", "Delta files", "Credentials", "Jobs", "Values")
         for row in table_rows("docs/API.md", heading)
     ]
     told = {row[0].strip("`") for row in rows}
@@ -189,7 +189,9 @@ def test_every_public_name_is_explained_and_no_other() -> None:
     assert set(engine.__all__) <= told | in_prose
 
 
-@pytest.mark.parametrize("heading", ["Maps", "Geodatabases", "Credentials", "Jobs", "Values"])
+@pytest.mark.parametrize(
+    "heading", ["Maps", "Geodatabases", "Delta files", "Credentials", "Jobs", "Values"]
+)
 def test_every_member_that_is_told_of_exists(heading: str) -> None:
     for name, _, *members in table_rows("docs/API.md", heading):
         public = getattr(engine, name.strip("`"))

@@ -9,11 +9,20 @@ from engine.clock import Clock, SystemClock
 from engine.errors import BadParameterError, NotLoadedError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import AttachmentSyncDirection, Envelope, QueryOption, SyncDirection, SyncModel
+from engine.model import (
+    AttachmentSyncDirection,
+    ConflictPolicy,
+    Envelope,
+    QueryOption,
+    SyncDirection,
+    SyncModel,
+)
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync import registration
+from engine.sync.delta_push import PushDeltaJob
+from engine.sync.deltas import export_delta, import_delta
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync import GeodatabaseSync
 from engine.sync.job import Job
@@ -161,6 +170,52 @@ class GeodatabaseSyncTask(Loadable):
             )
         return SyncGeodatabaseJob(
             geodatabase, parameters, credential=self._credential, clock=self._clock
+        )
+
+    # --- delta files --------------------------------------------------------------------------
+
+    @staticmethod
+    async def export_delta(geodatabase: Geodatabase, path: str | Path) -> bool:
+        """Write all unsent edits, attachments included, to the delta file ``path``.
+
+        True if there were any, and so a file. No network is used, nothing is changed, and it may
+        be done again; the edits are those of one moment, while other programs go on editing.
+        Edits that were refused or are held for a decision are left out, and those of a layer
+        whose change log is damaged. An older delta at ``path`` is replaced, whole or not at all.
+        :exc:`SyncInProgress` while the geodatabase is being synced, exported or imported.
+        """
+        return bool(await export_delta(geodatabase, Path(path), clock=SystemClock()))
+
+    @staticmethod
+    async def import_delta(
+        geodatabase: Geodatabase,
+        path: str | Path,
+        *,
+        conflict_policy: ConflictPolicy = ConflictPolicy.LAST_SYNCED,
+    ) -> list[SyncLayerResult]:
+        """Apply a delta file that came for this geodatabase; one entry for each layer and table.
+
+        An acknowledgement settles the edits that were exported, changes of the service are merged.
+        No network is used. It may be repeated, and be interrupted anywhere. :exc:`DeltaError` for
+        a file that is damaged, :exc:`DeltaMismatchError` for one that is for another geodatabase:
+        nothing of it is applied then.
+        """
+        result = await import_delta(
+            geodatabase, Path(path), conflict_policy=conflict_policy, clock=SystemClock()
+        )
+        return result.layer_results
+
+    def create_push_delta_job(
+        self, delta: str | Path, acknowledgement: str | Path
+    ) -> "PushDeltaJob":
+        """The job that sends an exported delta from any machine, and writes what became of each
+        edit to the file ``acknowledgement``, for the device to import."""
+        return PushDeltaJob(
+            Path(delta),
+            Path(acknowledgement),
+            url=self.url,
+            credential=self._credential,
+            clock=self._clock,
         )
 
     # --- the tie to the service -----------------------------------------------------------------
