@@ -19,5 +19,5 @@ def exclusive(geodatabase: Geodatabase) -> Iterator[None]:
     geodatabase.require_no_transaction()
     with ProcessLock(lock_path(geodatabase.path)) as lock:
         if not lock.acquire():
-            raise SyncInProgress(f"{geodatabase.path} is being synced, exported or imported")
+            raise SyncInProgress(f"another program is syncing {geodatabase.path}")
         yield

@@ -2,16 +2,16 @@
 
 import copy
 
-from engine.atomic import ProcessLock
 from engine.clock import Clock
-from engine.errors import EngineError, GeodatabaseError, SyncInProgress
+from engine.errors import EngineError, GeodatabaseError
 from engine.geodatabase import replica as replica_record
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.accounts import Accounts
-from engine.sync.context import SyncContext, lock_path
+from engine.sync.context import SyncContext
+from engine.sync.exclusive import exclusive
 from engine.sync.job import Narrator
 from engine.sync.opening import open_context
 from engine.sync.parameters import SyncGeodatabaseParameters
@@ -43,10 +43,7 @@ class GeodatabaseSync:
         :exc:`TransactionOpenError` before any traffic if the caller's transaction is open.
         """
         geodatabase = self._geodatabase
-        geodatabase.require_no_transaction()
-        with ProcessLock(lock_path(geodatabase.path)) as lock:
-            if not lock.acquire():
-                raise SyncInProgress(f"another program is syncing {geodatabase.path}")
+        with exclusive(geodatabase):
             async with Session(
                 credential=self._credential, clock=self._clock, watch=narrator.watch
             ) as session:

@@ -4,20 +4,17 @@ Each of them holds the lock of a sync, so none of them ever runs beside one. A r
 device did not make is never unregistered.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from sqlite3 import Connection
 
 from engine import faults
-from engine.atomic import ProcessLock
 from engine.clock import Clock
 from engine.errors import (
     BadParameterError,
     LinkError,
     ReplicaNotFoundError,
     ServiceError,
-    SyncInProgress,
 )
 from engine.geodatabase import replica as replica_record
 from engine.geodatabase.geodatabase import Geodatabase
@@ -26,7 +23,7 @@ from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import normalise_guid
 from engine.service.feature_service import FeatureService
 from engine.sync import recovery
-from engine.sync.context import lock_path
+from engine.sync.exclusive import exclusive
 from engine.sync.job import Narrator
 from engine.sync.machine import is_another_machine
 from engine.sync.opening import open_context
@@ -36,7 +33,7 @@ from engine.sync.replica_request import is_of_this_device, require_sync
 
 async def register(geodatabase: Geodatabase, service: FeatureService, *, clock: Clock) -> None:
     """Give the geodatabase a replica of its own, whatever it had; its edits stay pending."""
-    with _alone(geodatabase):
+    with exclusive(geodatabase):
         context = await open_context(
             geodatabase,
             service,
@@ -53,7 +50,7 @@ async def register(geodatabase: Geodatabase, service: FeatureService, *, clock: 
 
 async def unregister(geodatabase: Geodatabase, service: FeatureService) -> None:
     """Unregister the geodatabase's replica; a copy only forgets that of its original."""
-    with _alone(geodatabase):
+    with exclusive(geodatabase):
         record = await geodatabase.database.read(replica_record.get_replica)
         if not record.replica_id:
             raise BadParameterError(f"{geodatabase.path} is not registered")
@@ -99,7 +96,7 @@ async def relocate(geodatabase: Geodatabase, service: FeatureService) -> None:
     :exc:`BadParameterError` unless it is the same one: the same portal item, or else one that
     knows the replica; and it must have the layers.
     """
-    with _alone(geodatabase):
+    with exclusive(geodatabase):
         database = geodatabase.database
         record = await database.read(replica_record.get_replica)
         schema = await service.load()
@@ -135,15 +132,6 @@ async def _require_same(
 def _require_layer(known: LayerSchema, now: LayerSchema) -> None:
     if (known.global_id_field, known.geometry_type) != (now.global_id_field, now.geometry_type):
         raise BadParameterError(f"layer {now.id} ({now.name}) there is not {known.name}")
-
-
-@contextmanager
-def _alone(geodatabase: Geodatabase) -> Iterator[None]:
-    geodatabase.require_no_transaction()
-    with ProcessLock(lock_path(geodatabase.path)) as lock:
-        if not lock.acquire():
-            raise SyncInProgress(f"another program is syncing {geodatabase.path}")
-        yield
 
 
 def _forget_replica(connection: Connection) -> None:
