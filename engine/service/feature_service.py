@@ -106,6 +106,12 @@ class FeatureService:
         """
         return await self._fetch(f"{self.url}/synchronizeReplica", form, target, on_status)
 
+    async def extract_changes(
+        self, form: Mapping[str, str], target: Path, on_status: Listener | None = None
+    ) -> Fetched:
+        """``extractChanges``: what has changed, without a replica. As :meth:`download_changes`."""
+        return await self._fetch(f"{self.url}/extractChanges", form, target, on_status)
+
     async def _fetch(
         self, url: str, form: Mapping[str, str], target: Path, on_status: Listener | None
     ) -> Fetched:

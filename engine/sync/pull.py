@@ -13,7 +13,12 @@ from pathlib import Path
 
 from engine import faults
 from engine.atomic import require_space
-from engine.errors import ProtocolError
+from engine.errors import (
+    AuthenticationError,
+    PermissionDeniedError,
+    ProtocolError,
+    ServiceRefusedError,
+)
 from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.watched import Reason, forget_added, forget_inside, watch, watched
@@ -30,9 +35,15 @@ from engine.sync.incoming import (
     staged_fetches,
 )
 from engine.sync.photo_check import photos_gone
+from engine.sync.pull_channels import (
+    ExtractedChanges,
+    PullChannel,
+    ReplicaDownload,
+    can_extract,
+    downloading,
+)
 from engine.sync.read_back import QUERY_ROWS, Found, find, merge_part, storable
 from engine.sync.rebase import rebase
-from engine.sync.replica_request import sync_form
 
 SLICE_S = 0.5  # how long one transaction of a long merge keeps other writers out
 SLICE_GAP_S = 0.12  # SQLite's busy handler looks again every 100 ms at the latest
@@ -52,28 +63,37 @@ async def pull(context: SyncContext) -> None:
 
 
 async def _pull_once(context: SyncContext) -> bool:
-    """True if it took up where an earlier run was stopped."""
+    """True if it took up where an earlier run was stopped.
+
+    What is refused or not understood of one channel is asked for through the other, unless it is
+    the replica that is gone: that is not cured by going around it.
+    """
+    try:
+        return await _pull_through(context, ReplicaDownload())
+    except (ServiceRefusedError, ProtocolError) as error:
+        if isinstance(error, AuthenticationError | PermissionDeniedError):
+            raise
+        record = context.replica
+        if not can_extract(record, context.schema, sorted(downloading(context))):
+            raise
+        if not await context.service.knows_replica(record.replica_id):
+            raise
+        context.narrator.warn(f"{error.message}; asking for the changes in another way")
+        try:
+            return await _pull_through(context, ExtractedChanges())
+        except (ServiceRefusedError, ProtocolError) as second:
+            if isinstance(second, AuthenticationError | PermissionDeniedError):
+                raise
+            raise error from second
+
+
+async def _pull_through(context: SyncContext, channel: PullChannel) -> bool:
     target = context.folder / "download.json"
     context.folder.mkdir(exist_ok=True)
     record = await context.database.read(replica.get_replica)
     context.replica = record
-    form = sync_form(
-        replica_id=record.replica_id,
-        schema=context.schema,
-        sync_model=record.sync_model,
-        generation=record.server_generation,
-        layer_generations={
-            layer.layer_id: layer.generation
-            for layer in record.layers
-            if layer.generation is not None and layer.layer_id in _downloading(context)
-        },
-        direction="download",
-        with_attachments=record.attachment_direction is AttachmentSyncDirection.BIDIRECTIONAL,
-    )
     with using(target):
-        fetched = await context.service.download_changes(
-            form, target, context.narrator.service_says
-        )
+        fetched = await channel.fetch(context, record, target)
         faults.point("download.fetched")
         header = await asyncio.to_thread(read_header, target)
         await merge_file(context, target, header, fetched.envelope)
@@ -101,7 +121,7 @@ async def merge_file(
     """Merge a delta or replacement file; the generation moves in the last transaction."""
     server, layers = _generations(context, header, envelope)
     require_space(context.database.path, path.stat().st_size)
-    tables = [t for t in context.tables if t.layer_id in _downloading(context)]
+    tables = [t for t in context.tables if t.layer_id in downloading(context)]
     layers_known = [context.codec_layer(t) for t in tables if not t.is_attachment]
     staged = await context.database.stage(
         stage_file, path, header, tables, layers_known, context.folder
@@ -135,10 +155,6 @@ async def merge_file(
         )
 
 
-def _downloading(context: SyncContext) -> set[int]:
-    return {t.layer_id for t in context.tables if context.direction(t.layer_id).downloads}
-
-
 def _generations(
     context: SyncContext, header: ReplicaHeader, envelope: JsonObject
 ) -> tuple[int | None, Mapping[int, int]]:
@@ -150,7 +166,7 @@ def _generations(
     no_edits = "noedits" in str(members.get("responseType", "")).casefold()
     if server is None and not layers and not no_edits:
         raise ProtocolError("the service sent changes without saying up to which generation")
-    merged = _downloading(context)
+    merged = downloading(context)
     if context.replica.sync_model is SyncModel.PER_LAYER:
         if server is not None and not layers:
             layers = dict.fromkeys(merged, server)
@@ -158,6 +174,8 @@ def _generations(
     # One number stands for all layers: it waits for the layer whose changes are left out.
     present = set(context.schema.layer_ids)  # a layer that is gone has no changes
     is_whole = merged >= present & {layer.layer_id for layer in context.replica.layers}
+    if server is None and layers and merged <= layers.keys():
+        server = min(layers.values())  # one counter serves all layers of a service
     return (server if is_whole else None), {}
 
 
