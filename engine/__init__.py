@@ -62,6 +62,7 @@ _HOMES = {
     "engine.sync.results": (
         "EditCounts",
         "FeatureEditResult",
+        "GeodatabaseDeltaInfo",
         "SyncGeodatabaseResult",
         "SyncLayerResult",
         "SyncTotals",
@@ -209,6 +210,7 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     from engine.sync.results import (
         EditCounts as EditCounts,
         FeatureEditResult as FeatureEditResult,
+        GeodatabaseDeltaInfo as GeodatabaseDeltaInfo,
         SyncGeodatabaseResult as SyncGeodatabaseResult,
         SyncLayerResult as SyncLayerResult,
         SyncTotals as SyncTotals,

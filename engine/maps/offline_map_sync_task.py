@@ -15,11 +15,11 @@ from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.check import is_unchanged
-from engine.sync.geodatabase_sync import GeodatabaseSync
+from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
 from engine.sync.job import Job
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import OfflineMapSyncParameters, SyncGeodatabaseParameters
-from engine.sync.results import FeatureEditResult, SyncGeodatabaseResult
+from engine.sync.results import FeatureEditResult, GeodatabaseDeltaInfo, SyncGeodatabaseResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +133,8 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
     """Syncs the geodatabases of a map in turn; one failing service does not stop the others.
 
     The job fails only if no geodatabase could be synced at all: then with the first one's error.
+    ``geodatabase_delta_infos`` has one entry for each geodatabase that was synced, or tried, if
+    deltas are kept.
     """
 
     kind = "offline_map_sync"
@@ -149,6 +151,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         self._map = map
         self._credential = credential
         self.parameters = copy.deepcopy(parameters)
+        self.geodatabase_delta_infos: list[GeodatabaseDeltaInfo] = []
 
     def to_json(self) -> dict[str, object]:
         parameters = self.parameters
@@ -176,6 +179,8 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
                 one.error = error
                 if len(geodatabases) > 1:
                     narrator.warn(f"{Path(geodatabase.path).name}: {error}")
+            if self.parameters.keep_geodatabase_deltas:
+                self.geodatabase_delta_infos.append(one.delta_info or no_deltas(geodatabase))
             result.geodatabase_results.append(one)
             self._collect(result, one)
         errors = [one.error for one in result.geodatabase_results]
@@ -190,6 +195,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             conflict_policy=self.parameters.conflict_policy,
             push_channel=self.parameters.push_channel,
             allow_full_download=self.parameters.allow_full_download,
+            keep_geodatabase_deltas=self.parameters.keep_geodatabase_deltas,
         )
 
     def _collect(self, result: OfflineMapSyncResult, one: SyncGeodatabaseResult) -> None:

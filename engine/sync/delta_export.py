@@ -108,8 +108,13 @@ def _header(connection: sqlite3.Connection, parts: Sequence[TableParts], now: st
         # What is newer than these on the service came after this file was made.
         "newest": {str(t.number): newest_object_id(connection, t) for t in tables},
     }
-    roles = (Role.BASE, Role.ROWS, Role.DATA)
-    return delta_header(record, DeltaContent.EDITS, parts, roles, about)
+    layers = [
+        part.part(role)
+        for part in parts
+        for role in (Role.BASE, Role.ROWS, Role.DATA)
+        if role is not Role.DATA or part.table.is_attachment
+    ]
+    return delta_header(record, DeltaContent.EDITS, layers, about)
 
 
 def _has_edits(connection: sqlite3.Connection, parts: TableParts) -> bool:

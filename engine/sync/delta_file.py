@@ -52,6 +52,12 @@ class BlockSection:
     block: int
     part: Part
     section: Section
+    layer: Layer = field(repr=False)
+
+    def cells(self, row: tuple[Cell, ...]) -> tuple[str, dict[str, Cell]]:
+        """GlobalID and cells of a whole row."""
+        cells = cells_of(self.layer, row)
+        return str(cells[self.layer.key or ""]), cells
 
 
 class DeltaFile:
@@ -130,7 +136,12 @@ class DeltaFile:
             for block in reader.blocks(applied=range(1, applied + 1)):
                 for section in block.sections():
                     part = Part.of(section.layer_id)
-                    yield BlockSection(block=block.number, part=part, section=section)
+                    yield BlockSection(
+                        block=block.number,
+                        part=part,
+                        section=section,
+                        layer=self.layers[section.layer_id],
+                    )
 
     def edits(self) -> Iterator[CarriedEdit | Piece | BlockSection]:
         """The edits, the pieces of attachments behind them, and sections of any other kind."""

@@ -49,6 +49,8 @@ class Role(IntEnum):
     """What became of each edit."""
     THERE = 4
     """Rows as the service has them."""
+    SOURCE = 5
+    """Where the data of attachments is to be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,11 @@ _PLAIN = {
         Column(name="gid", type=ColumnType.GUID),
         Column(name="offset", type=ColumnType.INTEGER),
         Column(name="data", type=ColumnType.TEXT),
+    ),
+    Role.SOURCE: (
+        Column(name="gid", type=ColumnType.GUID),
+        Column(name="url", type=ColumnType.TEXT),
+        Column(name="size", type=ColumnType.INTEGER),
     ),
     Role.RESULT: (
         Column(name="gid", type=ColumnType.GUID),

@@ -8,14 +8,15 @@ service what it has of the edits, and sends only what is missing.
 
 import asyncio
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.atomic import ProcessLock, remove_leftovers
 from engine.clock import Clock, timestamp
-from engine.errors import DeltaMismatchError, SyncInProgress
+from engine.errors import DeltaMismatchError, ServiceError, SyncInProgress
 from engine.geodatabase.geodatabase import Geodatabase
-from engine.geodatabase.replica import get_replica
+from engine.geodatabase.replica import Replica, get_replica
 from engine.model import ConflictPolicy, SyncDirection
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
@@ -28,6 +29,7 @@ from engine.sync.delta_parts import DeltaContent
 from engine.sync.delta_verdict import EditVerdict
 from engine.sync.geodatabase_sync import GeodatabaseSync
 from engine.sync.job import Job
+from engine.sync.machine import is_another_machine
 from engine.sync.parameters import PushChannel, SyncGeodatabaseParameters
 from engine.sync.results import SyncTotals
 
@@ -138,8 +140,19 @@ class PushDeltaJob(Job[PushDeltaResult]):
             result.tables = await carrier.database.read(
                 write_acknowledgement, delta, self._acknowledgement, timestamp(clock.now())
             )
+            record = await carrier.database.read(get_replica)
+        if record.replica_id != delta.replica_id:
+            await self._unregister(record)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return result
+
+    async def _unregister(self, record: Replica) -> None:
+        """The device's replica was gone, and this machine had to make one to send the edits."""
+        async with Session(credential=self._credential, clock=self._clock) as session:
+            with suppress(ServiceError):
+                await FeatureService(record.service_url, session).unregister_replica(
+                    record.replica_id
+                )
 
 
 async def _is_carrier_of(delta: DeltaFile, folder: Path) -> bool:
@@ -148,4 +161,5 @@ async def _is_carrier_of(delta: DeltaFile, folder: Path) -> bool:
         return False
     async with await Geodatabase.open(folder / FILE) as carrier:
         record = await carrier.database.read(get_replica)
-    return record.name == carrier_name(delta)
+    # Of one that was made on another machine a sync would think that it is a copy.
+    return record.name == carrier_name(delta) and not is_another_machine(record.machine_id)

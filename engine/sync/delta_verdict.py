@@ -7,7 +7,7 @@ from enum import Enum
 from engine.errors import DeltaError
 from engine.geodatabase.difference import Cell
 from engine.sync.delta_file import BlockSection, DeltaFile
-from engine.sync.delta_parts import CarriedEdit, Role, cells_of
+from engine.sync.delta_parts import CarriedEdit, Role
 
 MOST_WAITING = 20_000
 """Results whose edits may follow later in the file: no writer comes near this."""
@@ -41,11 +41,9 @@ def read_answers(delta: DeltaFile) -> Iterator[Answer]:
     rows: dict[tuple[int, str], dict[str, Cell]] = {}
     for event in delta.edits():
         if isinstance(event, BlockSection):
-            layer = delta.layers[event.section.layer_id]
             target = results if event.part.role is Role.RESULT else rows
-            for row in event.section.rows:
-                cells = cells_of(layer, row)
-                target[(event.part.number, str(cells[layer.key or ""]))] = cells
+            for gid, cells in map(event.cells, event.section.rows):
+                target[(event.part.number, gid)] = cells
             if len(target) > MOST_WAITING:
                 raise _broken(delta)
         elif isinstance(event, CarriedEdit):

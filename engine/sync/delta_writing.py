@@ -15,7 +15,6 @@ from engine.sync.delta_parts import (
     DeltaContent,
     Part,
     Role,
-    TableParts,
     masked_row,
     whole_row,
 )
@@ -31,8 +30,7 @@ def new_delta_id() -> bytes:
 def delta_header(
     record: Replica,
     content: DeltaContent,
-    parts: Sequence[TableParts],
-    roles: Sequence[Role],
+    layers: Sequence[Layer],
     about: dict[str, object],
 ) -> DeltaHeader:
     """The header of a new delta of that replica."""
@@ -43,12 +41,7 @@ def delta_header(
         service=record.service_url,
         replica=record.replica_id,
         generation=max(known, default=0),
-        layers=tuple(
-            part.part(role)
-            for part in parts
-            for role in roles
-            if role is not Role.DATA or part.table.is_attachment
-        ),
+        layers=tuple(layers),
         about={
             "content": content.value,
             "sync_model": record.sync_model.value,

@@ -11,6 +11,7 @@ from engine.geodatabase.replica import Replica
 from engine.model import ConflictPolicy, normalise_guid
 from engine.sync.context import LocalContext
 from engine.sync.delta_acknowledge import import_acknowledgement
+from engine.sync.delta_changes import import_changes
 from engine.sync.delta_export import Exported, export_edits
 from engine.sync.delta_file import DeltaFile
 from engine.sync.delta_parts import DeltaContent
@@ -58,7 +59,7 @@ async def import_delta(
                     remedy="Send it with `fieldsync push`, and import the acknowledgement",
                 )
             case DeltaContent.CHANGES:
-                raise DeltaMismatchError(f"{path} holds changes")
+                await import_changes(context, delta)
         return context.result
 
 

@@ -15,8 +15,15 @@ from engine.sync.exclusive import exclusive
 from engine.sync.job import Narrator
 from engine.sync.opening import open_context
 from engine.sync.parameters import SyncGeodatabaseParameters
-from engine.sync.results import SyncGeodatabaseResult
+from engine.sync.results import GeodatabaseDeltaInfo, SyncGeodatabaseResult
 from engine.sync.states import SyncRun, run_states
+
+
+def no_deltas(geodatabase: Geodatabase) -> GeodatabaseDeltaInfo:
+    """What a sync has kept when it begins."""
+    return GeodatabaseDeltaInfo(
+        geodatabase_path=geodatabase.path, feature_service_url=geodatabase.service_url
+    )
 
 
 class GeodatabaseSync:
@@ -50,6 +57,8 @@ class GeodatabaseSync:
                 start = self._clock.monotonic()
                 context = await self._context(session, narrator)
                 self.result = context.result
+                if context.parameters.keep_geodatabase_deltas:
+                    context.result.delta_info = no_deltas(geodatabase)
                 try:
                     run = SyncRun(
                         context=context, geodatabase=geodatabase, accounts=Accounts(context)

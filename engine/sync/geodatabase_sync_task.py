@@ -24,7 +24,7 @@ from engine.sync import registration
 from engine.sync.delta_push import PushDeltaJob
 from engine.sync.deltas import export_delta, import_delta
 from engine.sync.generate import GeodatabaseGenerator
-from engine.sync.geodatabase_sync import GeodatabaseSync
+from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
 from engine.sync.job import Job
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import (
@@ -34,7 +34,7 @@ from engine.sync.parameters import (
     SyncLayerOption,
 )
 from engine.sync.replica_request import require_sync
-from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult
+from engine.sync.results import GeodatabaseDeltaInfo, SyncGeodatabaseResult, SyncLayerResult
 
 
 class GeodatabaseSyncTask(Loadable):
@@ -304,6 +304,16 @@ class SyncGeodatabaseJob(Job[list[SyncLayerResult]]):
         self._credential = credential
         self.parameters = copy.deepcopy(parameters)
         self.geodatabase_result: SyncGeodatabaseResult | None = None
+        self._sync: GeodatabaseSync | None = None
+
+    @property
+    def geodatabase_delta_info(self) -> GeodatabaseDeltaInfo | None:
+        """The deltas that were kept, also by a job that failed; None if none were to be kept."""
+        if not self.parameters.keep_geodatabase_deltas or self._sync is None:
+            return None
+        result = self._sync.result
+        info = None if result is None else result.delta_info
+        return info or no_deltas(self._geodatabase)
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -318,5 +328,6 @@ class SyncGeodatabaseJob(Job[list[SyncLayerResult]]):
         sync = GeodatabaseSync(
             self._geodatabase, self.parameters, credential=self._credential, clock=self._clock
         )
+        self._sync = sync
         self.geodatabase_result = await sync.run(self._narrator)
         return self.geodatabase_result.layer_results

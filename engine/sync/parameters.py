@@ -92,6 +92,8 @@ class SyncGeodatabaseParameters:
 
     ``allow_full_download`` False: where the service cannot tell what has changed, edits are sent,
     but all rows are not fetched anew; the sync ends with :exc:`FullDownloadRequired`.
+    ``keep_geodatabase_deltas`` keeps what was to be sent and what came as delta files beside the
+    geodatabase, whether the sync succeeds or fails.
     """
 
     geodatabase_sync_direction: SyncDirection = SyncDirection.BIDIRECTIONAL
@@ -100,6 +102,7 @@ class SyncGeodatabaseParameters:
     conflict_policy: ConflictPolicy = ConflictPolicy.LAST_SYNCED
     push_channel: PushChannel = PushChannel.AUTO
     allow_full_download: bool = True
+    keep_geodatabase_deltas: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,3 +114,4 @@ class OfflineMapSyncParameters:
     conflict_policy: ConflictPolicy = ConflictPolicy.LAST_SYNCED
     push_channel: PushChannel = PushChannel.AUTO
     allow_full_download: bool = True
+    keep_geodatabase_deltas: bool = False

@@ -27,6 +27,8 @@ from engine.model import AttachmentSyncDirection, QueryOption, SyncModel
 from engine.service.download import using
 from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.sync.context import SyncContext
+from engine.sync.delta_changes import Moved
+from engine.sync.delta_keep import keep_download
 from engine.sync.incoming import (
     Staged,
     arrange_staged,
@@ -131,6 +133,7 @@ async def merge_file(
     departed, still_outside = await _stage_others(context, tables, staged)
     await context.database.stage(arrange_staged, tables, staged)
     faults.point("download.staged")
+    await keep_download(context, tables, Moved(server, layers))
     work = _MergeWork(
         tables=tables,
         staged=staged,

@@ -119,13 +119,30 @@ class SyncTotals:
 
 
 @dataclass(slots=True, kw_only=True)
+class GeodatabaseDeltaInfo:
+    """The delta files that a sync kept: what it set out to send and what it downloaded.
+
+    A path is None if there was nothing of the kind, or the sync did not go that way.
+    """
+
+    upload_delta_path: Path | None = None
+    download_delta_path: Path | None = None
+    geodatabase_path: Path
+    feature_service_url: str
+
+
+@dataclass(slots=True, kw_only=True)
 class SyncGeodatabaseResult:
-    """One geodatabase. ``error`` if its sync did not run to its end; edits stay pending then."""
+    """One geodatabase. ``error`` if its sync did not run to its end; edits stay pending then.
+
+    ``delta_info`` if deltas were to be kept, also of a sync that failed.
+    """
 
     geodatabase_path: Path
     layer_results: list[SyncLayerResult] = field(default_factory=list)
     totals: SyncTotals = field(default_factory=SyncTotals)
     error: EngineError | None = None
+    delta_info: GeodatabaseDeltaInfo | None = None
 
     @property
     def has_errors(self) -> bool:

@@ -25,6 +25,7 @@ from engine.sync.check import (
     is_current,
 )
 from engine.sync.context import SyncContext
+from engine.sync.delta_keep import keep_upload
 from engine.sync.job import Narrator
 from engine.sync.machine import is_another_machine
 from engine.sync.photos import fetch_photos
@@ -193,6 +194,7 @@ async def _rebase(run: SyncRun) -> SyncStep:
 async def _push(run: SyncRun) -> SyncStep:
     context = run.context
     if context.uploads:
+        await keep_upload(context)
         await Push(context, run.channel(), run.accounts).run()
     wants_all = context.needs_snapshot and context.downloads
     return SyncStep.SNAPSHOT if wants_all else SyncStep.FILL

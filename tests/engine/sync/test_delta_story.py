@@ -52,6 +52,26 @@ async def test_edits_carried_there_and_the_answer_back_settle_everything(
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
+async def test_edits_arrive_although_the_replica_is_gone_and_leave_none_behind(
+    world: Fleet, tmp_path: Path, channel: PushChannel
+) -> None:
+    a = await world.device("A")
+    await make_edits(world)
+    await export(a, tmp_path / "a.delta")
+    for one in await world.client.get("replicas"):
+        await world.client.post("unRegisterReplica", replicaID=one["replicaID"])
+
+    pushed = await push(tmp_path / "a.delta", tmp_path / "a.ack.delta", channel=channel)
+    await take_back(a, tmp_path / "a.ack.delta")
+
+    assert not pushed.has_errors
+    assert await world.client.get("replicas") == []
+    assert not any((await a.pending()).values())
+    await a.sync()
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("seed", [21, 22])
 async def test_story_by_files(tmp_path: Path, seed: int, channel: PushChannel) -> None:
     await run(tmp_path, seed, Profile(), channel)

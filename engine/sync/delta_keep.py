@@ -1,0 +1,82 @@
+"""Delta files that a sync leaves behind when it is asked to: what it set out to send, what came.
+
+They lie in ``<geodatabase>-deltas`` beside the geodatabase. Each sync that keeps any removes the
+oldest ones beyond :data:`KEPT_FILES` or :data:`KEPT_BYTES`, but none of its own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.geodatabase.layer_table import LayerTable
+from engine.sync.context import SyncContext
+from engine.sync.delta_changes import Moved, write_changes
+from engine.sync.delta_export import export_edits
+from engine.sync.delta_parts import TableParts
+from engine.sync.results import GeodatabaseDeltaInfo
+
+KEPT_FILES = 40
+KEPT_BYTES = 200 * 1024 * 1024
+
+
+def deltas_folder(geodatabase: Path) -> Path:
+    """Where the kept deltas of a geodatabase are."""
+    return geodatabase.with_name(f"{geodatabase.name}-deltas")
+
+
+async def keep_upload(context: SyncContext) -> None:
+    """Write what this sync is about to send, if it was asked to keep that and there is any."""
+    if not context.parameters.keep_geodatabase_deltas:
+        return
+    silent = [t.layer_id for t in context.tables if not context.direction(t.layer_id).uploads]
+    path = await asyncio.to_thread(_new_path, context, "upload")
+    exported = await context.database.read(export_edits, path, context.now(), silent)
+    if exported:
+        _info(context).upload_delta_path = path
+    await asyncio.to_thread(_prune, context)
+
+
+async def keep_download(context: SyncContext, tables: Sequence[LayerTable], moved: Moved) -> None:
+    """Write what is staged for the merge, if this sync was asked to keep that and there is any."""
+    if not context.parameters.keep_geodatabase_deltas:
+        return
+    parts = [
+        TableParts.of_attachments(table)
+        if table.is_attachment
+        else TableParts(table, context.codec_layer(table))
+        for table in tables
+    ]
+    path = await asyncio.to_thread(_new_path, context, "download")
+    is_written = await context.database.stage(
+        write_changes, path, context.replica, parts, moved, context.now()
+    )
+    if is_written:
+        _info(context).download_delta_path = path
+    await asyncio.to_thread(_prune, context)
+
+
+def _info(context: SyncContext) -> GeodatabaseDeltaInfo:
+    assert context.result.delta_info is not None, "the sync was asked to keep deltas"
+    return context.result.delta_info
+
+
+def _new_path(context: SyncContext, kind: str) -> Path:
+    """A name that sorts by time and is free."""
+    folder = deltas_folder(context.result.geodatabase_path)
+    folder.mkdir(exist_ok=True)
+    stem = "".join(c for c in context.now() if c.isalnum())
+    number = 1
+    while (path := folder / f"{stem}-{number}-{kind}.delta").exists():
+        number += 1
+    return path
+
+
+def _prune(context: SyncContext) -> None:
+    info = _info(context)
+    own = {info.upload_delta_path, info.download_delta_path}
+    files = sorted(deltas_folder(info.geodatabase_path).glob("*.delta"), reverse=True)
+    size = 0
+    for place, path in enumerate(files):
+        size += path.stat().st_size
+        if path not in own and (place >= KEPT_FILES or size > KEPT_BYTES):
+            path.unlink(missing_ok=True)
