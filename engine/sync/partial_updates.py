@@ -98,12 +98,17 @@ class PartialUpdates:
         if row is not None:
             after = _editable(table, row)
             shows = bool(sent) and all(_same(after.get(n), value) for n, value in sent.items())
-            omitted = [n for n, v in before.items() if v is not None and n not in sent]
-            cleared = [name for name in omitted if after.get(name) is None]
-            if cleared:
+            layer = context.layers[table.layer_id]
+            omitted = {n: v for n, v in before.items() if v is not None and n not in sent}
+            clearable = [n for n in omitted if (field := layer.field(n)) and field.nullable]
+            # A service that clears one clears all; a single one may be somebody else's edit.
+            is_cleared = bool(clearable) and all(after.get(n) is None for n in clearable)
+            if is_cleared and (was_taken or shows or len(clearable) > 1):
                 # First of all: after a mending whose answer is lost nothing looks cleared.
                 await self._conclude(CLEARS)
-                await self._mend(table, {**before, **sent}, gid)
+                # What is there is newer than what was read before, wherever it has a value.
+                there = {n: v for n, v in after.items() if v is not None}
+                await self._mend(table, {**after, **omitted, **there}, gid)
                 await refresh(context, table, [gid], absent_means_deleted=False)
             elif omitted and (was_taken or shows) and not await self.known():
                 await self._conclude(KEEPS)

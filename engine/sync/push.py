@@ -159,7 +159,12 @@ class Push:
     async def _settle(self, batch: Batch, answers: Sequence[EditAnswer]) -> None:
         may_quarantine = not self._is_whole
         settled = await settle(
-            self._context, batch.id, batch.edits, answers, may_quarantine=may_quarantine
+            self._context,
+            batch.id,
+            batch.edits,
+            answers,
+            may_quarantine=may_quarantine,
+            is_answered=True,
         )
         await self._delivery.remove_spool(batch)
         left = self._accounts.tally(batch.edits, settled, may_quarantine=may_quarantine)

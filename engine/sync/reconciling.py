@@ -40,7 +40,7 @@ async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
                 await context.write(give_up, batch.id)
         else:
             await context.write(_finish, batch.id, context.now())
-    await asyncio.to_thread(_clear, context, kept)
+    await asyncio.to_thread(clear_spool, context, kept)
     return found_out
 
 
@@ -116,11 +116,20 @@ def _can_go_on(context: SyncContext, channel: Channel, batch: Batch) -> bool:
     return is_same and not is_whole and (not batch.counts.get("rows") or is_current(context))
 
 
-def _clear(context: SyncContext, kept: Collection[str | None]) -> None:
-    """Remove what an interrupted run left in the spool folder, but for what is gone on with."""
+_LEFT = (".", "batch-", "answer-", "download", "fetch-")
+
+
+def clear_spool(
+    context: SyncContext, kept: Collection[str | None] = (), *, is_at_rest: bool = False
+) -> None:
+    """Remove what an interrupted run left in the spool folder, but for what is gone on with.
+
+    ``is_at_rest``: no batch is open, so what was noted of a partial update was never sent.
+    """
+    left = (*_LEFT, "canary-") if is_at_rest else _LEFT
     if context.folder.is_dir():
         for entry in context.folder.iterdir():
             if entry.name in kept:
                 continue
-            if entry.name.startswith((".", "batch-", "answer-", "download", "fetch-")):
+            if entry.name.startswith(left):
                 entry.unlink(missing_ok=True)

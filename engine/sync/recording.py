@@ -24,6 +24,9 @@ from engine.sync.read_back import Found, merge_rows, storable
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
 
+NOT_APPLIED = "not-applied"
+"""The quarantine's code for an edit that the service neither took nor refused."""
+
 Key = tuple[int, str]  # (table number, GlobalID as it was sent)
 
 
@@ -55,6 +58,7 @@ class Case:
     is_there: bool = False
     is_renamed: bool = False  # it was found under a GlobalID that nobody told
     is_as_sent: bool = False  # of an attachment: its bytes are proven to be ours
+    is_passed_over: bool = False  # the call was answered, and nothing was said of this edit
 
     @property
     def is_acknowledged(self) -> bool:
@@ -71,6 +75,25 @@ class Case:
         if self.answer is None or self.answer.success:
             return False
         return self.is_there is not (self.edit.operation is EditOperation.ADD)
+
+    @property
+    def is_deleted(self) -> bool:
+        """This edit, or somebody else's, has deleted the row on the service."""
+        is_delete = self.edit.operation is EditOperation.DELETE
+        return is_delete and (self.is_acknowledged or not self.is_there)
+
+    @property
+    def code(self) -> int | str | None:
+        """Why it is set aside, for the quarantine."""
+        return NOT_APPLIED if self.answer is None else self.answer.code
+
+    @property
+    def refusal(self) -> EditError:
+        """Why it is set aside, for the result."""
+        if self.answer is None:
+            reason = "the service took the call, says nothing of this edit, and does not have it"
+            return EditError(code=None, description=reason)
+        return EditError(code=self.answer.code, description=self.answer.description)
 
 
 def key_of(edit: Edit) -> Key:
@@ -112,15 +135,10 @@ def record(
         if outcome is Outcome.QUARANTINED and not may_quarantine:
             outcome = Outcome.PENDING
         elif outcome is Outcome.QUARANTINED:
-            assert case.answer is not None
-            reason = case.answer.description or "no reason given"
-            settled.held += put_in_quarantine(
-                connection, context, case.edit, case.answer.code, reason
-            )
+            reason = case.refusal.description or "no reason given"
+            settled.held += put_in_quarantine(connection, context, case.edit, case.code, reason)
         if outcome is Outcome.QUARANTINED or (case.is_refused and not may_quarantine):
-            assert case.answer is not None
-            error = EditError(code=case.answer.code, description=case.answer.description)
-            settled.refusals.append((case.edit, error))
+            settled.refusals.append((case.edit, case.refusal))
         settled.outcomes[key_of(case.edit)] = outcome
     journal.move(connection, batch_id, BatchState.ACKNOWLEDGED, now)
     faults.point("edits.acknowledged")
@@ -152,7 +170,7 @@ def _acknowledge(
         acknowledge.rename_global_ids(connection, table, renamed, keys)
     added = [c.global_id for c in cases if c.is_there and c.edit.operation is EditOperation.ADD]
     watch(connection, table, added, Reason.ADDED)
-    deleted = [c.edit.global_id for c in good if c.edit.operation is EditOperation.DELETE]
+    deleted = [c.edit.global_id for c in cases if c.is_deleted]
     photos = None if table.is_attachment else context.attachment_table(table.layer_id)
     if photos is not None and deleted:
         _forget_photos(connection, photos, deleted)
@@ -223,7 +241,7 @@ def _settle_photos(
                 policy=context.parameters.conflict_policy,
                 now=context.now(),
             )
-        elif case.is_as_sent or (edit.operation is EditOperation.DELETE and not case.is_there):
+        elif not case.is_there if edit.operation is EditOperation.DELETE else case.is_as_sent:
             acknowledge.acknowledge(
                 connection, batch_id, table, [edit.global_id], now=context.now()
             )
@@ -240,4 +258,6 @@ def _outcome(connection: sqlite3.Connection, case: Case, newest_conflict: int) -
             (newest_conflict, edit.table.number, edit.global_id),
         ).fetchone()[0]
         return Outcome.CONFLICT if lost else Outcome.APPLIED
-    return Outcome.QUARANTINED if case.is_refused else Outcome.PENDING
+    if case.is_refused or (case.is_passed_over and left.last == edit.last):
+        return Outcome.QUARANTINED
+    return Outcome.PENDING

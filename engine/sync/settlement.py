@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from engine.geodatabase import journal
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.difference import Row
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.sql import quote
+from engine.geodatabase.sql import quote, quoted
 from engine.model import EditOperation
 from engine.sync.batches import newest_name
 from engine.sync.channels import EditAnswer
@@ -26,6 +27,8 @@ from engine.sync.read_back import Found, find, refresh
 from engine.sync.recording import Case, Key, Settled, by_table, key_of, record
 from engine.sync.renamed_rows import find_renamed
 from native.geometry import is_empty
+
+Cells = Mapping[str, object]  # column → value of one row
 
 
 def match_answers(edits: Sequence[Edit], answers: Sequence[EditAnswer]) -> dict[Key, EditAnswer]:
@@ -56,14 +59,16 @@ async def settle(
     answers: Sequence[EditAnswer],
     *,
     may_quarantine: bool = True,
+    is_answered: bool = False,
 ) -> Settled:
     """Settle the batch; ``answers`` may be missing, for some edits or for all.
 
     Afterwards nothing of the batch is in flight any more. ``may_quarantine`` False leaves refused
-    edits pending.
+    edits pending. ``is_answered``: there was an answer, so that it would be in vain to send again
+    what did not arrive (there are services that give no results of edits).
     """
     said = match_answers(edits, answers)
-    cases = [_case(edit, said.get(key_of(edit))) for edit in edits]
+    cases = [_case(edit, said.get(key_of(edit)), is_answered) for edit in edits]
     found = await _look(context, cases)
     _find_kept_geometries(cases, found)
     await _look_for_renamed(context, batch_id, cases, found)
@@ -73,12 +78,12 @@ async def settle(
     return settled
 
 
-def _case(edit: Edit, answer: EditAnswer | None) -> Case:
+def _case(edit: Edit, answer: EditAnswer | None, is_answered: bool) -> Case:
     global_id = edit.global_id
     is_new = edit.operation is EditOperation.ADD and answer is not None and answer.success
     if is_new and answer is not None and answer.global_id is not None:
         global_id = answer.global_id
-    return Case(edit, answer, global_id)
+    return Case(edit, answer, global_id, is_passed_over=is_answered and answer is None)
 
 
 async def _look(context: SyncContext, cases: Sequence[Case]) -> dict[int, Found]:
@@ -153,35 +158,43 @@ def _is_success(case: Case) -> bool:
 async def _refresh_related(context: SyncContext, cases: Sequence[Case]) -> None:
     """A delete that the service took may have taken related rows along, or cut them loose."""
     for table, some in by_table(cases):
-        deleted = [
-            c.edit
-            for c in some
-            if c.edit.operation is EditOperation.DELETE and (c.is_acknowledged or not c.is_there)
-        ]
-        if table.is_attachment or not deleted:
+        deleted = [_cells(c.edit) for c in some if c.is_deleted]
+        if not table.is_attachment and deleted:
+            await _refresh_below(context, table, context.dependents(table), deleted)
+
+
+async def _refresh_below(
+    context: SyncContext,
+    parent: LayerTable,
+    dependents: Sequence[Dependent],
+    deleted: Sequence[Cells],
+) -> None:
+    """Read back what belongs to the deleted rows; below what went with them, go on."""
+    for dependent in dependents:
+        child = dependent.table
+        if child.is_attachment:
             continue
-        for dependent in context.dependents(table):
-            if dependent.table.is_attachment:
-                continue
-            column = dependent.parent_column
-            values = [e.global_id if column is None else _cell(e, column) for e in deleted]
-            children = await context.database.read(
-                _related, dependent.table, dependent.key_column, values
-            )
-            await refresh(context, dependent.table, children, absent_means_deleted=True)
+        column = dependent.parent_column or parent.global_id
+        values = [cells.get(column) for cells in deleted]
+        children = await context.database.read(_related, child, dependent.key_column, values)
+        present = await refresh(context, child, list(children), absent_means_deleted=True)
+        gone = [cells for gid, cells in children.items() if gid not in present]
+        if gone and dependent.dependents:
+            await _refresh_below(context, child, dependent.dependents, gone)
 
 
-def _cell(edit: Edit, column: str) -> object:
-    row = edit.base or edit.row
-    return None if row is None else dict(zip(edit.table.row_names, row, strict=True)).get(column)
+def _cells(edit: Edit) -> Cells:
+    row = edit.base or edit.row or (edit.global_id,)
+    return dict(zip(edit.table.row_names, row, strict=False))
 
 
 def _related(
     connection: sqlite3.Connection, child: LayerTable, key_column: str, values: Sequence[object]
-) -> list[str]:
-    gid, key = quote(child.global_id), quote(key_column)
-    statement = f"SELECT {gid} FROM {quote(child.name)} WHERE {key}=?"
-    return [str(row[0]) for value in values for row in connection.execute(statement, (value,))]
+) -> dict[str, Cells]:
+    names = child.row_names
+    statement = f"SELECT {quoted(names)} FROM {quote(child.name)} WHERE {quote(key_column)}=?"
+    found = [row for value in values for row in connection.execute(statement, (value,))]
+    return {str(row[0]): dict(zip(names, row, strict=True)) for row in found}
 
 
 def _finish(connection: sqlite3.Connection, batch_id: int, now: str) -> None:

@@ -4,6 +4,7 @@ It may be killed between any two instructions and run again: every state finds i
 what is left to do, and nothing is sent twice without having been found out about.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,7 +33,7 @@ from engine.sync.photos import fetch_photos
 from engine.sync.pull import pull
 from engine.sync.push import Push
 from engine.sync.rebase import rebase
-from engine.sync.reconciling import reconcile_all
+from engine.sync.reconciling import clear_spool, reconcile_all
 from engine.sync.recovery import Trouble
 from engine.sync.schema_change import fill_new_fields
 from engine.sync.snapshot import fetch_everything
@@ -158,6 +159,7 @@ async def _check(run: SyncRun) -> SyncStep:
     if not is_copy:  # the notes of a copy are its original's
         await recovery.clear_left(context)
     if not await has_work(context):
+        await asyncio.to_thread(clear_spool, context, is_at_rest=True)
         context.narrator.info("nothing changed on either side")
         return SyncStep.DONE
     await check_layers(context, run.geodatabase)

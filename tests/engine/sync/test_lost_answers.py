@@ -143,7 +143,7 @@ async def test_lost_answer_is_found_out_within_the_sync(
     assert (await world.rows())[VISITS][gid(5002)]["hydrant"] == gid(5001)
 
 
-def _link_dies_at(world: Fleet, point: str) -> Callable[[str], None]:
+def link_dies_at(world: Fleet, point: str) -> Callable[[str], None]:
     """From that point on the service cannot be reached."""
 
     def handler(name: str) -> None:
@@ -164,7 +164,7 @@ async def test_row_that_others_changed_after_ours_arrived_is_a_conflict_and_not_
     foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
     skip = 1 if channel is PushChannel.SYNCHRONIZE_REPLICA else 0  # the download comes first
     world.server.faults.add(Fault(kind="drop-after-commit", operation=channel.value, skip=skip))
-    with faults.armed(_link_dies_at(world, "batch.reconciling")), pytest.raises(EngineError):
+    with faults.armed(link_dies_at(world, "batch.reconciling")), pytest.raises(EngineError):
         await a.sync()
     world.server.faults.clear()
     assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "mine"
@@ -191,7 +191,7 @@ async def test_add_that_arrived_and_was_deleted_by_others_is_not_added_again(
         for one in added:
             foreign(a, f"INSERT INTO Hydrants(GlobalID,name) VALUES('{one}','new')")
         world.server.faults.add(Fault(kind="drop-after-commit", operation=channel.value))
-        with faults.armed(_link_dies_at(world, "batch.reconciling")), pytest.raises(EngineError):
+        with faults.armed(link_dies_at(world, "batch.reconciling")), pytest.raises(EngineError):
             await a.sync()
         world.server.faults.clear()
         assert (await world.rows())[HYDRANTS].keys() >= set(added)
@@ -202,3 +202,19 @@ async def test_add_that_arrived_and_was_deleted_by_others_is_not_added_again(
         assert found(result).pending == 0
         await world.assert_agreed()
         assert (await world.rows())[HYDRANTS].keys() & set(added) == set(added[1::2])
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_delete_of_an_attachment_that_never_arrived_is_sent_again(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(a, "DELETE FROM Hydrants__ATTACH")
+    with faults.armed(link_dies_at(world, "batch.sending")), pytest.raises(EngineError):
+        await a.sync()
+    world.server.faults.clear()
+
+    await a.sync()
+
+    assert not world.attachments()
+    await world.assert_agreed()

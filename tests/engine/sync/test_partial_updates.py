@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from engine import faults
+from engine.errors import LinkError
 from engine.sync.parameters import PushChannel
-from tests.engine.sync.fleet import HYDRANTS, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, Fleet, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
+from tests.engine.sync.test_lost_answers import link_dies_at
 from tests.feature_service import Profile
 
 CLEARING = Profile(nulls_omitted_attributes=True)
@@ -82,3 +85,18 @@ async def test_service_that_keeps_them_gets_changed_columns_only(tmp_path: Path)
 
         assert second.totals.sent_bytes < first.totals.sent_bytes
         await world.assert_agreed()
+
+
+async def test_values_that_others_emptied_meanwhile_are_not_brought_back(world: Fleet) -> None:
+    b = await world.device("B")
+    foreign(b, f"UPDATE Hydrants SET serial=77 WHERE GlobalID='{gid(1)}'")
+    with faults.armed(link_dies_at(world, "canary.noted")), pytest.raises(LinkError):
+        await b.sync()
+    world.server.faults.clear()
+    await world.change(HYDRANTS, gid(1), name="office", pressure=None)
+
+    await b.sync()
+
+    row = (await world.rows())[HYDRANTS][gid(1)]
+    assert (row["name"], row["pressure"], row["serial"]) == ("office", None, 77)
+    assert not [m for m in b.messages if "clears attributes" in m]

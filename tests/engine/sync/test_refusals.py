@@ -264,3 +264,31 @@ async def test_layer_with_a_damaged_change_log_leaves_the_others_syncing(world: 
     assert (await a.rows())[HYDRANTS][gid(4)]["name"] == "office"
     # The one generation of all layers waits, so that the damaged layer misses nothing.
     assert again.layer(HYDRANTS).downloaded.unchanged > 0
+
+
+SILENT = Profile(results_place="none")
+
+
+async def test_edit_that_a_service_without_results_did_not_take_is_set_aside(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path, SILENT) as world:
+        a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
+        foreign(a, "UPDATE Hydrants SET name='good'")
+        bad(a, 2)
+
+        result = await a.sync()
+
+        assert await codes(a) == {gid(2): "not-applied"}
+        assert (found(result).applied, found(result).quarantined) == (8, 1)
+
+
+async def test_attachments_go_with_a_row_whose_delete_was_not_answered(tmp_path: Path) -> None:
+    async with fleet(tmp_path, SILENT) as world:
+        a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
+        foreign(a, f"DELETE FROM Hydrants WHERE GlobalID='{gid(1)}'")
+
+        await a.sync()
+
+        assert not world.attachments()
+        await world.assert_agreed()

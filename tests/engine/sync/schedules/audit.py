@@ -1,0 +1,484 @@
+"""The oracle: everything the service ever had, and all that is left on the devices, explained.
+
+* Each value that was saved has reached the service, or was overwritten by its own device, or lies
+  in that device's conflict store or quarantine.
+* Each value that the service had was written by somebody, and not more often than it was written:
+  an edit that is applied twice, or brought back from a stale copy, shows as a value that returns.
+* Each row that is gone was deleted by somebody; each row that was deleted is gone.
+* No row is there under two GlobalIDs, no GlobalID twice.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.engine.sync.schedules.ledger import OFFICE, Delete, Entry, Ledger, Photo, Write
+from tests.engine.sync.schedules.world import (
+    COLUMNS,
+    HYDRANTS,
+    LAYERS,
+    PARENTS,
+    TABLES,
+    TOKENS,
+    Row,
+    Value,
+    device_rows,
+    plain,
+)
+from tests.feature_service.hosted import Hosted
+from tests.feature_service.store import CURRENT
+
+if TYPE_CHECKING:
+    from tests.engine.sync.schedules.machine import Machine
+
+Key = tuple[int, str]  # layer, GlobalID
+Cell = tuple[int, str, str]  # and column
+
+
+def as_form(edits: list[dict[str, Any]]) -> dict[str, str]:
+    """The edits of applyEdits as form fields."""
+    return {"edits": json.dumps(edits), "rollbackOnFailure": "false"}
+
+
+@dataclass(slots=True)
+class Version:
+    """A row, or an attachment, as it was for some generations."""
+
+    cells: Row
+    begin: int
+    end: int
+
+    @property
+    def is_alive(self) -> bool:
+        return self.end == CURRENT
+
+
+History = dict[Key, list[Version]]
+
+
+class Past:
+    """All that the service ever had. A service may forget; so look before it does."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int, str, int], Version] = {}
+        self._photos: dict[tuple[str, int], Version] = {}
+
+    def look(self, inside: Hosted) -> None:
+        """Remember what the service knows now."""
+        for (layer, gid), versions in history(inside).items():
+            self._rows |= {(layer, gid, v.begin): v for v in versions}
+        for gid, versions in photo_history(inside).items():
+            self._photos |= {(gid, v.begin): v for v in versions}
+
+    @property
+    def rows(self) -> History:
+        found: History = {}
+        for (layer, gid, _), version in sorted(self._rows.items(), key=lambda item: item[0]):
+            found.setdefault((layer, gid), []).append(version)
+        return found
+
+    @property
+    def photos(self) -> dict[str, list[Version]]:
+        found: dict[str, list[Version]] = {}
+        for (gid, _), version in sorted(self._photos.items(), key=lambda item: item[0]):
+            found.setdefault(gid, []).append(version)
+        return found
+
+
+def history(inside: Hosted) -> History:
+    """All that the service knows, oldest version first."""
+    found: History = {}
+    for layer_id in LAYERS:
+        columns = COLUMNS[layer_id]
+        names = ",".join(f'"c_{n.lower()}"' if n else "shape" for n in columns)
+        rows = inside.store.run(
+            f"SELECT gid,gen_from,gen_to,{names} FROM layer_{layer_id} ORDER BY vid"
+        )
+        for gid, begin, end, *values in rows.fetchall():
+            cells = {n: plain(k, v) for (n, k), v in zip(columns.items(), values, strict=True)}
+            found.setdefault((layer_id, gid), []).append(Version(cells, begin, end))
+    return found
+
+
+def photo_history(inside: Hosted) -> dict[str, list[Version]]:
+    """All attachments that the service knows."""
+    found: dict[str, list[Version]] = {}
+    rows = inside.store.run(
+        "SELECT a.gid,a.gen_from,a.gen_to,a.parent_gid,a.name,hex(c.data) FROM attachment a"
+        " JOIN content c ON c.id=a.content_id ORDER BY a.vid"
+    )
+    for gid, begin, end, parent, name, data in rows.fetchall():
+        cells: Row = {"parent": parent, "name": name, "data": data}
+        found.setdefault(gid, []).append(Version(cells, begin, end))
+    return found
+
+
+def initial_rows(inside: Hosted) -> History:
+    """What the service had before anything happened."""
+    return {key: versions[-1:] for key, versions in history(inside).items()}
+
+
+# --- the devices' own evidence -------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Stores:
+    """What one device keeps of edits that it did not get through."""
+
+    cells: set[tuple[int, str, Value]] = field(default_factory=set)
+    """Layer, column and value of all rows in the conflict store and in the quarantine."""
+    photos: set[str] = field(default_factory=set)
+    deletes: set[str] = field(default_factory=set)
+    """GlobalIDs of rows whose delete met a conflict, or was refused."""
+
+
+def stores(path: Path) -> Stores:
+    """Read them past the engine."""
+    found = Stores()
+    with closing(sqlite3.connect(path)) as connection:
+        layers = _layers(connection)
+        sources = (
+            "SELECT layer,mine FROM fieldsync_conflict WHERE resolution IS NOT 'mine'",
+            "SELECT layer,row FROM fieldsync_conflict_part",
+            "SELECT layer,json_extract(payload,'$.row') FROM fieldsync_quarantine"
+            " WHERE direction='outbound'",
+        )
+        for source in sources:
+            for number, text in connection.execute(source):
+                _keep(found, layers.get(number), json.loads(text or "null"))
+        found.deletes |= {
+            gid
+            for (gid,) in connection.execute(
+                "SELECT gid FROM fieldsync_conflict WHERE kind='deleted_here' UNION"
+                " SELECT gid FROM fieldsync_quarantine WHERE operation='delete'"
+            )
+        }
+    return found
+
+
+def _layers(connection: sqlite3.Connection) -> dict[int, int]:
+    """Table number → layer, for feature tables; attachments are -1."""
+    numbers: dict[int, int] = {}
+    by_name = {name: layer for layer, name in TABLES.items()}
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall()
+    for (name,) in rows:
+        parts = name.split("_")
+        if parts[0] != "fieldsync" or parts[-1] != "ai":
+            continue
+        table = connection.execute(
+            "SELECT tbl_name FROM sqlite_master WHERE name=?", (name,)
+        ).fetchone()[0]
+        numbers[int(parts[1])] = by_name.get(table, -1)
+    return numbers
+
+
+def _keep(found: Stores, layer: int | None, row: dict[str, Any] | None) -> None:
+    if row is None or layer is None:
+        return
+    if layer == -1:
+        found.photos.add(str(row.get("ATT_NAME")))
+        return
+    for name, kind in COLUMNS[layer].items():
+        found.cells.add((layer, name, plain(kind, row.get(name or "geom"))))
+
+
+# --- agreement -----------------------------------------------------------------------------------
+
+
+def disagreements(name: str, path: Path, inside: Hosted) -> list[str]:
+    """Where the device's file is not what the service has, or is not at rest."""
+    wrong = []
+    there: dict[int, dict[str, Row]] = {layer: {} for layer in LAYERS}
+    for (layer, gid), versions in history(inside).items():
+        if versions[-1].is_alive:
+            there[layer][gid] = versions[-1].cells
+    photos_there = {
+        gid: versions[-1].cells
+        for gid, versions in photo_history(inside).items()
+        if versions[-1].is_alive
+    }
+    with closing(sqlite3.connect(path)) as connection:
+        here = device_rows(connection)
+        for layer in LAYERS:
+            for gid in sorted(there[layer].keys() | here[layer].keys()):
+                one, other = there[layer].get(gid), here[layer].get(gid)
+                if one != other:
+                    wrong.append(f"{name} {TABLES[layer]} {gid}: {_differing(one, other)}")
+        found = connection.execute(
+            "SELECT GLOBALID,REL_GLOBALID,ATT_NAME,hex(DATA) FROM Hydrants__ATTACH"
+        )
+        photos = {g: {"parent": p, "name": n, "data": d} for g, p, n, d in found}
+        wrong += [
+            f"{name} attachment {gid}: {_differing(photos_there.get(gid), photos.get(gid))}"
+            for gid in sorted(photos_there.keys() | photos.keys())
+            if photos_there.get(gid) != photos.get(gid)
+        ]
+        wrong += [f"{name}: {what}" for what in _unrest(connection)]
+    spool = path.with_name(f"{path.name}-spool")
+    wrong += [f"{name}: {file.name} is left" for file in spool.glob("*")]
+    return wrong
+
+
+def _differing(there: Row | None, here: Row | None) -> str:
+    if there is None or here is None:
+        return f"on the service {there is not None}, on the device {here is not None}"
+    return str({n: (there[n], here.get(n)) for n in there if there[n] != here.get(n)})[:300]
+
+
+def _unrest(connection: sqlite3.Connection) -> Iterator[str]:
+    at_rest = {
+        "edits in flight": "SELECT count(*) FROM fieldsync_sent",
+        "open batches": "SELECT count(*) FROM fieldsync_batch WHERE state<>'merged'",
+        "quarantined rows": "SELECT count(*) FROM fieldsync_quarantine WHERE resolved_at IS NULL",
+    }
+    for what, statement in at_rest.items():
+        (count,) = connection.execute(statement).fetchone()
+        if count:
+            yield f"{count} {what}"
+    answer = connection.execute("PRAGMA quick_check").fetchall()
+    if answer != [("ok",)]:
+        yield f"quick_check: {answer[:3]}"
+
+
+# --- every edit explained ------------------------------------------------------------------------
+
+
+def audit(machine: "Machine", initial: History) -> list[str]:
+    """What cannot be explained by the ledger."""
+    profile = machine.schedule.profile
+    machine.past.look(machine.inside)
+    books = _Books(
+        ledger=machine.ledger,
+        initial=initial,
+        history=machine.past.rows,
+        photos=machine.past.photos,
+        stores={n: stores(p.device.path) for n, p in machine.parties.items()},
+        clears=profile.nulls_omitted_attributes,
+        may_race=machine.has_raced,
+        inserts=profile.update_of_missing == "insert",
+    )
+    return [
+        *books.lost_values(),
+        *books.unexplained_values(),
+        *books.unexplained_deletes(),
+        *books.doubled_rows(),
+        *books.photo_faults(),
+    ]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Books:
+    ledger: Ledger
+    initial: History
+    history: History
+    photos: dict[str, list[Version]]
+    stores: dict[str, Stores]
+    clears: bool
+    may_race: bool
+    inserts: bool
+    alias: dict[Key, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Rows that the service gave GlobalIDs of its own are known by their texts."""
+        by_token: dict[tuple[int, Value], str] = {}
+        for (layer, gid), versions in self.history.items():
+            for version in versions:
+                by_token.setdefault((layer, version.cells[TOKENS[layer]]), gid)
+        for write in self.ledger.writes:
+            token = write.values.get(TOKENS[write.layer])
+            new = by_token.get((write.layer, token))
+            if (
+                token is not None
+                and new is not None
+                and (write.layer, write.gid) not in self.history
+            ):
+                self.alias.setdefault((write.layer, write.gid), new)
+
+    def _gid(self, layer: int, gid: str) -> str:
+        return self.alias.get((layer, gid), gid)
+
+    def _versions(self, layer: int, gid: str) -> list[Version]:
+        return self.history.get((layer, self._gid(layer, gid)), [])
+
+    @property
+    def _deleted(self) -> set[tuple[str, Key]]:
+        """The rows that anybody deleted, as if one party had."""
+        return {("", (d.layer, self._gid(d.layer, d.gid))) for d in self.ledger.deletes}
+
+    # --- nothing is lost
+
+    def lost_values(self) -> Iterator[str]:
+        later: set[tuple[str, Cell]] = set()  # cells that the same device wrote again
+        gone: set[tuple[str, Key]] = set()  # rows that it deleted
+        everybody = self._deleted
+        for entry in reversed(self.ledger.entries):
+            if isinstance(entry, Delete):
+                gone.add((entry.who, (entry.layer, self._gid(entry.layer, entry.gid))))
+            if not isinstance(entry, Write) or entry.is_decision:
+                continue
+            gid = self._gid(entry.layer, entry.gid)
+            for name, value in entry.values.items():
+                cell = (entry.who, (entry.layer, gid, name))
+                is_written_again = cell in later
+                later.add(cell)
+                if value is None or name == "status" or is_written_again:
+                    continue
+                if self._is_gone(entry.who, entry.layer, gid, gone):
+                    continue
+                there = value
+                if COLUMNS[entry.layer][name] == "guid":
+                    there = self._gid(PARENTS[entry.layer][0], str(value))
+                    if self._is_gone("", PARENTS[entry.layer][0], there, everybody):
+                        continue  # the service empties keys of rows that are gone
+                if any(v.cells[name] == there for v in self._versions(entry.layer, gid)):
+                    continue
+                kept = self.stores.get(entry.who)
+                if kept is None or (entry.layer, name, value) not in kept.cells:
+                    yield f"{entry.who}'s {TABLES[entry.layer]} {gid} {name}={value!r} is lost"
+
+    def _is_gone(self, who: str, layer: int, gid: str, gone: set[tuple[str, Key]]) -> bool:
+        """Whether that party deleted the row, or one that it is composed into."""
+        if (who, (layer, gid)) in gone:
+            return True
+        if layer not in PARENTS or not PARENTS[layer][2]:
+            return False
+        above, key, _ = PARENTS[layer]
+        return any(self._is_gone(who, above, p, gone) for p in self._parents(layer, gid, key))
+
+    def _parents(self, layer: int, gid: str, key: str) -> set[str]:
+        found = {v.cells[key] for v in self._versions(layer, gid)}
+        found |= {
+            w.values.get(key)
+            for w in self.ledger.writes
+            if w.layer == layer and self._gid(layer, w.gid) == gid
+        }
+        above = PARENTS[layer][0]
+        return {self._gid(above, str(p)) for p in found if p is not None}
+
+    # --- nothing comes from nowhere, or twice
+
+    def unexplained_values(self) -> Iterator[str]:
+        allowed: Counter[tuple[Cell, Value]] = Counter()
+        for (layer, gid), versions in self.initial.items():
+            for name, value in versions[0].cells.items():
+                allowed[((layer, gid, name), value)] += 1
+        for write in self.ledger.writes:
+            gid = self._gid(write.layer, write.gid)
+            for name, value in write.values.items():
+                if COLUMNS[write.layer][name] == "guid" and value is not None:
+                    value = self._gid(PARENTS[write.layer][0], str(value))
+                allowed[((write.layer, gid, name), value)] += 1
+        for (layer, gid), versions in self.history.items():
+            for name in COLUMNS[layer]:
+                for value, times in self._runs(versions, name).items():
+                    if value is None or self._is_default(name, value):
+                        continue
+                    limit = allowed[((layer, gid, name), value)]
+                    if limit == 0 or (times > limit and not (self.clears and self.may_race)):
+                        yield (
+                            f"{TABLES[layer]} {gid} {name}={value!r} was there {times} times,"
+                            f" and written {limit} times"
+                        )
+
+    def _runs(self, versions: list[Version], name: str) -> Counter[Value]:
+        runs: Counter[Value] = Counter()
+        last: object = ...
+        for version in versions:
+            value = version.cells[name]
+            if value is None and self.clears:
+                continue  # cleared by an update that left it out, and mended
+            if value != last:
+                runs[value] += 1
+            last = value
+        return runs
+
+    def _is_default(self, name: str, value: Value) -> bool:
+        return name in ("status", "serial") and value in (0, 1)
+
+    # --- deletes
+
+    def unexplained_deletes(self) -> Iterator[str]:
+        everybody = self._deleted
+        for (layer, gid), versions in self.history.items():
+            if not versions[-1].is_alive and not self._is_gone("", layer, gid, everybody):
+                yield f"{TABLES[layer]} {gid} was deleted by nobody"
+        last: dict[tuple[str, Key], Entry] = {}
+        for entry in self.ledger.entries:
+            if isinstance(entry, Delete) or (isinstance(entry, Write) and entry.is_add):
+                last[(entry.who, (entry.layer, self._gid(entry.layer, entry.gid)))] = entry
+        for (who, (layer, gid)), entry in last.items():
+            versions = self.history.get((layer, gid), [])
+            if isinstance(entry, Write) or not versions or not versions[-1].is_alive:
+                continue
+            was_away = any(a.end != b.begin for a, b in pairwise(versions))
+            kept = self.stores.get(who)
+            if who != OFFICE and kept is not None and entry.gid in kept.deletes:
+                continue
+            if not was_away:
+                yield f"{who} deleted {TABLES[layer]} {gid}, and it is still there"
+
+    # --- nothing is doubled
+
+    def doubled_rows(self) -> Iterator[str]:
+        for write in self.ledger.writes:
+            if not write.is_add or write.is_decision:
+                continue
+            name = TOKENS[write.layer]
+            token = write.values.get(name)
+            holders = {
+                gid
+                for (layer, gid), versions in self.history.items()
+                if layer == write.layer and any(v.cells[name] == token for v in versions)
+            }
+            if len(holders) > 1:
+                yield f"{TABLES[write.layer]} {name}={token!r} is doubled: {sorted(holders)}"
+
+    # --- attachments
+
+    def photo_faults(self) -> Iterator[str]:
+        deleted = {p.gid for p in self.ledger.photos if p.data is None}
+        rows = self._deleted
+        for gid, versions in self.photos.items():
+            parent = str(versions[-1].cells["parent"])
+            is_explained = gid in deleted or self._is_gone("", HYDRANTS, parent, rows)
+            if not versions[-1].is_alive and not is_explained:
+                yield f"the attachment {gid} was deleted by nobody"
+            names = [v.cells["name"] for v in versions]
+            for name, times in Counter(
+                n for n, before in zip(names, [None, *names], strict=False) if n != before
+            ).items():
+                if times > 1:
+                    yield f"the attachment {gid} was {name} {times} times"
+        later: set[tuple[str, str]] = set()
+        gone: set[tuple[str, Key]] = set()
+        for entry in reversed(self.ledger.entries):
+            if isinstance(entry, Delete):
+                gone.add((entry.who, (entry.layer, self._gid(entry.layer, entry.gid))))
+            if not isinstance(entry, Photo):
+                continue
+            is_superseded = (entry.who, entry.gid) in later
+            later.add((entry.who, entry.gid))
+            parent = self._gid(HYDRANTS, entry.parent)
+            if is_superseded or (entry.who, (HYDRANTS, parent)) in gone:
+                continue
+            yield from self._photo_lost(entry)
+
+    def _photo_lost(self, entry: Photo) -> Iterator[str]:
+        versions = self.photos.get(entry.gid, [])
+        kept = self.stores.get(entry.who, Stores())
+        if entry.data is None:
+            others = {p.who for p in self.ledger.photos if p.gid == entry.gid and p.data}
+            is_left = bool(versions) and versions[-1].is_alive and entry.gid not in kept.deletes
+            if is_left and others <= {entry.who}:
+                yield f"{entry.who} deleted the attachment {entry.gid}, it is still there"
+            return
+        data = entry.data.hex().upper()
+        has_it = any(v.cells["name"] == entry.name and v.cells["data"] == data for v in versions)
+        if not has_it and entry.name not in kept.photos:
+            yield f"{entry.who}'s attachment {entry.name} of {entry.parent} is lost"

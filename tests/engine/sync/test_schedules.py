@@ -1,0 +1,65 @@
+"""Random schedules leave no edit lost, doubled or stuck; and engines that lose some are noticed."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.engine.sync.schedules.sabotage import SABOTAGES, Sabotage
+from tests.engine.sync.schedules.schedule import draw_schedule
+from tests.engine.sync.schedules.shrinking import shrunk
+from tests.engine.sync.schedules.soak import Player
+
+NOTICED_WITHIN = 150  # schedules
+
+
+@pytest.fixture(scope="module")
+def player() -> Iterator[Player]:
+    with Player() as one:
+        yield one
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_schedule_when_played_then_every_edit_is_accounted_for(player: Player, seed: int) -> None:
+    schedule = draw_schedule(seed)
+
+    wrong = player.play(schedule)
+
+    assert not wrong, f"{schedule}\nscripts/soak --seed {seed} makes it smaller\n" + "\n".join(
+        wrong
+    )
+
+
+@pytest.mark.slow
+def test_schedules_when_played_then_every_edit_is_accounted_for(player: Player) -> None:
+    wrong = {seed: player.play(draw_schedule(seed)) for seed in range(7, 37)}
+
+    assert not any(wrong.values()), {seed: lines[:3] for seed, lines in wrong.items() if lines}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda s: s.__name__)
+def test_schedules_when_the_engine_breaks_its_promise_then_it_is_noticed(
+    player: Player, sabotage: Sabotage
+) -> None:
+    with sabotage():
+        noticed = any(player.play(draw_schedule(seed)) for seed in range(1, NOTICED_WITHIN + 1))
+
+    assert noticed
+
+
+def test_schedule_when_drawn_again_then_the_same() -> None:
+    assert draw_schedule(77) == draw_schedule(77)
+    assert draw_schedule(77) != draw_schedule(78)
+
+
+def test_shrunk_when_one_step_is_guilty_then_it_is_left_alone() -> None:
+    schedule = draw_schedule(3)
+    guilty = schedule.steps[len(schedule.steps) // 2]
+
+    smaller = shrunk(
+        schedule, lambda candidate: guilty.number in {step.number for step in candidate.steps}
+    )
+
+    assert [step.number for step in smaller.steps] == [guilty.number]
+    assert smaller.profile == replace(smaller.profile)
