@@ -16,7 +16,7 @@ from engine.errors import EngineError
 from engine.geodatabase import journal
 from engine.sync import job
 from engine.sync.states import MOVES
-from tests.sources import DOCUMENTS, ROOT
+from tests.sources import DOCUMENTS, ROOT, tree
 
 pytestmark = pytest.mark.checkout
 
@@ -100,6 +100,7 @@ def test_paths_exist(document: str) -> None:
 
 def exists(path: str) -> bool:
     """Below the root; a name without a folder may be anywhere in the checkout."""
+    path = path.partition("::")[0]
     if "/" in path or path in TOP:
         return (ROOT / path).exists()
     return any(found.name == path for folder in TOP for found in (ROOT / folder).rglob(path))
@@ -252,6 +253,19 @@ def test_every_rule_of_motion_has_its_test() -> None:
     assert len(rules) > 8
     for rule, _, proof in rules:
         assert re.search(r"`tests/[\w/]+\.py`|`native/tests|`scripts/", proof), rule
+
+
+def test_every_complaint_has_a_test_that_is_there() -> None:
+    rows = [row for row in table_rows("docs/complaints.md", "The table") if row[0].isdigit()]
+
+    assert [int(row[0]) for row in rows] == list(range(1, 26))
+    for number, _, _, proof in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", proof)
+        assert named, number
+        for path, name in named:
+            functions = ast.walk(tree(ROOT / path))
+            defined = (ast.FunctionDef, ast.AsyncFunctionDef)
+            assert name in {f.name for f in functions if isinstance(f, defined)}, (number, name)
 
 
 def test_unreleased_stands_on_top_of_the_changelog() -> None:
