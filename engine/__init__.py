@@ -67,11 +67,8 @@ _HOMES = {
         "SyncLayerResult",
         "SyncTotals",
     ),
-    "engine.sync.geodatabase_sync_task": (
-        "GenerateGeodatabaseJob",
-        "GeodatabaseSyncTask",
-        "SyncGeodatabaseJob",
-    ),
+    "engine.sync.geodatabase_jobs": ("GenerateGeodatabaseJob", "SyncGeodatabaseJob"),
+    "engine.sync.geodatabase_sync_task": ("GeodatabaseSyncTask",),
     "engine.maps.offline_map": ("OfflineMap",),
     "engine.maps.relocation": ("relocate_service",),
     "engine.maps.offline_map_task": (
@@ -85,6 +82,7 @@ _HOMES = {
         "OfflineMapSyncLayerResult",
         "OfflineMapSyncResult",
         "OfflineMapSyncTask",
+        "OfflineMapUpdateCapabilities",
         "OfflineMapUpdatesInfo",
     ),
 }
@@ -135,6 +133,7 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         OfflineMapSyncLayerResult as OfflineMapSyncLayerResult,
         OfflineMapSyncResult as OfflineMapSyncResult,
         OfflineMapSyncTask as OfflineMapSyncTask,
+        OfflineMapUpdateCapabilities as OfflineMapUpdateCapabilities,
         OfflineMapUpdatesInfo as OfflineMapUpdatesInfo,
     )
     from engine.maps.offline_map_task import (
@@ -188,10 +187,12 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     from engine.sync.delta_verdict import (
         EditVerdict as EditVerdict,
     )
-    from engine.sync.geodatabase_sync_task import (
+    from engine.sync.geodatabase_jobs import (
         GenerateGeodatabaseJob as GenerateGeodatabaseJob,
-        GeodatabaseSyncTask as GeodatabaseSyncTask,
         SyncGeodatabaseJob as SyncGeodatabaseJob,
+    )
+    from engine.sync.geodatabase_sync_task import (
+        GeodatabaseSyncTask as GeodatabaseSyncTask,
     )
     from engine.sync.job import (
         Job as Job,

@@ -1,15 +1,20 @@
 """Syncing a whole offline map: all its geodatabases in turn, one result for each layer."""
 
 import copy
+import sqlite3
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, MapError
 from engine.geodatabase import fetch_queue
 from engine.geodatabase.geodatabase import Geodatabase
-from engine.geodatabase.replica import get_replica
+from engine.geodatabase.replica import get_replica, get_service
 from engine.maps.offline_map import OfflineMap
+from engine.maps.package_info import UPDATE_BY_PACKAGES, UPDATE_BY_PACKAGES_AND_NEW, UPDATE_BY_SYNC
 from engine.model import OfflineUpdateAvailability
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
@@ -17,6 +22,7 @@ from engine.service.sign_in import Credentials
 from engine.sync.check import is_unchanged
 from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
 from engine.sync.job import Job
+from engine.sync.job_json import check_kind, job_json, parameters_in, text_in
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import OfflineMapSyncParameters, SyncGeodatabaseParameters
 from engine.sync.results import FeatureEditResult, GeodatabaseDeltaInfo, SyncGeodatabaseResult
@@ -28,6 +34,14 @@ class OfflineMapUpdatesInfo:
 
     download_availability: OfflineUpdateAvailability
     upload_availability: OfflineUpdateAvailability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineMapUpdateCapabilities:
+    """In which ways the map can be kept current: what its update mode and its services allow."""
+
+    supports_scheduled_updates_for_features: bool
+    supports_sync_with_feature_services: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +95,27 @@ class OfflineMapSyncTask(Loadable):
         self.map = map
         self._credential = credential
         self._clock: Clock = clock or SystemClock()
+        self._update_capabilities: OfflineMapUpdateCapabilities | None = None
+
+    @property
+    def update_capabilities(self) -> OfflineMapUpdateCapabilities | None:
+        """How the map can be kept current; None before :meth:`load`. Needs no network."""
+        return self._update_capabilities
 
     async def _load(self) -> None:
         if not self.map.geodatabases:
             raise MapError(f"the map in {self.map.folder} has no geodatabase that can be opened")
+        mode = self.map.info.update_mode
+        can_sync = [await g.database.read(_can_sync) for g in self.map.geodatabases]
+        self._update_capabilities = OfflineMapUpdateCapabilities(
+            supports_scheduled_updates_for_features=mode
+            in (
+                UPDATE_BY_PACKAGES,
+                UPDATE_BY_PACKAGES_AND_NEW,
+            ),
+            supports_sync_with_feature_services=any(can_sync)
+            and mode in (UPDATE_BY_SYNC, UPDATE_BY_PACKAGES_AND_NEW),
+        )
 
     async def check_for_updates(self) -> OfflineMapUpdatesInfo:
         """Local edits are known exactly, without the services.
@@ -135,13 +166,14 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
     The job fails only if no geodatabase could be synced at all: then with the first one's error.
     ``geodatabase_delta_infos`` has one entry for each geodatabase that was synced, or tried, if
     deltas are kept.
+    The folder of a map instead of an open map is opened for as long as the job runs.
     """
 
     kind = "offline_map_sync"
 
     def __init__(
         self,
-        map: OfflineMap,
+        map: OfflineMap | Path,
         parameters: OfflineMapSyncParameters,
         *,
         credential: Credentials | None = None,
@@ -150,27 +182,50 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         super().__init__(clock=clock)
         self._map = map
         self._credential = credential
-        self.parameters = copy.deepcopy(parameters)
         self.geodatabase_delta_infos: list[GeodatabaseDeltaInfo] = []
+        self._parameters = copy.deepcopy(parameters)
+
+    @property
+    def parameters(self) -> OfflineMapSyncParameters:
+        """A copy: those of the job cannot be changed any more."""
+        return copy.deepcopy(self._parameters)
 
     def to_json(self) -> dict[str, object]:
-        parameters = self.parameters
-        return {
-            "kind": self.kind,
-            "folder": str(self._map.folder),
-            "sync_direction": parameters.sync_direction.name,
-            "rollback_on_failure": parameters.rollback_on_failure,
-            "conflict_policy": parameters.conflict_policy.value,
-        }
+        folder = self._map.folder if isinstance(self._map, OfflineMap) else self._map
+        return job_json(self.kind, self._parameters, folder=str(folder))
+
+    @classmethod
+    def from_json(
+        cls,
+        value: Mapping[str, object],
+        *,
+        credential: Credentials | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """The job that :meth:`to_json` told of, not started, to go on after a restart.
+
+        It opens its map by itself, and each geodatabase goes on where its journal says.
+        """
+        check_kind(value, cls.kind)
+        parameters = parameters_in(value, OfflineMapSyncParameters)
+        folder = Path(text_in(value, "folder"))
+        return cls(folder, parameters, credential=credential, clock=clock)
 
     async def _run(self) -> OfflineMapSyncResult:
+        async with AsyncExitStack() as stack:
+            map_ = self._map
+            if isinstance(map_, Path):
+                map_ = await stack.enter_async_context(OfflineMap.open(map_))
+            return await self._sync(map_)
+
+    async def _sync(self, map_: OfflineMap) -> OfflineMapSyncResult:
         result = OfflineMapSyncResult()
-        geodatabases = self._map.geodatabases
+        geodatabases = map_.geodatabases
         for number, geodatabase in enumerate(geodatabases):
             share = 100 / len(geodatabases)
             narrator = self._narrator.part(number * share, (number + 1) * share)
             sync = GeodatabaseSync(
-                geodatabase, self._parameters(), credential=self._credential, clock=self._clock
+                geodatabase, self._for_one(), credential=self._credential, clock=self._clock
             )
             try:
                 one = await sync.run(narrator)
@@ -179,36 +234,41 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
                 one.error = error
                 if len(geodatabases) > 1:
                     narrator.warn(f"{Path(geodatabase.path).name}: {error}")
-            if self.parameters.keep_geodatabase_deltas:
+            if self._parameters.keep_geodatabase_deltas:
                 self.geodatabase_delta_infos.append(one.delta_info or no_deltas(geodatabase))
             result.geodatabase_results.append(one)
-            self._collect(result, one)
+            _collect(result, one, geodatabase)
         errors = [one.error for one in result.geodatabase_results]
         if errors and all(errors) and errors[0] is not None:
             raise errors[0]
         return result
 
-    def _parameters(self) -> SyncGeodatabaseParameters:
+    def _for_one(self) -> SyncGeodatabaseParameters:
         return SyncGeodatabaseParameters(
-            geodatabase_sync_direction=self.parameters.sync_direction,
-            rollback_on_failure=self.parameters.rollback_on_failure,
-            conflict_policy=self.parameters.conflict_policy,
-            push_channel=self.parameters.push_channel,
-            allow_full_download=self.parameters.allow_full_download,
-            keep_geodatabase_deltas=self.parameters.keep_geodatabase_deltas,
+            geodatabase_sync_direction=self._parameters.sync_direction,
+            rollback_on_failure=self._parameters.rollback_on_failure,
+            conflict_policy=self._parameters.conflict_policy,
+            push_channel=self._parameters.push_channel,
+            allow_full_download=self._parameters.allow_full_download,
+            keep_geodatabase_deltas=self._parameters.keep_geodatabase_deltas,
         )
 
-    def _collect(self, result: OfflineMapSyncResult, one: SyncGeodatabaseResult) -> None:
-        name = Path(one.geodatabase_path).name
-        by_id = {layer.layer_id: layer for layer in one.layer_results}
-        geodatabase = next(g for g in self._map.geodatabases if g.path == one.geodatabase_path)
-        for table in geodatabase.feature_tables:
-            found = by_id.get(table.layer_id)
-            value = OfflineMapSyncLayerResult(
-                error=one.error if found is None else found.error or one.error,
-                edit_errors=() if found is None else tuple(found.edit_results),
-            )
-            target = (
-                result.table_results if table.schema.geometry_type is None else result.layer_results
-            )
-            target[(name, table.name)] = value
+
+def _can_sync(connection: sqlite3.Connection) -> bool:
+    return bool(get_replica(connection).replica_id) and get_service(connection).can_sync
+
+
+def _collect(
+    result: OfflineMapSyncResult, one: SyncGeodatabaseResult, geodatabase: Geodatabase
+) -> None:
+    name = Path(one.geodatabase_path).name
+    by_id = {layer.layer_id: layer for layer in one.layer_results}
+    for table in geodatabase.feature_tables:
+        found = by_id.get(table.layer_id)
+        value = OfflineMapSyncLayerResult(
+            error=one.error if found is None else found.error or one.error,
+            edit_errors=() if found is None else tuple(found.edit_results),
+        )
+        is_table = table.schema.geometry_type is None
+        target = result.table_results if is_table else result.layer_results
+        target[(name, table.name)] = value

@@ -2,19 +2,26 @@
 
 import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from engine import atomic
 from engine.clock import Clock, SystemClock, timestamp
-from engine.errors import BadParameterError, EngineError, SyncInProgress
+from engine.errors import BadParameterError, EngineError, MapError, SyncInProgress
 from engine.layer_schema import LayerSchema
 from engine.maps.offline_map import OfflineMap
-from engine.maps.package_info import MAP_NAME, MapService, PackageInfo, web_map
+from engine.maps.package_info import (
+    MAP_NAME,
+    UPDATE_BY_SYNC,
+    MapService,
+    PackageInfo,
+    web_map,
+)
 from engine.model import AttachmentSyncDirection, Envelope
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
@@ -22,11 +29,17 @@ from engine.sync.abandoned import clear_abandoned_folders
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.job import Job
+from engine.sync.job_json import (
+    check_kind,
+    job_json,
+    parameters_in,
+    parameters_json,
+    text_in,
+    texts_in,
+)
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import GenerateGeodatabaseParameters
 from engine.sync.results import SyncTotals
-
-UPDATE_BY_SYNC = "syncWithFeatureServices"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,21 +156,70 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
     ) -> None:
         super().__init__(clock=clock)
         self._sync_tasks = task
-        self.parameters = copy.deepcopy(parameters)
+        self._parameters = copy.deepcopy(parameters)
         self.folder = folder
         self._overrides = copy.deepcopy(overrides)
+        self._id = str(uuid4())  # noted in the map, so that its own is known again
+        self._goes_on = False
         self.totals = SyncTotals()
 
+    @property
+    def parameters(self) -> GenerateOfflineMapParameters:
+        """A copy: those of the job cannot be changed any more."""
+        return copy.deepcopy(self._parameters)
+
     def to_json(self) -> dict[str, object]:
-        area = self.parameters.area_of_interest
-        return {
-            "kind": self.kind,
-            "services": [task.url for task in self._sync_tasks.tasks],
-            "folder": str(self.folder),
-            "area_of_interest": None if area is None else area.to_json(),
-        }
+        overrides: dict[str, object] = {}
+        if self._overrides is not None:
+            overrides["overrides"] = parameters_json(self._overrides)
+        return job_json(
+            self.kind,
+            self._parameters,
+            id=self._id,
+            services=[task.url for task in self._sync_tasks.tasks],
+            folder=str(self.folder),
+            **overrides,
+        )
+
+    @classmethod
+    def from_json(
+        cls,
+        value: Mapping[str, object],
+        *,
+        credential: Credentials | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """The job that :meth:`to_json` told of, not started, to go on after a restart.
+
+        What a killed run left is taken back first. If the job had ended, and its map is there, it
+        has nothing left to do.
+        """
+        check_kind(value, cls.kind)
+        overrides = None
+        if value.get("overrides") is not None:
+            overrides = parameters_in(value, GenerateOfflineMapParameterOverrides, "overrides")
+        task = OfflineMapTask(texts_in(value, "services"), credential=credential, clock=clock)
+        parameters = parameters_in(value, GenerateOfflineMapParameters)
+        job = cls(task, parameters, Path(text_in(value, "folder")), overrides, clock=clock)
+        job._id, job._goes_on = text_in(value, "id"), True
+        return job
 
     async def _run(self) -> OfflineMap:
+        if not self._goes_on:
+            return await self._run_with_lock()
+        if await asyncio.to_thread(self._is_made):
+            return OfflineMap(self.folder)
+        async with self._sync_tasks:
+            return await self._run_with_lock()
+
+    def _is_made(self) -> bool:
+        """Whether the folder holds this job's own map."""
+        try:
+            return PackageInfo.read(self.folder).job_id == self._id
+        except MapError:
+            return False  # the run will say that something else is in its place
+
+    async def _run_with_lock(self) -> OfflineMap:
         atomic.refuse_existing(self.folder)
         path = self.folder.with_name(f".{self.folder.name}.lock")
         with atomic.disk_errors(self.folder):
@@ -175,7 +237,7 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
 
     async def _take(self) -> OfflineMap:
         overrides = self._overrides or (
-            await self._sync_tasks.create_generate_offline_map_parameter_overrides(self.parameters)
+            await self._sync_tasks.create_generate_offline_map_parameter_overrides(self._parameters)
         )
         await self._sync_tasks.load()
         chosen = [
@@ -220,13 +282,14 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
         folder: Path,
         services: list[tuple[MapService, str, list[tuple[LayerSchema, str]]]],
     ) -> None:
-        title = self.parameters.title or self.folder.name
+        title = self._parameters.title or self.folder.name
         info = PackageInfo(
             title=title,
             taken_how="service",
             taken_at=timestamp(self._clock.now()),
             update_mode=UPDATE_BY_SYNC,
-            area=self.parameters.area_of_interest,
+            area=self._parameters.area_of_interest,
+            job_id=self._id,
             services=tuple(service for service, _, _ in services),
         )
         reference = self._sync_tasks.tasks[0].schema.spatial_reference

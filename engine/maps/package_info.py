@@ -17,6 +17,10 @@ from engine.model import Envelope, SpatialReference
 INFO_NAME = "package.info"
 MAP_NAME = "map.json"
 FORMAT = 1
+UPDATE_BY_SYNC = "syncWithFeatureServices"
+UPDATE_BY_PACKAGES = "downloadScheduledUpdates"
+UPDATE_BY_PACKAGES_AND_NEW = "downloadScheduledUpdatesAndUploadNewFeatures"
+"""Update modes: the names of ``PreplannedUpdateMode`` in the ArcGIS Maps SDK."""
 MAX_BYTES = 64 * 1024 * 1024  # a web map with its symbols is far smaller
 
 
@@ -33,7 +37,10 @@ class MapService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageInfo:
-    """How a map was taken. ``taken_at`` is UTC text; ``item_id`` is empty without a portal item."""
+    """How a map was taken. ``taken_at`` is UTC text; ``item_id`` is empty without a portal item.
+
+    ``job_id``: the job that took it; empty if that is not known.
+    """
 
     title: str
     taken_at: str
@@ -42,6 +49,7 @@ class PackageInfo:
     services: tuple[MapService, ...]
     item_id: str = ""
     area: Envelope | None = None
+    job_id: str = ""
     extra: dict[str, object] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
@@ -54,6 +62,7 @@ class PackageInfo:
             "taken_at": self.taken_at,
             "update_mode": self.update_mode,
             "area": None if self.area is None else self.area.to_json(),
+            "job_id": self.job_id,
             "services": [service.to_json() for service in self.services],
         }
 
@@ -84,6 +93,7 @@ class PackageInfo:
             taken_how=str(value.get("taken_how", "")),
             taken_at=str(value.get("taken_at", "")),
             update_mode=str(value.get("update_mode", "")),
+            job_id=str(value.get("job_id") or ""),
             area=Envelope.from_json(area) if isinstance(area, dict) else None,
             services=found,
             extra={k: v for k, v in value.items() if k not in known},

@@ -37,7 +37,7 @@ class GeodatabaseSync:
         credential: Credentials | None = None,
         clock: Clock,
     ) -> None:
-        self._geodatabase = geodatabase
+        self.geodatabase = geodatabase
         self._parameters = copy.deepcopy(parameters)
         self._credential = credential
         self._clock = clock
@@ -49,7 +49,7 @@ class GeodatabaseSync:
         :exc:`SyncInProgress` if another program syncs this geodatabase now;
         :exc:`TransactionOpenError` before any traffic if the caller's transaction is open.
         """
-        geodatabase = self._geodatabase
+        geodatabase = self.geodatabase
         with exclusive(geodatabase):
             async with Session(
                 credential=self._credential, clock=self._clock, watch=narrator.watch
@@ -76,7 +76,7 @@ class GeodatabaseSync:
                 return context.result
 
     async def _context(self, session: Session, narrator: Narrator) -> SyncContext:
-        geodatabase = self._geodatabase
+        geodatabase = self.geodatabase
         record = await geodatabase.database.read(replica_record.get_replica)
         if not record.replica_id:
             raise GeodatabaseError(

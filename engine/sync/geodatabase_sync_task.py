@@ -1,6 +1,5 @@
 """Generating, syncing and unregistering the geodatabase of one feature service."""
 
-import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,8 +23,7 @@ from engine.sync import registration
 from engine.sync.delta_push import PushDeltaJob
 from engine.sync.deltas import export_delta, import_delta
 from engine.sync.generate import GeodatabaseGenerator
-from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
-from engine.sync.job import Job
+from engine.sync.geodatabase_jobs import GenerateGeodatabaseJob, SyncGeodatabaseJob
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import (
     GenerateGeodatabaseParameters,
@@ -34,7 +32,7 @@ from engine.sync.parameters import (
     SyncLayerOption,
 )
 from engine.sync.replica_request import require_sync
-from engine.sync.results import GeodatabaseDeltaInfo, SyncGeodatabaseResult, SyncLayerResult
+from engine.sync.results import SyncLayerResult
 
 
 class GeodatabaseSyncTask(Loadable):
@@ -140,7 +138,7 @@ class GeodatabaseSyncTask(Loadable):
 
     def create_generate_geodatabase_job(
         self, parameters: GenerateGeodatabaseParameters, path: str | Path
-    ) -> "GenerateGeodatabaseJob":
+    ) -> GenerateGeodatabaseJob:
         """The job that makes the geodatabase file ``path``, which must not exist yet."""
         return GenerateGeodatabaseJob(self.generator(parameters, Path(path)), clock=self._clock)
 
@@ -161,7 +159,7 @@ class GeodatabaseSyncTask(Loadable):
 
     def create_sync_geodatabase_job(
         self, parameters: SyncGeodatabaseParameters, geodatabase: Geodatabase
-    ) -> "SyncGeodatabaseJob":
+    ) -> SyncGeodatabaseJob:
         """The job that syncs ``geodatabase``, which must stay open until it has ended."""
         if parameters.layer_options and geodatabase.sync_model is not SyncModel.PER_LAYER:
             raise BadParameterError(
@@ -256,78 +254,3 @@ class GeodatabaseSyncTask(Loadable):
                 f"{geodatabase.path} belongs to {geodatabase.service_url}, not to {self.url}",
                 remedy="Make a task for that service, or relocate the geodatabase",
             )
-
-
-class GenerateGeodatabaseJob(Job[Path]):
-    """Makes a geodatabase; its result is the path of the file."""
-
-    kind = "generate_geodatabase"
-
-    def __init__(self, generator: GeodatabaseGenerator, *, clock: Clock | None = None) -> None:
-        super().__init__(clock=clock)
-        self._generator = generator
-
-    @property
-    def parameters(self) -> GenerateGeodatabaseParameters:
-        return self._generator.parameters
-
-    def to_json(self) -> dict[str, object]:
-        extent = self.parameters.extent
-        return {
-            "kind": self.kind,
-            "service_url": self._generator.url,
-            "path": str(self._generator.path),
-            "extent": None if extent is None else extent.to_json(),
-            "layers": [option.layer_id for option in self.parameters.layer_options],
-        }
-
-    async def _run(self) -> Path:
-        await self._generator.run(self._narrator)
-        return self._generator.path
-
-
-class SyncGeodatabaseJob(Job[list[SyncLayerResult]]):
-    """Syncs a geodatabase; its result has one entry for each layer and table."""
-
-    kind = "sync_geodatabase"
-
-    def __init__(
-        self,
-        geodatabase: Geodatabase,
-        parameters: SyncGeodatabaseParameters,
-        *,
-        credential: Credentials | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(clock=clock)
-        self._geodatabase = geodatabase
-        self._credential = credential
-        self.parameters = copy.deepcopy(parameters)
-        self.geodatabase_result: SyncGeodatabaseResult | None = None
-        self._sync: GeodatabaseSync | None = None
-
-    @property
-    def geodatabase_delta_info(self) -> GeodatabaseDeltaInfo | None:
-        """The deltas that were kept, also by a job that failed; None if none were to be kept."""
-        if not self.parameters.keep_geodatabase_deltas or self._sync is None:
-            return None
-        result = self._sync.result
-        info = None if result is None else result.delta_info
-        return info or no_deltas(self._geodatabase)
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "kind": self.kind,
-            "path": str(self._geodatabase.path),
-            "geodatabase_sync_direction": self.parameters.geodatabase_sync_direction.name,
-            "rollback_on_failure": self.parameters.rollback_on_failure,
-            "conflict_policy": self.parameters.conflict_policy.value,
-        }
-
-    async def _run(self) -> list[SyncLayerResult]:
-        sync = GeodatabaseSync(
-            self._geodatabase, self.parameters, credential=self._credential, clock=self._clock
-        )
-        self._sync = sync
-        self.geodatabase_result = await sync.run(self._narrator)
-        return self.geodatabase_result.layer_results

@@ -8,6 +8,7 @@ same way again until ``retry_load``.
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
 
 from engine.errors import EngineError, JobCancelledError
 from engine.model import LoadStatus
@@ -22,10 +23,22 @@ class Loadable(ABC):
         self._load_status = LoadStatus.NOT_LOADED
         self._load_error: EngineError | None = None
         self._loading: asyncio.Task[EngineError | None] | None = None
+        self._listeners: list[asyncio.Queue[LoadStatus]] = []
 
     @property
     def load_status(self) -> LoadStatus:
         return self._load_status
+
+    async def load_status_changes(self) -> AsyncIterator[LoadStatus]:
+        """The status now, and then each new one, for as long as somebody listens."""
+        queue: asyncio.Queue[LoadStatus] = asyncio.Queue()
+        self._listeners.append(queue)
+        try:
+            yield self._load_status
+            while True:
+                yield await queue.get()
+        finally:
+            self._listeners.remove(queue)
 
     @property
     def load_error(self) -> EngineError | None:
@@ -39,7 +52,7 @@ class Loadable(ABC):
         if self._load_status is LoadStatus.FAILED_TO_LOAD and self._load_error is not None:
             raise self._load_error
         if self._loading is None:
-            self._load_status = LoadStatus.LOADING
+            self._move(LoadStatus.LOADING)
             self._loading = asyncio.create_task(self._attempt(), name=f"load {type(self).__name__}")
             self._loading.add_done_callback(self._attempt_ended)
         loading = self._loading
@@ -53,7 +66,7 @@ class Loadable(ABC):
     async def retry_load(self) -> None:
         """Try again after a failed load; the same as ``load`` in every other state."""
         if self._load_status is LoadStatus.FAILED_TO_LOAD:
-            self._load_status, self._load_error = LoadStatus.NOT_LOADED, None
+            self._load_status, self._load_error = LoadStatus.NOT_LOADED, None  # for no listener
         await self.load()
 
     def cancel_load(self) -> None:
@@ -82,9 +95,12 @@ class Loadable(ABC):
         """A task that is cancelled before its first step never runs a line of its own."""
         self._loading = None
         self._load_error = self._cancelled() if task.cancelled() else task.result()
-        self._load_status = (
-            LoadStatus.LOADED if self._load_error is None else LoadStatus.FAILED_TO_LOAD
-        )
+        self._move(LoadStatus.LOADED if self._load_error is None else LoadStatus.FAILED_TO_LOAD)
+
+    def _move(self, status: LoadStatus) -> None:
+        self._load_status = status
+        for queue in self._listeners:
+            queue.put_nowait(status)
 
     def _cancelled(self) -> JobCancelledError:
         return JobCancelledError(f"loading of {type(self).__name__} was cancelled")

@@ -1,5 +1,6 @@
 """A map of two services: taken whole or not at all, synced as far as it goes."""
 
+import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +13,13 @@ from engine import faults
 from engine.atomic import ProcessLock
 from engine.errors import EngineError, LinkError, MapExistsError, SyncInProgress
 from engine.maps.offline_map import OfflineMap
-from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSyncTask
-from engine.maps.offline_map_task import OfflineMapTask
+from engine.maps.offline_map_sync_task import (
+    OfflineMapSyncJob,
+    OfflineMapSyncResult,
+    OfflineMapSyncTask,
+    OfflineMapUpdateCapabilities,
+)
+from engine.maps.offline_map_task import GenerateOfflineMapJob, OfflineMapTask
 from engine.model import JobStatus, OfflineUpdateAvailability
 from engine.sync.context import lock_path
 from tests.engine.sync.fleet import HYDRANTS, HastyClock, gid
@@ -232,3 +238,122 @@ async def test_nothing_to_download_only_if_every_service_is_unchanged(town: Town
     assert before is OfflineUpdateAvailability.NONE
     assert changed is OfflineUpdateAvailability.INDETERMINATE
     assert unreachable is OfflineUpdateAvailability.INDETERMINATE
+
+
+# --- jobs that are made again ---------------------------------------------------------------------
+
+
+async def take_job(town: Town, *, with_overrides: bool = False) -> dict[str, object]:
+    """The JSON of a job that takes the map, as text would keep it."""
+    async with OfflineMapTask(town.urls, clock=town.clock) as task:
+        parameters = await task.create_default_generate_offline_map_parameters(None)
+        parameters.title = "Town"
+        overrides = await task.create_generate_offline_map_parameter_overrides(parameters)
+        del overrides.generate_geodatabase_parameters[town.urls[0]]
+        job = task.create_generate_offline_map_job(
+            parameters, town.folder, overrides if with_overrides else None
+        )
+        value: dict[str, object] = json.loads(json.dumps(job.to_json()))
+        return value
+
+
+@pytest.mark.parametrize("with_overrides", [False, True])
+async def test_take_made_again_from_its_json_takes_the_same(
+    town: Town, with_overrides: bool
+) -> None:
+    value = await take_job(town, with_overrides=with_overrides)
+    job = GenerateOfflineMapJob.from_json(value, clock=town.clock)
+    assert job.status is JobStatus.NOT_STARTED
+    assert job.to_json() == value
+
+    job.start()
+    async with await job.result() as map:
+        assert map.info.title == "Town"
+        assert len(map.geodatabases) == 2 - with_overrides
+
+
+async def test_take_made_again_after_it_had_ended_has_nothing_left_to_do(town: Town) -> None:
+    value = await take_job(town)
+    first = GenerateOfflineMapJob.from_json(value, clock=town.clock)
+    first.start()
+    await first.result()
+    calls = len(town.server.log)
+
+    job = GenerateOfflineMapJob.from_json(value, clock=town.clock)
+    job.start()
+    map = await job.result()
+
+    assert len(town.server.log) == calls
+    async with map:
+        assert len(map.geodatabases) == 2
+
+
+async def test_take_made_again_does_not_take_another_map_for_its_own(town: Town) -> None:
+    value = await take_job(town)
+    await town.take()
+
+    job = GenerateOfflineMapJob.from_json(value, clock=town.clock)
+    job.start()
+
+    with pytest.raises(MapExistsError):
+        await job.result()
+
+
+async def test_sync_made_again_from_its_json_opens_the_map_and_does_the_same(town: Town) -> None:
+    await town.take()
+    await town.edit("mine")
+    async with OfflineMap.open(town.folder) as map:
+        task = OfflineMapSyncTask(map, clock=town.clock)
+        first = task.create_offline_map_sync_job(
+            await task.create_default_offline_map_sync_parameters()
+        )
+    value = json.loads(json.dumps(first.to_json()))
+
+    job = OfflineMapSyncJob.from_json(value, clock=town.clock)
+    assert (job.parameters, job.to_json()) == (first.parameters, first.to_json())
+    job.start()
+    result = await job.result()
+
+    assert await town.names() == ["mine", "mine"]
+    assert ("water.gpkg", "Hydrants") in result.layer_results
+
+
+async def test_parameters_of_a_map_job_cannot_be_changed(town: Town) -> None:
+    job = GenerateOfflineMapJob.from_json(await take_job(town))
+
+    job.parameters.title = "Other"
+
+    assert job.parameters.title == "Town"
+
+
+# --- loading --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "by_packages", "by_sync"),
+    [
+        ("syncWithFeatureServices", False, True),
+        ("downloadScheduledUpdates", True, False),
+        ("downloadScheduledUpdatesAndUploadNewFeatures", True, True),
+        ("noUpdates", False, False),
+    ],
+)
+async def test_update_capabilities_are_those_of_the_mode_once_loaded(
+    town: Town, mode: str, by_packages: bool, by_sync: bool
+) -> None:
+    await town.take()
+    path = town.folder / "package.info"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"update_mode": mode}))
+    calls = len(town.server.log)
+
+    async with OfflineMap.open(town.folder) as map:
+        task = OfflineMapSyncTask(map)
+        assert task.update_capabilities is None
+        await task.load()
+
+        assert task.map is map
+        assert task.update_capabilities == OfflineMapUpdateCapabilities(
+            supports_scheduled_updates_for_features=by_packages,
+            supports_sync_with_feature_services=by_sync,
+        )
+    assert len(town.server.log) == calls

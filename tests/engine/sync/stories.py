@@ -6,6 +6,7 @@ address. Nothing may be lost, doubled or stuck.
 """
 
 import asyncio
+import json
 import shutil
 import socket
 import sqlite3
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from engine.model import SyncModel
 from engine.sync import batch_sizer
+from engine.sync.geodatabase_jobs import GenerateGeodatabaseJob, SyncGeodatabaseJob
+from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, PIPES, SERVICE, VISITS, Device, Fleet, fleet, gid
 from tests.feature_service import Fault, Faults, Profile
@@ -221,3 +224,37 @@ class SyncUpload(Story):
 
 class SyncReplicaUpload(SyncUpload):
     channel = PushChannel.SYNCHRONIZE_REPLICA
+
+
+class TakeAgain(Take):
+    """The same by a job that is made again from its JSON after each death."""
+
+    async def _act(self, folder: Path) -> None:
+        async with self.fleet(folder):
+            device = self.device(folder)
+            note = folder / "job.json"
+            if not note.exists():
+                async with GeodatabaseSyncTask(device.url, clock=device.clock) as task:
+                    parameters = await task.create_default_generate_geodatabase_parameters(None)
+                    new = task.create_generate_geodatabase_job(parameters, device.path)
+                note.write_text(json.dumps(new.to_json()))
+            value = json.loads(note.read_text())
+            job = GenerateGeodatabaseJob.from_json(value, clock=device.clock)
+            job.start()
+            assert await job.result() == device.path
+
+
+class SyncAgain(Sync):
+    """The same by a job that is made again from its JSON after each death."""
+
+    async def _act(self, folder: Path) -> None:
+        async with self.fleet(folder):
+            device = self.device(folder)
+            note = folder / "job.json"
+            if not note.exists():
+                async with device.open() as geodatabase, GeodatabaseSyncTask(device.url) as task:
+                    new = task.create_sync_geodatabase_job(device.parameters, geodatabase)
+                note.write_text(json.dumps(new.to_json()))
+            job = SyncGeodatabaseJob.from_json(json.loads(note.read_text()), clock=device.clock)
+            job.start()
+            await job.result()

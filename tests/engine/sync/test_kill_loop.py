@@ -6,6 +6,7 @@ import pytest
 
 from tests.engine.sync.stories import (
     Sync,
+    SyncAgain,
     SyncAnswerLost,
     SyncClearing,
     SyncReplica,
@@ -13,13 +14,13 @@ from tests.engine.sync.stories import (
     SyncReplicaUpload,
     SyncReplicaWithoutResults,
     SyncUpload,
-    Take,
+    TakeAgain,
 )
 from tests.killing import kill_at_points
 
 
 def test_take_dies_anywhere(tmp_path: Path) -> None:
-    points = kill_at_points(Take, tmp_path)
+    points = kill_at_points(TakeAgain, tmp_path)
 
     assert {"replica.created", "geodatabase.generated"} <= set(points)
 
@@ -28,7 +29,7 @@ def test_take_dies_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "scenario",
     [
-        Sync,
+        SyncAgain,
         SyncReplica,
         SyncReplicaWithoutResults,
         SyncClearing,

@@ -175,3 +175,36 @@ async def test_a_failure_that_nobody_waits_for_is_kept() -> None:
     assert state(book) == (L.FAILED_TO_LOAD, True)
     with pytest.raises(LinkError):
         await book.load()
+
+
+async def test_every_status_is_told_to_who_listens() -> None:
+    book = Book(LinkError("no link"), None)
+    book.opened.set()
+    heard: list[LoadStatus] = []
+
+    async def listen() -> None:
+        async for status in book.load_status_changes():
+            heard.append(status)  # noqa: PERF401 (it never ends)
+
+    listening = asyncio.ensure_future(listen())
+    await turns()
+    with pytest.raises(LinkError):
+        await book.load()
+    await book.retry_load()
+    await book.retry_load()
+    await turns()
+
+    assert heard == [L.NOT_LOADED, L.LOADING, L.FAILED_TO_LOAD, L.LOADING, L.LOADED]
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert not book._listeners
+
+
+async def test_who_listens_late_hears_the_status_first() -> None:
+    book = Book()
+    book.opened.set()
+    await book.load()
+
+    async for status in book.load_status_changes():
+        assert status is L.LOADED
+        break
