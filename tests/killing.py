@@ -39,7 +39,10 @@ class Scenario(Protocol):
 
 
 def kill_at_points(scenario: type[Scenario], folder: Path) -> list[str]:
-    """Kill at every fault point in turn; returns the names of the points, in order."""
+    """Kill at every fault point in turn; returns the names of the points, in order.
+
+    A scenario may name the points that matter in a set ``only``: the others are passed.
+    """
     return _kill(scenario, folder, "points")
 
 
@@ -93,7 +96,8 @@ def _run_killed(scenario: Scenario, folder: Path, number: int, where: str) -> st
     if child == 0:
         status = 1
         try:
-            with _armed(number, where, writer):
+            only: frozenset[str] = getattr(scenario, "only", frozenset())
+            with _armed(number, where, writer, only):
                 scenario.act(folder)
             status = 0
         except BaseException:
@@ -109,11 +113,11 @@ def _run_killed(scenario: Scenario, folder: Path, number: int, where: str) -> st
 
 
 @contextmanager
-def _armed(number: int, where: str, writer: int) -> Iterator[None]:
+def _armed(number: int, where: str, writer: int, only: frozenset[str]) -> Iterator[None]:
     counter = count(1)
 
     def reached(place: str) -> None:
-        if next(counter) == number:
+        if (not only or place in only) and next(counter) == number:
             os.write(writer, place.encode())
             os._exit(KILLED)
 

@@ -210,10 +210,14 @@ _LEFT = "replicas-left"
 
 @dataclass(frozen=True, slots=True)
 class LeftReplica:
-    """A replica of ours that may be on the service at ``url`` although nothing needs it."""
+    """A replica that may be on the service at ``url`` although nothing needs it.
+
+    ``machine_id`` says who made it: it is nobody else's to unregister.
+    """
 
     url: str
     name: str
+    machine_id: str
 
 
 def note_left(connection: sqlite3.Connection, left: LeftReplica) -> None:
@@ -235,13 +239,8 @@ def forget_left(connection: sqlite3.Connection, left: LeftReplica) -> None:
     _set_left(connection, [one for one in left_replicas(connection) if one != left])
 
 
-def forget_all_left(connection: sqlite3.Connection) -> None:
-    """The notes are another device's, of which this file is a copy."""
-    _set_left(connection, [])
-
-
 def _set_left(connection: sqlite3.Connection, left: Sequence[LeftReplica]) -> None:
-    entries = dict.fromkeys((one.url, one.name) for one in left)
+    entries = dict.fromkeys((one.url, one.name, one.machine_id) for one in left)
     remember(connection, _LEFT, json.dumps(list(entries)))
 
 

@@ -29,6 +29,7 @@ from engine.layer_schema import JsonObject, ServiceSchema
 from engine.model import AttachmentSyncDirection, QueryOption, SyncModel, normalise_guid
 from engine.service.feature_service import FeatureService
 from engine.service.replica_file import oldest_generations, read_header
+from engine.service.session import Session
 from engine.sync.context import SyncContext
 from engine.sync.machine import is_another_machine, machine_id
 from engine.sync.parameters import GenerateGeodatabaseParameters, GenerateLayerOption
@@ -120,8 +121,8 @@ async def register(context: SyncContext, *, is_gone: bool) -> None:
     schema = context.schema
     layers = [layer for layer in context.layers.values() if layer.id in schema.layer_ids]
     definition = definition_of(record, schema, context.spatial_reference)
-    left = LeftReplica(context.service.url, replica_name())
-    await context.write(_note_asked, left, record)
+    left = LeftReplica(context.service.url, replica_name(), machine_id())
+    await context.write(replica_record.note_left, left)
     if keeps_generations:
         form = create_form(definition, schema, layers, left.name)
         answer = await context.service.register_replica(form, record.replica_id)
@@ -183,12 +184,6 @@ async def _created(context: SyncContext, form: Mapping[str, str]) -> JsonObject:
     return {**envelope, **header.members}
 
 
-def _note_asked(connection: Connection, asked: LeftReplica, record: Replica) -> None:
-    if is_another_machine(record.machine_id):
-        replica_record.forget_all_left(connection)  # they are the original's
-    replica_record.note_left(connection, asked)
-
-
 def _set_registered(
     connection: Connection, record: Replica, asked: LeftReplica, keeps_generations: bool
 ) -> None:
@@ -200,24 +195,24 @@ def _set_registered(
 
 async def clear_left(context: SyncContext) -> None:
     """Unregister what earlier runs left on the service; what fails is tried by the next sync."""
-    database = context.database
-    if not await database.read(replica_record.left_replicas):
-        return
-    record = await database.read(replica_record.get_replica)
-    for left in await database.read(replica_record.left_replicas):
+    record = await context.database.read(replica_record.get_replica)
+    for left in await context.database.read(replica_record.left_replicas):
         try:
-            await unregister_left(FeatureService(left.url, context.service.session), left, record)
+            await unregister_left(context.service.session, left, record)
         except ServiceError as error:
             context.narrator.warn(f"the replica {left.name} is still on the service: {error}")
             continue
         await context.write(replica_record.forget_left, left)
 
 
-async def unregister_left(service: FeatureService, left: LeftReplica, record: Replica) -> None:
-    """Unregister the replica of that name, but never the one in the record.
+async def unregister_left(session: Session, left: LeftReplica, record: Replica) -> None:
+    """Unregister the replica of that name, but never the one in the record, or the original's.
 
     A service that was asked twice has made ``name_0`` beside ``name`` ("Create replica").
     """
+    if is_another_machine(left.machine_id):
+        return
+    service = FeatureService(left.url, session)
     for name, replica_id in await service.replicas():
         is_its = name == left.name or name.startswith(f"{left.name}_")
         if is_its and normalise_guid(replica_id) != normalise_guid(record.replica_id):

@@ -61,7 +61,7 @@ async def unregister(geodatabase: Geodatabase, service: FeatureService) -> None:
                 faults.point("replica.unregistered")
                 for left in await geodatabase.database.read(replica_record.left_replicas):
                     with suppress(ServiceError):
-                        await recovery.unregister_left(service, left, record)
+                        await recovery.unregister_left(service.session, left, record)
             except LinkError as error:
                 raise LinkError(
                     f"{geodatabase.path} is still registered: {error.message}",
@@ -137,7 +137,8 @@ def _require_layer(known: LayerSchema, now: LayerSchema) -> None:
 def _forget_replica(connection: Connection) -> None:
     record = replica_record.get_replica(connection)
     replica_record.set_replica(connection, replace(record, replica_id=""))
-    replica_record.forget_all_left(connection)
+    for left in replica_record.left_replicas(connection):
+        replica_record.forget_left(connection, left)
 
 
 def _set_url(connection: Connection, record: Replica, schema: ServiceSchema) -> None:

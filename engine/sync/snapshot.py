@@ -91,7 +91,7 @@ async def _from_new_replica(context: SyncContext, record: Replica) -> None:
     schema = context.schema
     definition = definition_of(record, schema, context.spatial_reference)
     layers = [layer for layer in context.layers.values() if layer.id in schema.layer_ids]
-    asked = LeftReplica(context.service.url, replica_name())
+    asked = LeftReplica(context.service.url, replica_name(), machine_id())
     form = create_form(definition, schema, layers, asked.name)
     before = await _count(context, definition)
     await context.write(replica_record.note_left, asked)
@@ -110,12 +110,13 @@ async def _from_new_replica(context: SyncContext, record: Replica) -> None:
         )
         faults.point("replica.registered")
         context.replica = fresh
+        replaced = LeftReplica(record.service_url, record.name, record.machine_id)
 
         def put(connection: sqlite3.Connection) -> None:
             replica_record.set_replica(connection, fresh)
             replica_record.forget_generations(connection)
             replica_record.forget_left(connection, asked)
-            replica_record.note_left(connection, LeftReplica(record.service_url, record.name))
+            replica_record.note_left(connection, replaced)
 
         await _merge(context, target, envelope, definition, before, put)
     finally:

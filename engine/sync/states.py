@@ -155,14 +155,14 @@ async def _check(run: SyncRun) -> SyncStep:
     check_directions(context)
     check_tables(context, run.geodatabase)
     check_presence(context)
-    is_copy = is_another_machine(context.replica.machine_id)
-    if not is_copy:  # the notes of a copy are its original's
-        await recovery.clear_left(context)
+    await recovery.clear_left(context)
     if not await has_work(context):
         await asyncio.to_thread(clear_spool, context, is_at_rest=True)
         context.narrator.info("nothing changed on either side")
+        await asyncio.to_thread(clear_spool, context)
         return SyncStep.DONE
     await check_layers(context, run.geodatabase)
+    is_copy = is_another_machine(context.replica.machine_id)
     return SyncStep.REGISTER if is_copy else SyncStep.RECONCILE
 
 
