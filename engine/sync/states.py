@@ -159,7 +159,6 @@ async def _check(run: SyncRun) -> SyncStep:
     if not await has_work(context):
         await asyncio.to_thread(clear_spool, context, is_at_rest=True)
         context.narrator.info("nothing changed on either side")
-        await asyncio.to_thread(clear_spool, context)
         return SyncStep.DONE
     await check_layers(context, run.geodatabase)
     is_copy = is_another_machine(context.replica.machine_id)
