@@ -1,5 +1,6 @@
 """Types of the compiled core. A test keeps the names equal to those of the extension."""
 
+from collections.abc import Sequence
 from typing import Literal, overload
 
 class _Pointer:
@@ -50,6 +51,12 @@ class _List(_Pointer):
     data: _Pointer
     size: int
 
+class _Box:
+    key: int
+
+class _Boxes(_Pointer):
+    def __getitem__(self, index: int) -> _Box: ...
+
 class _Struct(_Pointer):
     """A structure that Python fills: members as the header names them."""
 
@@ -81,7 +88,13 @@ class _FFI:
         self, cdecl: Literal["uint8_t[]", "char[]", "uint16_t[]", "double[]"], size: int, /
     ) -> _Pointer: ...
     @overload
-    def new(self, cdecl: Literal["int64_t[]"], values: list[int], /) -> _Pointer: ...
+    def new(self, cdecl: Literal["int64_t[]"], values: Sequence[int] | int, /) -> _Integers: ...
+    @overload
+    def new(self, cdecl: Literal["size_t[]"], size: int, /) -> _Integers: ...
+    @overload
+    def new(self, cdecl: Literal["double[]"], values: list[float], /) -> _Doubles: ...
+    @overload
+    def new(self, cdecl: Literal["struct fs_box[]"], count: int, /) -> _Boxes: ...
     @overload
     def new(
         self,
@@ -90,11 +103,12 @@ class _FFI:
         /,
     ) -> _Struct: ...
     @overload
-    def new(self, cdecl: Literal["struct fs_decode_config *", "struct fs_delta_work *"], /) -> _Struct: ...
+    def new(self, cdecl: Literal["struct fs_decode_config *", "struct fs_delta_work *", "struct fs_rtree_plan *"], /) -> _Struct: ...
     def cast(self, cdecl: str, pointer: _Pointer, /) -> _Pointer: ...
-    def memmove(self, to: _Pointer, source: _Pointer | bytes, size: int, /) -> None: ...
+    def memmove(self, to: _Pointer, source: _Pointer | bytes | bytearray, size: int, /) -> None: ...
     def addressof(self, array: _Pointer, index: int, /) -> _Pointer: ...
     def from_buffer(self, data: bytes | bytearray | memoryview, /) -> _Pointer: ...
+    def unpack(self, data: _Integers, count: int, /) -> list[int]: ...
     def buffer(self, data: _Pointer, size: int, /) -> _Buffer: ...
 
 class _Lib:
@@ -280,6 +294,56 @@ class _Lib:
         streams: _Pointer,
         out: _Pointer,
         out_size: int,
+        result: _Pointer,
+        /,
+    ) -> int: ...
+    def fs_rtree_boxes(
+        self,
+        bounds: _Pointer,
+        count: int,
+        first_key: int,
+        keys: _Pointer,
+        boxes: _Pointer,
+        extent: _Pointer,
+        /,
+    ) -> int: ...
+    def fs_rtree_sort(
+        self,
+        boxes: _Pointer,
+        count: int,
+        work: _Pointer,
+        /,
+    ) -> None: ...
+    def fs_rtree_part(
+        self,
+        boxes: _Pointer,
+        count: int,
+        limits: _Pointer,
+        limit_count: int,
+        out: _Pointer,
+        sizes: _Pointer,
+        /,
+    ) -> None: ...
+    def fs_rtree_node(
+        self,
+        boxes: _Pointer,
+        count: int,
+        depth: int,
+        node_size: int,
+        node: _Pointer,
+        /,
+    ) -> int: ...
+    def fs_rtree_pack(
+        self,
+        plan: _Pointer,
+        boxes: _Pointer,
+        count: int,
+        work: _Pointer,
+        first_node: int,
+        room: int,
+        nodes: _Pointer,
+        parents: _Pointer,
+        places: _Pointer,
         result: _Pointer,
         /,
     ) -> int: ...

@@ -189,3 +189,25 @@ int fs_delta_get_geometry(const struct fs_layer *layer, size_t count, const stru
                           struct fs_delta_work *work, void *shapes, size_t shapes_size,
                           struct fs_delta_streams *streams, uint8_t *out, size_t out_size,
                           struct fs_result *result);
+
+struct fs_box {
+    int64_t key;
+    float sides[4];
+};
+
+struct fs_rtree_plan {
+    size_t node_size;
+    size_t cells;
+    size_t slice;
+};
+
+size_t fs_rtree_boxes(const uint8_t *bounds, size_t count, int64_t first_key, const int64_t *keys,
+                      struct fs_box *boxes, double extent[4]);
+void fs_rtree_sort(struct fs_box *boxes, size_t count, struct fs_box *work);
+void fs_rtree_part(const struct fs_box *boxes, size_t count, const struct fs_box *limits,
+                   size_t limit_count, struct fs_box *out, size_t *sizes);
+int fs_rtree_node(const struct fs_box *boxes, size_t count, unsigned depth, size_t node_size,
+                  uint8_t *node);
+int fs_rtree_pack(const struct fs_rtree_plan *plan, struct fs_box *boxes, size_t count,
+                  struct fs_box *work, int64_t first_node, size_t room, uint8_t *nodes,
+                  struct fs_box *parents, int64_t *places, struct fs_result *result);

@@ -6,14 +6,17 @@ log, which is several times faster than loading through them.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
 
 from engine.errors import BadParameterError, NotAGeodatabaseError
 from engine.geodatabase import bookkeeping, catalog
 from engine.geodatabase.arming import arm
+from engine.geodatabase.bulk_insert import insert_many
 from engine.geodatabase.catalog import Entry
 from engine.geodatabase.columns import create_column_tables, describe_columns
+from engine.geodatabase.late_indexes import late_indexes
 from engine.geodatabase.layer_table import LayerTable, attachment_table, layer_table
 from engine.geodatabase.log_schema import sent_table
 from engine.geodatabase.permissions import (
@@ -48,6 +51,7 @@ Row = Sequence[int | float | str | bytes | None]
 Fill = Callable[[sqlite3.Connection], None]
 
 _ROWS_PER_CALL = 500
+_LOADING_CACHE = -600  # kilobytes; SQLite also sorts in that much memory, or in 1 MB if it is less
 
 
 def create_geopackage(
@@ -131,12 +135,14 @@ def insert_rows(
     Each row has :attr:`LayerTable.row_names`; its GlobalID may not be null. The rows are taken in
     small portions, so an iterator of any length costs no memory.
     """
-    marks = ",".join("?" * len(table.row_names))
-    statement = f"INSERT INTO {quote(table.name)} ({quoted(table.row_names)}) VALUES ({marks})"
+    width = len(table.row_names)
+    target = f"{quote(table.name)} ({quoted(table.row_names)})"
     count = 0
     iterator = iter(rows)
     while portion := list(islice(iterator, _ROWS_PER_CALL)):
-        connection.executemany(statement, portion)
+        if any(len(row) != width for row in portion):
+            raise ValueError(f"a row of {table.name} has {width} values")
+        insert_many(connection, target, width, list(chain.from_iterable(portion)))
         count += len(portion)
     if bounds is not None and table.geometry is not None:
         note_bounds(connection, table, bounds)
@@ -152,7 +158,13 @@ def load(connection: sqlite3.Connection, fill: Fill | None = None) -> None:
     if any(entry.is_loaded for entry in entries):
         raise ValueError("the geodatabase is loaded already")
     if fill is not None:
-        fill(connection)
+        with _little_cache(connection), late_indexes(connection, [e.table for e in entries]):
+            fill(connection)
+    with _little_cache(connection):
+        _finish(connection, entries)
+
+
+def _finish(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     for entry in entries:
         if entry.table.geometry is not None:
             bounds = index_rows(connection, entry.table, is_indexed=entry.is_indexed)
@@ -163,6 +175,17 @@ def load(connection: sqlite3.Connection, fill: Fill | None = None) -> None:
         arm(connection, entry)
         for name in (entry.table.base_table, sent_table(entry.table)):
             bookkeeping.declare(connection, name)
+
+
+@contextmanager
+def _little_cache(connection: sqlite3.Connection) -> Iterator[None]:
+    """A load writes each page once and hardly reads one again: it needs no memory for them."""
+    (before,) = connection.execute("PRAGMA main.cache_size").fetchone()
+    connection.execute(f"PRAGMA main.cache_size = {_LOADING_CACHE}")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA main.cache_size = {before}")
 
 
 def require_geopackage(connection: sqlite3.Connection) -> None:

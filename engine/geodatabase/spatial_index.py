@@ -5,14 +5,14 @@ cannot change the table any more. Editable layers therefore have an index only w
 """
 
 import sqlite3
-import struct
 from collections.abc import Iterator
 
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.packed_tree import Bounds, PackedTree
+from engine.geodatabase.packed_tree import PackedTree
 from engine.geodatabase.sql import quote
 from native.errors import GeometryError
 from native.geometry import envelope
+from native.rtree import Bounds
 
 _DEFINITION = "http://www.geopackage.org/spec130/#extension_rtree"
 
@@ -22,7 +22,7 @@ def note_bounds(connection: sqlite3.Connection, table: LayerTable, bounds: bytes
 
     Four doubles a row, minx, maxx, miny, maxy, in the order of the keys; NaN without a place.
     """
-    _tree(connection, table).add(struct.iter_unpack("<4d", bounds))
+    _tree(connection, table).add(bounds)
 
 
 def index_rows(

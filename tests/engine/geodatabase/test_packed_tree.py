@@ -3,11 +3,13 @@
 import math
 import random
 import sqlite3
+import struct
 from collections.abc import Iterator
 
 import pytest
 
-from engine.geodatabase.packed_tree import Bounds, PackedTree
+from engine.geodatabase.packed_tree import PackedTree
+from native.rtree import Bounds
 
 SIZES = [0, 1, 50, 51, 52, 103, 2_000, 2_245, 120_000]
 """Around the limits of one node, of two levels and of three."""
@@ -30,9 +32,14 @@ def boxes(count: int, size: float = 0.001) -> list[Bounds]:
     return found
 
 
+def joined(bounds: list[Bounds]) -> bytes:
+    return b"".join(struct.pack("<4d", *box) for box in bounds)
+
+
 def packed(connection: sqlite3.Connection, bounds: list[Bounds]) -> None:
     tree = PackedTree(connection, "boxes")
-    tree.add(bounds)
+    for at in range(0, len(bounds), 1000):
+        tree.add(joined(bounds[at : at + 1000]))
     tree.build("tree")
     tree.forget()
 
@@ -109,7 +116,7 @@ def test_coordinates_beyond_32_bits_are_found(connection: sqlite3.Connection) ->
 
 def test_the_bounds_of_all_boxes_are_exact(connection: sqlite3.Connection) -> None:
     tree = PackedTree(connection, "boxes")
-    tree.add([(0.1, 0.2, 0.3, 0.4), (-0.1, 0.0, 0.7, 0.9)])
+    tree.add(joined([(0.1, 0.2, 0.3, 0.4), (-0.1, 0.0, 0.7, 0.9)]))
 
     assert tree.bounds() == (-0.1, 0.2, 0.3, 0.9)
 

@@ -18,6 +18,7 @@ void *exact_copy(const void *bytes, size_t size);
 
 void test_numbers(void);
 void test_geometry(void);
+void test_rtree(void);
 void test_texts(void);
 
 #endif

@@ -12,6 +12,7 @@ void *exact_copy(const void *bytes, size_t size) {
 int main(void) {
     test_numbers();
     test_geometry();
+    test_rtree();
     test_texts();
     puts("ok");
     return 0;
