@@ -132,7 +132,8 @@ def make_parser() -> Parser:
     _add_delta_verbs(verbs)
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
     _add_map_verb(verbs, "info", INFO, "tell what a map holds")
-    _add_map_verb(verbs, "register", REGISTER, "register a copied or unregistered map")
+    register = _add_map_verb(verbs, "register", REGISTER, "register a copied or unregistered map")
+    _add_credentials(register)
     _add_relocate(verbs)
     unregister = _add_map_verb(verbs, "unregister", UNREGISTER, "end a map's tie to its service")
     _add_credentials(unregister)
@@ -239,6 +240,7 @@ def _add_relocate(verbs: "_SubParsersAction[Parser]") -> None:
         metavar="NAME",
         help="the geodatabase of the map, if it has several (default: the one of that service)",
     )
+    _add_credentials(relocate)
 
 
 def _add_delta_verbs(verbs: "_SubParsersAction[Parser]") -> None:

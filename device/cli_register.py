@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from device.cli_credentials import credentials
 from device.cli_run import run_async
 from device.console import Console, Report
 from engine import ExitCode, GeodatabaseSyncTask, OfflineMap
@@ -15,12 +16,13 @@ def run(options: Namespace, _console: Console) -> Report:
 
 
 async def _register(options: Namespace) -> Report:
-    registered = []
+    registered, credential = [], credentials(options)
     async with OfflineMap.open(options.map) as map_:
         for geodatabase in map_.geodatabases:
-            async with GeodatabaseSyncTask(geodatabase.service_url) as task:
+            url = geodatabase.service_url
+            async with GeodatabaseSyncTask(url, credential=credential) as task:
                 await task.register_sync_enabled_geodatabase(geodatabase)
-            registered.append(geodatabase.service_url)
+            registered.append(url)
         error = next(iter(map_.errors.values()), None)
     return Report(
         data={"map": str(options.map), "registered": registered},

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from device.cli_credentials import credentials
 from device.cli_run import run_async
 from device.console import Console, Report
 from engine import OfflineMap, relocate_service
@@ -16,7 +17,9 @@ def run(options: Namespace, _console: Console) -> Report:
 
 async def _relocate(options: Namespace) -> Report:
     async with OfflineMap.open(options.map) as map_:
-        geodatabase = await relocate_service(map_, options.url, file=options.file)
+        geodatabase = await relocate_service(
+            map_, options.url, file=options.file, credential=credentials(options)
+        )
         data: dict[str, object] = {
             "map": str(options.map),
             "file": geodatabase.path.name,

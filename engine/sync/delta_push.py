@@ -8,9 +8,11 @@ service what it has of the edits, and sends only what is missing.
 
 import asyncio
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from engine.atomic import ProcessLock, remove_leftovers
 from engine.clock import Clock, timestamp
@@ -29,6 +31,7 @@ from engine.sync.delta_parts import DeltaContent
 from engine.sync.delta_verdict import EditVerdict
 from engine.sync.geodatabase_sync import GeodatabaseSync
 from engine.sync.job import Job
+from engine.sync.job_json import check_kind, job_json, parameters_in, text_in
 from engine.sync.machine import is_another_machine
 from engine.sync.parameters import PushChannel, SyncGeodatabaseParameters
 from engine.sync.results import SyncTotals
@@ -86,12 +89,33 @@ class PushDeltaJob(Job[PushDeltaResult]):
         self._credential = credential
 
     def to_json(self) -> dict[str, object]:
-        return {
-            "kind": self.kind,
-            "delta": str(self._delta),
-            "acknowledgement": str(self._acknowledgement),
-            "service_url": self._url,
-        }
+        return job_json(
+            self.kind,
+            {"push_channel": self._push_channel},
+            delta=str(self._delta),
+            acknowledgement=str(self._acknowledgement),
+            **({} if self._url is None else {"service_url": self._url}),
+        )
+
+    @classmethod
+    def from_json(
+        cls,
+        value: Mapping[str, object],
+        *,
+        credential: Credentials | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """The job that :meth:`to_json` told of, not started, to go on after a restart."""
+        check_kind(value, cls.kind)
+        channels = parameters_in(value, dict[str, PushChannel])
+        return cls(
+            Path(text_in(value, "delta")),
+            Path(text_in(value, "acknowledgement")),
+            url=text_in(value, "service_url") if "service_url" in value else None,
+            push_channel=channels.get("push_channel", PushChannel.AUTO),
+            credential=credential,
+            clock=clock,
+        )
 
     async def _run(self) -> PushDeltaResult:
         delta = await asyncio.to_thread(DeltaFile.open, self._delta)

@@ -1,14 +1,17 @@
 """Signing in from the command line: files, the environment, and every way to be refused."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from device.cli_parser import make_parser
 from tests.device.conftest import Command, Ended, ServiceThread, write_world
 from tests.feature_service import Security
+from tests.sources import ROOT
 
 PASSWORD, SECRET, KEY = "correct horse 7", "client-secret-7", "key-secret-7"
 VARIABLES = ("CREDENTIALS", "CREDENTIAL_URL", "USERNAME", "PASSWORD", "TOKEN", "API_KEY")
@@ -42,6 +45,13 @@ def write(folder: Path, **entry: str) -> Path:
     path.write_text(f"[[credentials]]\n{lines}")
     path.chmod(0o600)
     return path
+
+
+def verbs_with_network() -> list[str]:
+    """As docs/cli.md has them."""
+    rows = re.findall(r"^\| `(\w+).*\| yes \|$", (ROOT / "docs/cli.md").read_text(), re.MULTILINE)
+    assert len(rows) > 3
+    return rows
 
 
 def is_one_line(ended: Ended) -> bool:
@@ -168,3 +178,28 @@ def test_a_file_that_others_can_read_is_not_used(
     assert ended.code == 4
     assert is_one_line(ended)
     assert f"chmod 600 '{file}'" in ended.err
+
+
+@pytest.mark.checkout
+def test_every_verb_that_needs_a_network_takes_credentials() -> None:
+    parsers = next(a for a in make_parser()._actions if a.dest == "verb").choices
+    assert isinstance(parsers, dict)
+
+    without = [v for v in verbs_with_network() if "--credentials" not in parsers[v].format_help()]
+
+    assert not without
+
+
+def test_a_map_is_registered_again_with_credentials(
+    fieldsync: Command, park: str, tmp_path: Path
+) -> None:
+    file = write(tmp_path, url=park, username="ann", password=PASSWORD)
+    folder = tmp_path / "map"
+    for words in (("take", park, folder), ("unregister", folder)):
+        assert fieldsync(*words, "--credentials", file).code == 0
+
+    without = fieldsync("register", folder)
+    ended = fieldsync("register", folder, "--credentials", file)
+
+    assert without.code == 4
+    assert ended.code == 0, ended.err

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -16,12 +17,14 @@ from engine.maps.offline_map_task import (
     GenerateOfflineMapParameters,
 )
 from engine.model import Envelope, JobStatus, SpatialReference, SyncDirection, SyncModel
+from engine.sync.delta_push import PushDeltaJob
 from engine.sync.geodatabase_jobs import GenerateGeodatabaseJob, SyncGeodatabaseJob
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.job_json import job_json, parameters_in
 from engine.sync.parameters import (
     GenerateGeodatabaseParameters,
     OfflineMapSyncParameters,
+    PushChannel,
     SyncGeodatabaseParameters,
 )
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
@@ -226,6 +229,18 @@ async def test_a_sync_whose_answer_was_lost_is_found_out_by_the_job_made_again(
 
     assert world.server.log.count("applyEdits") == 1
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("url", [None, "https://gis.example.org/FeatureServer"])
+def test_a_push_of_a_file_comes_back(url: str | None) -> None:
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    first = PushDeltaJob(Path("a.delta"), Path("b.delta"), url=url, push_channel=channel)
+
+    value = again(first.to_json())
+
+    assert PushDeltaJob.from_json(value).to_json() == value
+    assert value["parameters"] == {"push_channel": "SYNCHRONIZE_REPLICA"}
+    assert value.get("service_url") == url
 
 
 async def test_a_geodatabase_that_is_gone_is_the_jobs_error(world: Fleet) -> None:
