@@ -24,6 +24,9 @@ from native.layer import Layer
 FEATURE_SET_BYTES = 4 * 1024 * 1024
 """Of JSON, behind which no further row of an answer is waited for."""
 
+QUERY_NUMBERS = 1000
+"""Object ids in one query."""
+
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")  # with the dots of a qualified one
 
 CodecRow = tuple[Any, ...]
@@ -63,6 +66,27 @@ async def query_by_global_ids(
             left = left[1:]
         else:
             raise ProtocolError(f"{place(service.url)}/{layer.id} cuts its answer for a single row")
+    return found
+
+
+async def query_by_object_ids(
+    service: FeatureService,
+    layer: LayerSchema,
+    codec: Layer,
+    object_ids: Sequence[int],
+    reference: SpatialReference,
+) -> dict[str, CodecRow]:
+    """Rows among those of these object ids, by their GlobalIDs, as far as they can be decoded.
+
+    A number takes a sixth of the room of a GlobalID. But what is missing may be left out of a cut
+    answer, or have another number: it must be asked for by its GlobalID.
+    """
+    found: dict[str, CodecRow] = {}
+    limit = max(1, min(QUERY_NUMBERS, layer.max_record_count))
+    for start in range(0, len(object_ids), limit):
+        some = ",".join(map(str, object_ids[start : start + limit]))
+        answer = await _query(service, layer, codec, reference, {"objectIds": some})
+        found |= {gid: row for gid, row in answer.found.items() if row is not None}
     return found
 
 

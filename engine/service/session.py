@@ -36,7 +36,7 @@ from engine.service.answer import (
 )
 from engine.service.backoff import pause_s
 from engine.service.exchange import Exchange, Limit, Receiver, save
-from engine.service.form_body import FormBody, UrlEncodedBody
+from engine.service.form_body import FormBody, UrlEncodedBody, plain_body
 from engine.service.hosts import is_same_host
 from engine.service.job_watch import JobWatch
 from engine.service.link import link_error, redirect_target, request_url
@@ -350,6 +350,8 @@ class Session:
     ) -> FormBody:
         boundary = f"fieldsync-{self._random.getrandbits(128):032x}"
         whole = {**form, "f": "json"}
+        if stream is None:
+            return plain_body(whole, boundary)
         return FormBody(whole, boundary, field=field, filename=filename, stream=stream, size=size)
 
     async def _json(self, exchange: Exchange, check: Check = raise_error_in) -> JsonObject:

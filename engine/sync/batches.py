@@ -151,22 +151,16 @@ def next_edits(
     return edits
 
 
-def split(
+def first_of(
     connection: sqlite3.Connection, edits: Sequence[Edit], limit_bytes: int | None
-) -> list[list[Edit]]:
-    """The edits in their order, in lists of about ``limit_bytes`` on the wire; None: in one."""
-    if limit_bytes is None:
-        return [list(edits)]
-    lists: list[list[Edit]] = []
+) -> list[Edit]:
+    """The first of the edits, of about ``limit_bytes`` on the wire; None: all."""
     size = 0
-    for edit in edits:
-        more = wire_bytes(connection, edit)
-        if not lists or size + more > limit_bytes:
-            lists.append([])
-            size = 0
-        lists[-1].append(edit)
-        size += more
-    return lists
+    for number, edit in enumerate(edits):
+        size += wire_bytes(connection, edit)
+        if number and limit_bytes is not None and size > limit_bytes:
+            return list(edits[:number])
+    return list(edits)
 
 
 def prepare(

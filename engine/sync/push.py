@@ -27,7 +27,7 @@ from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.sync.accounts import Accounts
-from engine.sync.batches import Batch, Cursor, Step, begun, next_edits, prepare, split, steps
+from engine.sync.batches import Batch, Cursor, Step, begun, first_of, next_edits, prepare, steps
 from engine.sync.channels import (
     Channel,
     EditAnswer,
@@ -113,9 +113,12 @@ class Push:
 
     async def _send_in_calls(self, edits: Sequence[Edit], attempt: int) -> None:
         """Send these in calls of the size that is right now."""
-        limit = None if self._is_whole else self._delivery.sizer.limit_bytes
-        for some in await self._context.database.read(split, edits, limit):
+        left = list(edits)
+        while left:
+            limit = None if self._is_whole else self._delivery.sizer.limit_bytes
+            some = await self._context.database.read(first_of, left, limit)
             await self._send(some, attempt)
+            left = left[len(some) :]
 
     async def _call(self, edits: Sequence[Edit], attempt: int = 1) -> None:
         # All in one call leaves no room for a canary.

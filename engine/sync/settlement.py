@@ -18,12 +18,12 @@ from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote, quoted
 from engine.model import EditOperation
-from engine.sync.batches import newest_name
+from engine.sync.batches import newest_name, object_id_column
 from engine.sync.channels import EditAnswer
 from engine.sync.context import SyncContext
 from engine.sync.parameters import PushChannel
 from engine.sync.photo_check import photos_as_sent
-from engine.sync.read_back import Found, find, refresh
+from engine.sync.read_back import Found, find, find_added, refresh
 from engine.sync.recording import Case, Key, Settled, by_table, key_of, record
 from engine.sync.renamed_rows import find_renamed
 from native.geometry import is_empty
@@ -69,9 +69,10 @@ async def settle(
     """
     said = match_answers(edits, answers)
     cases = [_case(edit, said.get(key_of(edit)), is_answered) for edit in edits]
-    found = await _look(context, cases)
+    batch = await context.database.read(journal.get_batch, batch_id)
+    found = await _look(context, cases, batch.counts)
     _find_kept_geometries(cases, found)
-    await _look_for_renamed(context, batch_id, cases, found)
+    await _look_for_renamed(context, batch, cases, found)
     settled = await context.write(record, context, batch_id, cases, found, may_quarantine)
     await _refresh_related(context, cases)
     await context.write(_finish, batch_id, context.now())
@@ -86,8 +87,13 @@ def _case(edit: Edit, answer: EditAnswer | None, is_answered: bool) -> Case:
     return Case(edit, answer, global_id, is_passed_over=is_answered and answer is None)
 
 
-async def _look(context: SyncContext, cases: Sequence[Case]) -> dict[int, Found]:
-    """Read back every row that must be known; tells the cases which rows are there."""
+async def _look(
+    context: SyncContext, cases: Sequence[Case], newest: Mapping[str, int]
+) -> dict[int, Found]:
+    """Read back every row that must be known; tells the cases which rows are there.
+
+    ``newest``: what was known of object ids when the batch was made.
+    """
     found: dict[int, Found] = {}
     for table, some in by_table(cases):
         if table.is_attachment:
@@ -97,11 +103,17 @@ async def _look(context: SyncContext, cases: Sequence[Case]) -> dict[int, Found]
                 case.is_as_sent = present.get(case.edit.global_id, False)
             continue
         wanted = [
-            c.global_id
-            for c in some
-            if not (_is_success(c) and c.edit.operation is EditOperation.DELETE)
+            c for c in some if not (_is_success(c) and c.edit.operation is EditOperation.DELETE)
         ]
-        found[table.number] = await find(context, table, wanted)
+        numbers = {c.global_id: n for c in wanted if (n := _object_id(c)) is not None}
+        unknown = [
+            c.global_id
+            for c in wanted
+            if c.answer is None and c.edit.operation is EditOperation.ADD
+        ]
+        added = await find_added(context, table, unknown, newest.get(newest_name(table), 0))
+        others = [c.global_id for c in wanted if c.global_id not in set(unknown)]
+        found[table.number] = {**added, **await find(context, table, others, numbers=numbers)}
         for case in some:
             case.is_there = case.global_id in found[table.number]
     return found
@@ -129,9 +141,8 @@ def _has_shape(table: LayerTable, row: Row) -> bool:
 
 
 async def _look_for_renamed(
-    context: SyncContext, batch_id: int, cases: Sequence[Case], found: dict[int, Found]
+    context: SyncContext, batch: journal.Batch, cases: Sequence[Case], found: dict[int, Found]
 ) -> None:
-    batch = await context.database.read(journal.get_batch, batch_id)
     if batch.channel == PushChannel.APPLY_EDITS.value:
         return  # with useGlobalIds=true it keeps the GlobalIDs of adds, that is documented
     for table, some in by_table(cases):
@@ -149,6 +160,18 @@ async def _look_for_renamed(
             case, new = silent[old], str(row[0])
             case.global_id, case.is_there, case.is_renamed = new, True, True
             found[table.number][new] = row
+
+
+def _object_id(case: Case) -> int | None:
+    """The row's object id, as the service has told it or as it was known before."""
+    if case.answer is not None and case.answer.object_id is not None:
+        return case.answer.object_id
+    column = object_id_column(case.edit.table)
+    row = case.edit.base or case.edit.row
+    if column is None or row is None:
+        return None
+    value = row[case.edit.table.row_names.index(column)]
+    return value if isinstance(value, int) else None
 
 
 def _is_success(case: Case) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from urllib.parse import parse_qs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,10 @@ class Request:
     body: bytes
 
     def field(self, name: str) -> str:
-        """The value of a multipart form field."""
+        """The value of a form field, in either encoding."""
+        if "urlencoded" in self.headers["content-type"]:
+            (text,) = parse_qs(self.body.decode(), keep_blank_values=True)[name]
+            return text
         boundary = self.headers["content-type"].partition("boundary=")[2].encode()
         for part in self.body.split(b"--" + boundary):
             head, _, value = part.partition(b"\r\n\r\n")

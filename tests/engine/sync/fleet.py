@@ -59,17 +59,17 @@ class HastyClock:
     """A clock on which nobody waits: a sleep only lets the others run, and its time has passed."""
 
     def __init__(self) -> None:
-        self._elapsed_s = 0.0
+        self.elapsed_s = 0.0
         self.start = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
     def monotonic(self) -> float:
-        return self._elapsed_s
+        return self.elapsed_s
 
     def now(self) -> datetime:
-        return self.start + timedelta(seconds=self._elapsed_s)
+        return self.start + timedelta(seconds=self.elapsed_s)
 
     async def sleep(self, seconds: float) -> None:
-        self._elapsed_s += seconds
+        self.elapsed_s += seconds
         await asyncio.sleep(0)
 
 
