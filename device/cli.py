@@ -33,6 +33,7 @@ RUNNERS = {
     "import": "device.cli_import",
     "edits": "device.cli_edits",
     "info": "device.cli_info",
+    "repair": "device.cli_repair",
     "register": "device.cli_register",
     "relocate": "device.cli_relocate",
     "unregister": "device.cli_unregister",

@@ -95,6 +95,13 @@ EDITS = "Lists the edits on this device that the service does not have yet. Need
 
 INFO = "Tells what a map holds, where it came from, and what is pending. Needs no network."
 
+REPAIR = """\
+Looks at every file of a map. One that is damaged or missing, or whose edits were not noted because
+a program took its triggers away, is taken again from its service. The unsent edits that can be read
+come along: it says which do, and which could not be read; what nobody can tell becomes a conflict
+for a person. The old file is never erased; it stays beside the new one as
+NAME.broken-TIME. Close the programs that have the map open. May be interrupted and repeated."""
+
 REGISTER = """\
 Registers the map with its services anew, as a replica of its own. A copy of a map's folder on the
 same device needs that before its first sync, and so does a map that was unregistered. A card that
@@ -132,6 +139,13 @@ def make_parser() -> Parser:
     _add_delta_verbs(verbs)
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
     _add_map_verb(verbs, "info", INFO, "tell what a map holds")
+    repair = _add_map_verb(verbs, "repair", REPAIR, "take the damaged files of a map again")
+    repair.add_argument(
+        "--again",
+        action="store_true",
+        help="take whole files again, too: for a layer that became another one on the service",
+    )
+    _add_credentials(repair)
     register = _add_map_verb(verbs, "register", REGISTER, "register a copied or unregistered map")
     _add_credentials(register)
     _add_relocate(verbs)

@@ -71,6 +71,12 @@ _HOMES = {
     "engine.sync.geodatabase_sync_task": ("GeodatabaseSyncTask",),
     "engine.maps.offline_map": ("OfflineMap",),
     "engine.maps.relocation": ("relocate_service",),
+    "engine.maps.repair": (
+        "RepairOfflineMapJob",
+        "RepairOfflineMapResult",
+        "RepairedGeodatabase",
+    ),
+    "engine.geodatabase.salvaged_edits": ("Salvaged", "SalvagedEdit"),
     "engine.maps.offline_map_task": (
         "GenerateOfflineMapJob",
         "GenerateOfflineMapParameterOverrides",
@@ -125,6 +131,10 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     from engine.geodatabase.geodatabase import (
         Geodatabase as Geodatabase,
     )
+    from engine.geodatabase.salvaged_edits import (
+        Salvaged as Salvaged,
+        SalvagedEdit as SalvagedEdit,
+    )
     from engine.maps.offline_map import (
         OfflineMap as OfflineMap,
     )
@@ -144,6 +154,11 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     )
     from engine.maps.relocation import (
         relocate_service as relocate_service,
+    )
+    from engine.maps.repair import (
+        RepairedGeodatabase as RepairedGeodatabase,
+        RepairOfflineMapJob as RepairOfflineMapJob,
+        RepairOfflineMapResult as RepairOfflineMapResult,
     )
     from engine.model import (
         AttachmentSyncDirection as AttachmentSyncDirection,

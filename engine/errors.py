@@ -182,8 +182,8 @@ class SchemaChangedError(ServiceError):
 
     code = "schema-changed"
     default_remedy = (
-        "Its unsent edits are kept here; the other layers go on. Undo the change on the service, "
-        "or take the map again into another folder"
+        "Its unsent edits are kept, and the other layers go on. Undo the change on the service, or "
+        "take the map again with its edits: fieldsync repair MAP --again"
     )
 
 
@@ -210,6 +210,13 @@ class NotAGeodatabaseError(GeodatabaseError):
     default_remedy = "Give the folder of a map that was taken with fieldsync"
 
 
+class GeodatabaseDamagedError(GeodatabaseError):
+    """The file is damaged: SQLite found a page in it that is not what it should be."""
+
+    code = "geodatabase-damaged"
+    default_remedy = "Repair the map: fieldsync repair MAP. It keeps the file and what can be read"
+
+
 class GeodatabaseVersionError(GeodatabaseError):
     """The file was written by a newer fieldsync than this one."""
 
@@ -234,7 +241,7 @@ class ChangeLogBrokenError(GeodatabaseError):
     """A program removed or altered a layer's change-log triggers, so edits may be unlogged."""
 
     code = "change-log-broken"
-    default_remedy = "Compare the layer with its service and re-arm it before the next sync"
+    default_remedy = "Compare the layer with its service: fieldsync repair MAP. It deletes nothing"
 
 
 class EditRefusedError(GeodatabaseError, ValueError):

@@ -16,6 +16,7 @@ from engine.errors import (
     TransactionOpenError,
 )
 from engine.geodatabase import arming, bookkeeping, change_log, conflicts, quarantine
+from engine.geodatabase.broken_file import check_file
 from engine.geodatabase.catalog import Entry, StoredLayer, stored_layers
 from engine.geodatabase.conflicts import Conflict, Side
 from engine.geodatabase.connection import Database
@@ -93,14 +94,16 @@ class Geodatabase:
     async def open(cls, path: Path, *, clock: Clock | None = None) -> Self:
         """Open the geodatabase at ``path``; a file of an older engine is moved forward.
 
-        :exc:`NotAGeodatabaseError` if fieldsync did not make the file, and
-        :exc:`GeodatabaseVersionError` if a newer one did; neither changes it. A layer whose change
+        :exc:`NotAGeodatabaseError` if fieldsync did not make the file,
+        :exc:`GeodatabaseVersionError` if a newer one did, and :exc:`GeodatabaseDamagedError` if it
+        is damaged, as far as a quick look can tell; none of them changes it. A layer whose change
         log was damaged is reported by its table's ``error``.
         """
         geodatabase = cls(await Database.open(path), clock or SystemClock())
         try:
             if await geodatabase.database.read(_is_older):
                 await geodatabase.database.write(bookkeeping.migrate)
+            await geodatabase.database.read(check_file)
             await geodatabase.refresh()
             # Only now: switching writes to the file, and before this it may have been anybody's.
             await geodatabase.database.use_wal()

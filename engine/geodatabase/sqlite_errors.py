@@ -8,6 +8,7 @@ from engine.errors import (
     EditRefusedError,
     EngineError,
     GeodatabaseBusyError,
+    GeodatabaseDamagedError,
     GeodatabaseError,
     NotAGeodatabaseError,
     StorageFullError,
@@ -31,10 +32,12 @@ def engine_error(error: BaseException, path: Path) -> EngineError | None:
         return GeodatabaseBusyError(f"another program is writing to {path}")
     if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StorageFullError(f"no space left on the disk of {path}")
-    if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+    if primary == sqlite3.SQLITE_CORRUPT:
+        return GeodatabaseDamagedError(f"{path} is damaged: {error}")
+    if primary == sqlite3.SQLITE_NOTADB:
         return NotAGeodatabaseError(
             f"{path} is no GeoPackage, or it is damaged: {error}",
-            remedy="Keep the file with its -wal and -shm beside it, and take the map again",
+            remedy="If it belongs to a map: fieldsync repair MAP. It keeps what can be read",
         )
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return GeodatabaseError(

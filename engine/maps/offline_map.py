@@ -5,7 +5,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from engine.errors import EngineError, MapNotFoundError, NotLoadedError
+from engine.errors import (
+    EngineError,
+    GeodatabaseDamagedError,
+    MapNotFoundError,
+    NotAGeodatabaseError,
+    NotLoadedError,
+)
 from engine.geodatabase.feature_table import FeatureTable
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.maps.package_info import MAP_NAME, PackageInfo, read_json
@@ -44,6 +50,11 @@ class OfflineMap:
             for service in self._info.services:
                 try:
                     geodatabase = await Geodatabase.open(self.folder / service.file)
+                except NotAGeodatabaseError as error:  # the map says that it is one of ours
+                    self.errors[service.file] = GeodatabaseDamagedError(
+                        error.message, remedy=_repair(self.folder)
+                    )
+                    continue
                 except EngineError as error:
                     self.errors[service.file] = error
                     continue
@@ -90,3 +101,7 @@ class OfflineMap:
 
     def _feature_tables(self) -> list[FeatureTable]:
         return [table for geodatabase in self._geodatabases for table in geodatabase.feature_tables]
+
+
+def _repair(folder: Path) -> str:
+    return f"Repair the map: fieldsync repair {folder}. It keeps the file and what can be read"

@@ -13,6 +13,7 @@ from engine.errors import (
     ServiceRefusedError,
 )
 from engine.geodatabase import backfill, change_log, fetch_queue, journal
+from engine.geodatabase.broken_file import check_file
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.notices import note_service
@@ -73,7 +74,12 @@ def check_presence(context: SyncContext) -> None:
 
 
 async def check_layers(context: SyncContext, geodatabase: Geodatabase) -> None:
-    """Follow what changed in the layers, and leave out those that are not what they were."""
+    """Follow what changed in the layers, and leave out those that are not what they were.
+
+    The first time of a day the whole file is checked for damage, too.
+    """
+    if await context.database.read(recall, _LOOKED_ON) != _today(context):
+        await context.database.read(_check_whole)
     errors: dict[int, EngineError] = {}
     layers: dict[int, LayerSchema] = {}
     together = await _all_layers(context)
@@ -94,6 +100,10 @@ async def check_layers(context: SyncContext, geodatabase: Geodatabase) -> None:
     _leave_out(context, errors)
     for name in await context.write(_note_look, context):
         context.narrator.info(f"the service has the new layer {name}; this map goes on without it")
+
+
+def _check_whole(connection: sqlite3.Connection) -> None:
+    check_file(connection, whole=True)
 
 
 def _note_look(connection: sqlite3.Connection, context: SyncContext) -> list[str]:

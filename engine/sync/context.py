@@ -12,6 +12,7 @@ from engine.clock import Clock, timestamp
 from engine.errors import GeodatabaseBusyError
 from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.connection import Database
+from engine.geodatabase.dependents import dependents_of
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.relations import Relation
 from engine.geodatabase.replica import Replica
@@ -125,32 +126,9 @@ class LocalContext:
         """The feature table as the native codecs want to be told of it."""
         return codec_layer(self.layers[table.layer_id], table, self.srs_ids[table.number])
 
-    def dependents(
-        self, parent: LayerTable, seen: frozenset[int] = frozenset()
-    ) -> tuple[Dependent, ...]:
-        """What belongs to the rows of ``parent``: attachments and rows related to it, and theirs.
-
-        A ring of relationships is followed once around.
-        """
-        if parent.is_attachment or parent.layer_id in seen:
-            return ()
-        seen |= {parent.layer_id}
-        found: list[Dependent] = []
-        attachments = self.attachment_table(parent.layer_id)
-        if attachments is not None:
-            found.append(Dependent(table=attachments, key_column="REL_GLOBALID"))
-        for relation in self.relations:
-            if relation.origin.layer_id == parent.layer_id and relation.through is None:
-                is_by_global_id = relation.origin_key == parent.global_id
-                found.append(
-                    Dependent(
-                        table=relation.destination,
-                        key_column=relation.destination_key,
-                        parent_column=None if is_by_global_id else relation.origin_key,
-                        dependents=self.dependents(relation.destination, seen),
-                    )
-                )
-        return tuple(found)
+    def dependents(self, parent: LayerTable) -> tuple[Dependent, ...]:
+        """What belongs to the rows of ``parent``: attachments, related rows, and theirs."""
+        return dependents_of(parent, self.tables, self.relations)
 
     def parents(self) -> dict[int, tuple[tuple[int, str], ...]]:
         """Table number → the tables its rows belong to by GlobalID, and the column with the key."""
