@@ -48,7 +48,7 @@ def test_every_class_makes_one_clear_line(kind: type[EngineError]) -> None:
     error = kind("the file\n  x is bad.", remedy="Mend it")
 
     assert str(error) == "the file x is bad. Mend it"
-    assert kind.__name__.endswith("Error") or kind.__name__ in {"SyncInProgress", "UploadRequired"}
+    assert kind.__name__.endswith(("Error", "Required")) or kind.__name__ == "SyncInProgress"
     assert kind.__doc__
     assert isinstance(kind.exit_code, ExitCode)
     assert kind.exit_code != ExitCode.OK
