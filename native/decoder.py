@@ -170,7 +170,7 @@ class Decoder:
         default_layer: int | None = None,
         entries: Mapping[int, int] | None = None,
         item_limit: int = ITEM_LIMIT,
-        rows_per_batch: int = 1000,
+        rows_per_batch: int = 250,
         raw_limit: int = 16 << 10,
     ) -> None:
         self._table = LayerTable(tuple(layers))

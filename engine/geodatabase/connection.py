@@ -9,6 +9,7 @@ closing any of its descriptors would drop SQLite's own locks (sqlite.org/howtoco
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -73,6 +74,9 @@ class Database:
         self._connection = connection
         self._raw = raw
         self._busy_timeout_s = busy_timeout_s
+        # One thread, so that what one piece of work has freed the next has again: the allocator
+        # keeps memory by thread.
+        self._thread = ThreadPoolExecutor(1, "geodatabase")
         self._lock = asyncio.Lock()
         self._no_transaction = asyncio.Event()
         self._no_transaction.set()
@@ -138,6 +142,7 @@ class Database:
                 await self._hop(self._raw.close)
             finally:
                 await _to_the_end(asyncio.ensure_future(self._connection.close()))
+                self._thread.shutdown(wait=False)
 
     async def read(
         self,
@@ -280,7 +285,7 @@ class Database:
     ) -> T:
         # An executor future, not a task: the end of the loop cannot cancel it away from under the
         # thread.
-        future = asyncio.get_running_loop().run_in_executor(None, partial(function, *args))
+        future = asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args))
         try:
             return await _to_the_end(future, self._raw.interrupt if interruptible else None)
         except sqlite3.Error as error:

@@ -113,10 +113,21 @@ def arrange(connection: sqlite3.Connection, table: LayerTable, *, complete: bool
         name, key, gid = quote(table.name), quote(table.key), quote(table.global_id)
         connection.execute(f"DELETE FROM {order}")
         # Neighbours in the file are written together: each page is read and written once.
-        connection.execute(
-            f"INSERT INTO {order}(gid,sid) SELECT s.gid,s.id FROM {stage} s"
-            f" LEFT JOIN main.{name} t ON t.{gid}=s.gid ORDER BY t.{key} IS NULL,t.{key},s.id"
-        )
+        if _is_most(connection, stage, f"main.{name}", key):
+            # Walking the table needs no memory for sorting.
+            connection.execute(
+                f"INSERT INTO {order}(gid,sid) SELECT s.gid,s.id FROM main.{name} t"
+                f" CROSS JOIN {stage} s WHERE s.gid=t.{gid} ORDER BY t.{key}"
+            )
+            connection.execute(
+                f"INSERT INTO {order}(gid,sid) SELECT s.gid,s.id FROM {stage} s WHERE NOT EXISTS"
+                f"(SELECT 1 FROM main.{name} t WHERE t.{gid}=s.gid) ORDER BY s.id"
+            )
+        else:
+            connection.execute(
+                f"INSERT INTO {order}(gid,sid) SELECT s.gid,s.id FROM {stage} s LEFT JOIN"
+                f" main.{name} t ON t.{gid}=s.gid ORDER BY t.{key} IS NULL,t.{key},s.id"
+            )
         missing = f"NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=t.{gid})"
         if complete:
             connection.execute(
@@ -138,6 +149,13 @@ def arrange(connection: sqlite3.Connection, table: LayerTable, *, complete: bool
                 f" ORDER BY t.{key} IS NULL,t.{key},d.gid"
             )
         return int(connection.execute(f"SELECT count(*) FROM {order}").fetchone()[0])
+
+
+def _is_most(connection: sqlite3.Connection, stage: str, name: str, key: str) -> bool:
+    """Whether so many rows are staged that it pays to walk the whole table."""
+    staged = connection.execute(f"SELECT count(*) FROM {stage}").fetchone()[0]
+    (last,) = connection.execute(f"SELECT coalesce(max({key}),0) FROM {name}").fetchone()
+    return bool(4 * staged > last)
 
 
 def _make(connection: sqlite3.Connection, table: LayerTable) -> None:

@@ -22,7 +22,7 @@ from engine.errors import (
 )
 from engine.layer_schema import JsonObject
 
-INFLATED_CHUNK_BYTES = 256 * 1024  # a few bytes of gzip may hold gigabytes: never inflated at once
+INFLATED_CHUNK_BYTES = 64 * 1024  # a few bytes of gzip may hold gigabytes: never inflated at once
 
 _BUSY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NOT_THERE = frozenset({404, 405, 410, 501})

@@ -273,7 +273,8 @@ class _Part:
     def _write(self, size: int) -> None:
         with disk_errors(self._path):
             stream = self._opened()
-            stream.write(self._waiting[:size])
+            with memoryview(self._waiting) as waiting, waiting[:size] as chunk:
+                stream.write(chunk)
             stream.flush()
         del self._waiting[:size]
 

@@ -232,6 +232,7 @@ def arrange_staged(
     for table in tables:
         # Also of a file with all rows: what it lacks was asked for one by one, and staged.
         staged.positions[table.number] = staging.arrange(connection, table)
+    connection.execute("PRAGMA shrink_memory")  # what staging needed, the merge may have
 
 
 def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> Sinks:
