@@ -21,7 +21,7 @@ from engine.sync.context import lock_path
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
-from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
+from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.engine.sync.test_recovery import (
     assert_recovered,
     edit_at_the_office,
@@ -65,8 +65,14 @@ def move_to_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable
 # --- copies --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
-@pytest.mark.parametrize("is_supported", [True, False])
+@pytest.mark.parametrize(
+    ("channel", "is_supported"),
+    [
+        (PushChannel.APPLY_EDITS, True),
+        (PushChannel.SYNCHRONIZE_REPLICA, True),
+        (PushChannel.APPLY_EDITS, False),
+    ],
+)
 async def test_copied_card_registers_itself_and_pending_edits_go_up_once(
     tmp_path: Path,
     move_to_machine: Callable[[str], None],
@@ -168,11 +174,10 @@ def test_machine_is_another_one_only_if_both_are_known(
 # --- unregister and register ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
 async def test_unregistered_geodatabase_cannot_sync_until_it_is_registered_again(
-    world: Fleet, task: GeodatabaseSyncTask, channel: PushChannel
+    world: Fleet, task: GeodatabaseSyncTask
 ) -> None:
-    a = await world.device("A", channel=channel)
+    a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
     await edit_everything(a)
     await edit_at_the_office(world)
     async with a.open() as geodatabase:
