@@ -280,6 +280,19 @@ def incomplete_rows(
     return [gid for (gid,) in found]
 
 
+def refetch_renamed(connection: sqlite3.Connection, table: LayerTable) -> None:
+    """Of attachments in a file with all rows nobody says that they were changed: one that has
+    another name or type than here was."""
+    stage, name = staging.stage_table(table), quote(table.name)
+    connection.execute(
+        "UPDATE temp.fieldsync_stage_fetch SET size_bytes=NULL WHERE number=?1 AND gid IN"
+        f"(SELECT s.gid FROM {stage} s JOIN {name} a ON a.{quote(table.global_id)}=s.gid"
+        " WHERE (s.v_ATT_NAME IS NOT a.ATT_NAME OR s.v_CONTENT_TYPE IS NOT a.CONTENT_TYPE)"
+        " AND NOT EXISTS(SELECT 1 FROM fieldsync_change c WHERE c.layer=?1 AND c.gid=s.gid))",
+        (table.number,),
+    )
+
+
 def staged_fetches(connection: sqlite3.Connection, table: LayerTable) -> list[Fetch]:
     """Attachments whose data must be fetched: those that are not here in that size already."""
     name = quote(table.name)

@@ -11,8 +11,10 @@ from engine.errors import (
     ProtocolError,
     ServiceError,
 )
-from engine.geodatabase import attachments, fetch_queue
+from engine.geodatabase import attachments, change_log, fetch_queue
 from engine.geodatabase.fetch_queue import Fetch
+from engine.geodatabase.layer_table import LayerTable
+from engine.model import ConflictPolicy
 from engine.service.download import using
 from engine.sync.context import SyncContext
 
@@ -41,6 +43,9 @@ async def fetch_photos(context: SyncContext) -> None:
 
 
 async def _fetch(context: SyncContext, fetch: Fetch) -> None:
+    if await context.database.read(_is_ours, context, fetch):
+        await context.database.write(fetch_queue.done, fetch)
+        return
     name = hashlib.sha256(fetch.gid.encode()).hexdigest()[:24]
     path = context.folder / (fetch.spool_name or f"fetch-{name}")
     with using(path):
@@ -62,9 +67,25 @@ async def _download(context: SyncContext, fetch: Fetch, path: Path) -> None:
 
 
 def _store(connection: sqlite3.Connection, context: SyncContext, fetch: Fetch, path: Path) -> None:
-    table = next(t for t in context.tables if t.number == fetch.number)
-    attachments.store_data(connection, table, fetch.gid, path)
+    if not _is_ours(connection, context, fetch):  # it may have been edited since it was asked for
+        attachments.store_data(connection, _table(context, fetch), fetch.gid, path)
     fetch_queue.done(connection, fetch)
+
+
+def _is_ours(connection: sqlite3.Connection, context: SyncContext, fetch: Fetch) -> bool:
+    """True if the data was changed here and the service's is not to win over it.
+
+    A size comes with data of which nobody said that it was changed there.
+    """
+    policy = context.parameters.conflict_policy
+    if fetch.size_bytes is None and policy is ConflictPolicy.REMOTE_WINS:
+        return False
+    edit = change_log.edit_of(connection, _table(context, fetch), fetch.gid)
+    return edit is not None and edit.data_changed
+
+
+def _table(context: SyncContext, fetch: Fetch) -> LayerTable:
+    return next(t for t in context.tables if t.number == fetch.number)
 
 
 def _next(connection: sqlite3.Connection, after: tuple[int, str]) -> list[Fetch]:

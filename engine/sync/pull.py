@@ -33,6 +33,7 @@ from engine.sync.incoming import (
     Staged,
     arrange_staged,
     incomplete_rows,
+    refetch_renamed,
     stage_file,
     staged_fetches,
 )
@@ -201,6 +202,8 @@ async def _stage_others(
         if table.layer_id in staged.replaced:
             rows = await _stage_absent(context, table)
             departed[table.number], still_outside[table.number] = rows
+            if table.is_attachment:
+                await context.database.stage(refetch_renamed, table)
             continue
         if table.is_attachment:
             added = await context.database.stage(_untold, table, Reason.ADDED)

@@ -9,7 +9,7 @@ import pytest
 
 from engine import faults
 from engine.errors import EngineError, FullDownloadRequired, ProtocolError, ServiceRefusedError
-from engine.model import AttachmentSyncDirection, SyncModel
+from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import foreign
@@ -293,3 +293,47 @@ async def test_lost_replica_is_known_whatever_the_error_is_like(
         await a.sync()
 
         await world.assert_agreed()
+
+
+@pytest.mark.parametrize("way", ["gone", "changed there"])
+async def test_photo_that_was_changed_here_is_not_overwritten_by_a_download(
+    world: Fleet, way: str
+) -> None:
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        (photo,) = await hydrants.attachments(gid(1))
+        await hydrants.update_attachment(photo.global_id, "mine.jpg", None, b"mine")
+    if way == "gone":
+        await unregister(world, a)
+        await world.change(HYDRANTS, gid(1), name="office")
+    else:
+        b = await world.device("B")
+        async with b.open() as geodatabase:
+            hydrants = geodatabase.table(HYDRANTS)
+            await hydrants.update_attachment(photo.global_id, "theirs.jpg", None, b"their photo")
+        await b.sync()
+
+    await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+
+    assert [data for *_, data in (await a.attachments()).values()] == [b"mine"]
+    for device in (a, *world.devices.values(), a):
+        await device.sync()
+    assert [data for *_, data in world.attachments().values()] == [b"mine"]
+    await world.assert_agreed()
+
+
+async def test_photo_that_was_renamed_there_is_fetched_again_by_a_snapshot(world: Fleet) -> None:
+    a = await world.device("A")
+    b = await world.device("B")
+    async with b.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        (photo,) = await hydrants.attachments(gid(1))
+        same_size = b"x" * len((await b.attachments())[photo.global_id][3])
+        await hydrants.update_attachment(photo.global_id, "other.jpg", None, same_size)
+    await b.sync()
+    await unregister(world, a)
+
+    await a.sync()
+
+    await world.assert_agreed()
