@@ -272,7 +272,11 @@ def newest_object_id(connection: sqlite3.Connection, table: LayerTable) -> int:
     column = object_id_column(table)
     if column is None:
         return 0
-    found = connection.execute(f"SELECT max({quote(column)}) FROM {quote(table.name)}").fetchone()
+    # Another program may have written anything there.
+    found = connection.execute(
+        f"SELECT max({quote(column)}) FROM {quote(table.name)}"
+        f" WHERE typeof({quote(column)})='integer'"
+    ).fetchone()
     return int(found[0] or 0)
 
 

@@ -292,3 +292,14 @@ async def test_attachments_go_with_a_row_whose_delete_was_not_answered(tmp_path:
 
         assert not world.attachments()
         await world.assert_agreed()
+
+
+async def test_an_object_id_that_another_program_has_spoiled_stops_no_sync(world: Fleet) -> None:
+    a = await world.device("A")
+    foreign(a, f"UPDATE Hydrants SET OBJECTID='x' WHERE GlobalID='{gid(1)}'")
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+
+    result = await a.sync()
+
+    assert found(result).applied == 1
+    assert (await world.rows())[HYDRANTS][gid(2)]["name"] == "mine"
