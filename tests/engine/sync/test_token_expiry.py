@@ -11,6 +11,7 @@ import pytest
 from engine.errors import AuthenticationError
 from engine.geodatabase import journal
 from engine.service.credentials import TokenCredential
+from engine.sync import batch_sizer
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, PIPES, Device, Fleet, fleet, found, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS
@@ -58,7 +59,8 @@ async def edit(device: Device, number: int) -> None:
 
 async def syncs_with_expiry_at_every_request(
     folder: Path, channel: PushChannel, profile: Profile | None = None, *, step: int = 1
-) -> None:
+) -> list[str]:
+    """Returns the operations that were called."""
     async with guarded(folder, profile) as world:
         device = await world.device("A", channel=channel, credential=ann(world))
         for number in count(step=step):
@@ -93,7 +95,8 @@ async def syncs_with_expiry_at_every_request(
             if not has_struck:
                 assert number > 8
                 assert logins(world) == before
-                return
+                return list(world.server.log)
+    raise AssertionError("unreachable")
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -102,6 +105,19 @@ async def test_token_that_expires_at_any_request_of_a_sync_changes_nothing(
     tmp_path: Path, channel: PushChannel, step: int
 ) -> None:
     await syncs_with_expiry_at_every_request(tmp_path, channel, step=step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_token_that_expires_between_the_parts_of_an_upload_changes_nothing(
+    tmp_path: Path, channel: PushChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MIN_BYTES", "START_BYTES", "MAX_BYTES"):
+        monkeypatch.setattr(batch_sizer, name, 1500)
+
+    operations = await syncs_with_expiry_at_every_request(tmp_path, channel, step=2)
+
+    assert operations.count("uploadPart") > 20
 
 
 @pytest.mark.slow
