@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import AuthenticationError, CredentialsError, LinkError
+from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.credentials import ApiKey, ArcGISCredential, TokenCredential
 from engine.service.download import download as fetch
 from engine.service.session import Session
@@ -177,6 +178,20 @@ async def test_a_redirect_takes_the_token_to_no_other_host(
         (seen,) = other.requests
     assert set(seen.headers) <= {"host", "user-agent", "accept-encoding", "accept"}
     assert not seen.body
+
+
+async def test_a_redirect_takes_no_token_even_to_a_host_that_has_one_of_its_own(
+    clock: VirtualClock,
+) -> None:
+    async with HttpServer(GOOD) as other:
+        away = answer("", status=302, headers={"Location": f"{other.origin}/arcgis/rest/x"})
+        async with HttpServer(away) as server:
+            store = ArcGISCredentialStore([ApiKey("a", server.origin), ApiKey("b", other.origin)])
+            async with Session(credential=store, clock=clock) as session:
+                await session.get(url(server))
+
+        assert bearers(server) == ["a"]
+        assert bearers(other) == ["-"]
 
 
 async def test_a_url_of_another_host_in_an_answer_gets_no_token(
