@@ -71,7 +71,9 @@ def _lines(result: RepairOfflineMapResult) -> Iterator[str]:
         yield f"{one.path.name} was taken again: {one.reason}"
         if one.set_aside is not None:
             yield f"The old file is kept as {one.set_aside.name}."
-        yield f"{number(len(one.salvaged.saved), 'unsent edit')} carried over; sync to send them."
+        count = len(one.salvaged.saved)
+        them = "it" if count == 1 else "them"
+        yield f"{number(count, 'unsent edit')} carried over; sync to send {them}."
         for edit in one.salvaged.lost:
             yield f"  {edit.table} {edit.global_id}: {edit.problem}"
         for name, note in one.salvaged.damage.items():

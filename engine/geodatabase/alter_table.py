@@ -25,7 +25,13 @@ from engine.geodatabase.log_schema import sent_table
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.permissions import attachment_permissions
 from engine.geodatabase.relations import relations, replace_relations
-from engine.geodatabase.replica import get_replica, set_resources
+from engine.geodatabase.replica import (
+    get_replica,
+    set_replica,
+    set_resources,
+    with_direction,
+)
+from engine.geodatabase.spatial_index import drop_index
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import clear_staging
 from engine.geodatabase.triggers import drop_triggers
@@ -35,7 +41,7 @@ from engine.geodatabase.user_tables import (
     drop_key_indexes,
     sql_type,
 )
-from engine.model import AttachmentSyncDirection, ConflictPolicy, EditOperation
+from engine.model import AttachmentSyncDirection, ConflictPolicy, EditOperation, SyncDirection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +82,14 @@ def alter_layer(
             renamed.append((field.name, local))
     for field in change.declared:
         declare_type(connection, new.name, field.name, sql_type(field.type, field.length))
-    catalog.set_entry(
-        connection, replace(stored.features, table=new, permissions=change.permissions)
-    )
+    entry = replace(stored.features, table=new, permissions=change.permissions)
+    if change.opens:
+        entry = _open(connection, entry)
+    catalog.set_entry(connection, entry)
     set_resources(connection, layers={change.now.id: change.now.resource})
     describe_columns(connection, change.now, new)
     _alter_attachments(connection, stored, change)
-    arm(connection, replace(stored.features, table=new, permissions=change.permissions))
+    arm(connection, entry)
     _relate_anew(connection)
     if shape_differs:
         backfill.add(connection, new, [f.name for f in change.added])
@@ -228,6 +235,22 @@ def _drop_column(connection: sqlite3.Connection, table: LayerTable, name: str) -
     finally:
         connection.execute("RELEASE fieldsync_column")
     return True
+
+
+def _open(connection: sqlite3.Connection, entry: Entry) -> Entry:
+    """Let edits of a layer that could only be read be made, by any program, and be sent.
+
+    An index keeps programs without ``ST_`` functions from writing, so it goes, unless other layers
+    that take edits have one: then it was asked for.
+    """
+    layer_id = entry.table.layer_id
+    record = with_direction(get_replica(connection), layer_id, SyncDirection.BIDIRECTIONAL)
+    set_replica(connection, record)
+    others = [e for e in catalog.entries(connection) if e.table.layer_id != layer_id]
+    if any(e.is_indexed and record.layer(e.table.layer_id).sync_direction.uploads for e in others):
+        return entry
+    drop_index(connection, entry.table)
+    return replace(entry, is_indexed=False)
 
 
 # --- what belongs to the layer -------------------------------------------------------------------

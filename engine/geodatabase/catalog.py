@@ -55,8 +55,14 @@ def add_entry(connection: sqlite3.Connection, entry: Entry) -> None:
 def set_entry(connection: sqlite3.Connection, entry: Entry) -> None:
     """Write an entry that is there already, once its table follows it."""
     connection.execute(
-        "UPDATE fieldsync_table SET definition = ?, permissions = ? WHERE number = ?",
-        (_table_to_text(entry.table), json.dumps(asdict(entry.permissions)), entry.table.number),
+        "UPDATE fieldsync_table SET definition = ?, permissions = ?, is_indexed = ? "
+        "WHERE number = ?",
+        (
+            _table_to_text(entry.table),
+            json.dumps(asdict(entry.permissions)),
+            entry.is_indexed,
+            entry.table.number,
+        ),
     )
 
 

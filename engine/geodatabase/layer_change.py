@@ -11,8 +11,9 @@ from engine.errors import SchemaChangedError
 from engine.geodatabase.catalog import StoredLayer
 from engine.geodatabase.layer_table import Column, LayerTable, is_stored
 from engine.geodatabase.permissions import Permissions, layer_permissions
-from engine.geodatabase.replica import Replica
+from engine.geodatabase.replica import Replica, with_direction
 from engine.layer_schema import Field, FieldType, JsonObject, LayerSchema
+from engine.model import SyncDirection
 
 _WIDER = {
     FieldType.SMALL_INTEGER: {
@@ -48,6 +49,8 @@ class LayerChange:
     closed: tuple[str, ...] = ()
     declared: tuple[Field, ...] = ()
     gains_attachments: bool = False
+    opens: bool = False
+    """It could only be read, and takes edits now."""
     sentences: tuple[str, ...] = ()
     """What a person is told, one clause for each change."""
 
@@ -59,6 +62,9 @@ def compare(stored: StoredLayer, now: LayerSchema, replica: Replica) -> LayerCha
     """
     known, table = stored.schema, stored.features.table
     _require_same_layer(known, now)
+    opens = _opens(known, now, replica)
+    if opens:
+        replica = with_direction(replica, now.id, SyncDirection.BIDIRECTIONAL)
     fields = {f.name.casefold(): f for f in now.fields if is_stored(f)}
     before = {c.name.casefold(): c for c in table.columns}
     ids = {table.global_id.casefold()}
@@ -81,6 +87,7 @@ def compare(stored: StoredLayer, now: LayerSchema, replica: Replica) -> LayerCha
             replace(f, name=n) for n, f in kept.items() if _is_declared_anew(known.field(n), f)
         ),
         gains_attachments=gains,
+        opens=opens,
         sentences=tuple(_sentences(stored, now, added, removed, closed, permissions)),
     )
     is_same = (
@@ -109,11 +116,19 @@ def _stable(resource: JsonObject) -> dict[str, object]:
     return {name: value for name, value in resource.items() if name not in _VOLATILE}
 
 
+def _opens(known: LayerSchema, now: LayerSchema, replica: Replica) -> bool:
+    """True if nothing but the layer itself kept its edits from being sent."""
+    is_closed = not replica.layer(now.id).sync_direction.uploads
+    return (
+        is_closed and not known.is_editable and now.is_editable and replica.sync_direction.uploads
+    )
+
+
 def _permissions(stored: StoredLayer, now: LayerSchema, replica: Replica) -> Permissions:
     """What the layer allows now, within what the map was taken for."""
     present = stored.features.permissions
     allowed = layer_permissions(now, replica)
-    if present == layer_permissions(stored.schema, replica):
+    if present == layer_permissions(stored.schema, replica):  # nothing else narrows them
         return allowed
     return Permissions(
         can_create=present.can_create and allowed.can_create,

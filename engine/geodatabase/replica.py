@@ -58,6 +58,15 @@ class Replica:
         return next(found, ReplicaLayer(layer_id=layer_id, sync_direction=self.sync_direction))
 
 
+def with_direction(replica: Replica, layer_id: int, direction: SyncDirection) -> Replica:
+    """The record with another direction of one layer."""
+    layers = [
+        replace(layer, sync_direction=direction) if layer.layer_id == layer_id else layer
+        for layer in replica.layers
+    ]
+    return replace(replica, layers=tuple(layers))
+
+
 def create_replica(
     connection: sqlite3.Connection,
     replica: Replica,

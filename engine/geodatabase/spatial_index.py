@@ -76,6 +76,25 @@ def envelopes(
             yield (key, *bounds)
 
 
+def drop_index(connection: sqlite3.Connection, table: LayerTable) -> None:
+    """Take the index away, so that any program can write to the table."""
+    if table.geometry is None or not has_index(connection, table):
+        return
+    prefix = _index_name(table)
+    triggers = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? "
+        "AND substr(name, 1, ?) = ?",
+        (table.name, len(prefix) + 1, f"{prefix}_"),
+    ).fetchall()
+    for (name,) in triggers:
+        connection.execute(f"DROP TRIGGER {quote(name)}")
+    connection.execute(f"DROP TABLE {quote(prefix)}")
+    connection.execute(
+        "DELETE FROM gpkg_extensions WHERE table_name = ? AND extension_name = 'gpkg_rtree_index'",
+        (table.name,),
+    )
+
+
 def has_index(connection: sqlite3.Connection, table: LayerTable) -> bool:
     """True if the table's geometries are indexed."""
     if table.geometry is None:

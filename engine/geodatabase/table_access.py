@@ -1,10 +1,16 @@
 """The way from a table's public methods into the file: inside the caller's transaction, if any."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
-from engine.errors import EditRefusedError, EngineError, FeatureNotFoundError
+from engine.errors import (
+    EditRefusedError,
+    EngineError,
+    FeatureNotFoundError,
+    GeodatabaseError,
+)
 from engine.geodatabase.connection import Database
 from engine.model import normalise_guid
 
@@ -28,9 +34,9 @@ class TableAccess:
         try:
             return await self._database.read(function, *args, joining=True)
         except sqlite3.OperationalError as error:
-            if self.error is None:
-                raise
-            raise self.error from error  # the table is not there any more, or not as it was
+            if self.error is not None:  # the table is not there any more, or not as it was
+                raise self.error from error
+            raise _outdated(self._name, error) from error
 
     async def read_log(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
         """What ``function(connection, *args)`` reads of the change log, if that can be trusted."""
@@ -44,6 +50,8 @@ class TableAccess:
             return await self._database.write(function, *args, joining=True)
         except sqlite3.IntegrityError as error:
             raise EditRefusedError(f"{self._name}: {error}") from error
+        except sqlite3.OperationalError as error:
+            raise _outdated(self._name, error) from error
 
     def guid(self, text: str) -> str:
         """``text`` as a GlobalID; :exc:`FeatureNotFoundError` if it is none."""
@@ -55,3 +63,13 @@ class TableAccess:
     def _require_log(self) -> None:
         if self.error is not None:
             raise self.error
+
+
+def _outdated(name: str, error: sqlite3.OperationalError) -> Exception:
+    """A sync of another program may have let the table follow a change of its layer."""
+    if not re.search(r"no such (column|table)|has no column", str(error)):
+        return error
+    return GeodatabaseError(
+        f"the table of {name} was changed by a sync of another program: {error}",
+        remedy="Refresh the geodatabase (refresh()), or open it again",
+    )

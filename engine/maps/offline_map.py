@@ -50,7 +50,7 @@ class OfflineMap:
             for service in self._info.services:
                 try:
                     geodatabase = await Geodatabase.open(self.folder / service.file)
-                except NotAGeodatabaseError as error:  # the map says that it is one of ours
+                except (NotAGeodatabaseError, GeodatabaseDamagedError) as error:
                     self.errors[service.file] = GeodatabaseDamagedError(
                         error.message, remedy=_repair(self.folder)
                     )

@@ -19,6 +19,7 @@ from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_change import LayerChange
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.relations import relations
+from engine.geodatabase.replica import get_replica
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType, LayerSchema
 from engine.model import AttachmentSyncDirection, normalise_guid
@@ -107,6 +108,7 @@ async def _look_again(context: SyncContext) -> None:
     layers = {t.layer_id for t in context.tables}
     new = {e.table.number for e in entries if e.table.layer_id in layers} & (known - before)
     context.tables = [e.table for e in entries if e.table.number in numbers | new]
+    context.replica = await context.database.read(get_replica)
     context.srs_ids = {e.table.number: e.srs_id for e in entries}
     context.layers = {layer.schema.id: layer.schema for layer in stored}
     context.relations = relations([(layer.schema, layer.features.table) for layer in stored])

@@ -291,7 +291,7 @@ def test_a_file_that_is_no_geopackage_is_told_and_kept(
     assert taken.geopackage.read_bytes() == content
 
 
-@pytest.mark.parametrize("verb", ["info", "edits", "sync", "register", "unregister"])
+@pytest.mark.parametrize("verb", ["info", "edits", "sync", "repair", "register", "unregister"])
 def test_a_folder_without_a_map_is_wrong_usage(
     fieldsync: Command, tmp_path: Path, verb: str
 ) -> None:

@@ -217,6 +217,21 @@ async def test_schema_when_changed_then_it_outlives_the_server(broken: Broken) -
     assert await broken.client.oids(HYDRANTS, "depth IS NULL AND serial = 1") == [1]
 
 
+async def test_layer_when_dropped_then_it_is_gone_from_the_service_and_its_replicas(
+    broken: Broken,
+) -> None:
+    replica = await broken.client.replica()
+    broken.fault(kind="schema-changed", operation="layer", change={"layer": 1, "drop": True})
+    await broken.client.get("0")
+
+    root = await broken.client.get("")
+    answer = await broken.client.get(f"replicas/{replica['replicaID']}")
+
+    assert 1 not in [layer["id"] for layer in root["layers"]]
+    assert 1 not in [layer["id"] for layer in answer["layers"]]
+    assert "error" in await broken.client.get("1")
+
+
 async def test_domain_when_changed_then_old_values_are_refused(broken: Broken) -> None:
     domain = {"type": "range", "name": "Pressure", "range": [0, 1]}
     change = {"layer": 0, "field": "pressure", "set": {"domain": domain}}

@@ -7,31 +7,29 @@ from typing import Any
 
 import pytest
 
-from engine.errors import LinkError, SchemaChangedError
+from engine.errors import GeodatabaseError, LinkError
 from engine.geodatabase.conflicts import ConflictKind, Side
 from engine.sync import states
 from engine.sync.parameters import PushChannel
-from tests.engine.geodatabase import gdal
-from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, SyncModel, fleet, gid
+from tests.engine.sync.fleet import (
+    HYDRANTS,
+    PIPES,
+    VISITS,
+    ZONES,
+    Device,
+    Fleet,
+    fleet,
+    gid,
+)
+from tests.engine.sync.schema_steps import COLOUR, change, edit, name_there
 from tests.feature_service import Fault, Faults
-from tests.feature_service.mishap import change_schema
 from tests.test_feature_service.world import field
 
-COLOUR = field("colour", "String", length=12, defaultValue="red", alias="Colour")
 STATE = {
     "type": "codedValue",
     "name": "State",
     "codedValues": [{"name": "Open", "code": 1}, {"name": "Gone", "code": 7}],
 }
-
-
-def change(world: Fleet, layer: int, **what: object) -> None:
-    change_schema(world.inside, {"layer": layer, **what})
-
-
-async def edit(device: Device, number: int, layer: int = HYDRANTS, **attributes: object) -> None:
-    async with device.open() as geodatabase:
-        await geodatabase.table(layer).update_feature(gid(number), attributes)
 
 
 def columns(device: Device, table: str) -> dict[str, str]:
@@ -392,77 +390,38 @@ async def test_pending_edit_that_is_not_allowed_any_more_is_set_aside_with_the_r
     assert refused.reason
 
 
-# --- changes it cannot follow --------------------------------------------------------------------
-
-STOPPED: dict[str, tuple[dict[str, Any], str]] = {
-    "another kind of values": ({"field": "label", "set": {"type": "esriFieldTypeDate"}}, "label"),
-    "another geometry": ({"members": {"geometryType": "esriGeometryPoint"}}, "geometry"),
-    "no GlobalID": ({"remove": "GlobalID", "members": {"globalIdField": ""}}, "GlobalID"),
-    "other dimensions": ({"members": {"hasZ": False}}, "dimensions"),
-}
-
-
-@pytest.mark.parametrize("case", STOPPED)
-async def test_layer_that_is_not_what_it_was_stops_alone_with_its_edits(
-    world: Fleet, case: str
-) -> None:
-    what, word = STOPPED[case]
+async def test_layer_that_takes_edits_now_can_be_written_by_any_program(world: Fleet) -> None:
     a = await world.device("A")
-    await edit(a, 2001, PIPES, label="mine")
-    await edit(a, 1, name="mine")
-    change(world, PIPES, **what)
+    change(world, ZONES, members={"capabilities": "Query,Sync,Create,Update,Delete,Editing"})
+    with closing(sqlite3.connect(a.path)) as connection:
+        with pytest.raises(sqlite3.Error):
+            connection.execute("UPDATE Zones SET weight = 2.5")
+        connection.rollback()
 
-    result = await a.sync()
-
-    error = result.layer(PIPES).error
-    assert isinstance(error, SchemaChangedError)
-    assert word in error.message
-    assert error.remedy
-    assert await name_there(world, 1) == "mine"
-    async with a.open() as geodatabase:
-        assert (await geodatabase.table(PIPES).edit_counts()).updates == 1
-
-
-@pytest.mark.parametrize("model", [SyncModel.PER_LAYER, SyncModel.PER_REPLICA])
-async def test_layer_that_is_gone_stops_alone_and_does_not_hold_up_the_others(
-    world: Fleet, model: SyncModel
-) -> None:
-    a = await world.device("A", model=model)
-    await edit(a, 2001, PIPES, label="mine")
-    change(world, PIPES, drop=True)
-    await world.change(HYDRANTS, gid(1), name="theirs")
-
-    for _ in range(2):
-        result = await a.sync()
-        assert isinstance(result.layer(PIPES).error, SchemaChangedError)
-
-    assert "nothing changed on either side" in a.messages
-    async with a.open() as geodatabase:
-        assert (await geodatabase.table(PIPES).edit_counts()).updates == 1
-        name = (await geodatabase.table(HYDRANTS).feature(gid(1))).attributes["name"]
-    assert name == "theirs"
-
-
-async def name_there(world: Fleet, number: int) -> object:
-    (feature,) = await world.features(HYDRANTS, f"GlobalID='{gid(number)}'")
-    return feature["attributes"]["name"]
-
-
-# --- the file, for others ------------------------------------------------------------------------
-
-
-async def test_altered_file_when_gdal_looks_and_writes_then_all_is_well(world: Fleet) -> None:
-    gdal.require()
-    a = await world.device("A")
-    change(world, HYDRANTS, add=COLOUR)
-    change(world, HYDRANTS, remove="pressure")
-    change(world, HYDRANTS, field="serial", set={"type": "esriFieldTypeBigInteger"})
-    change(world, PIPES, members={"hasAttachments": True})
+    await a.sync()
+    with closing(sqlite3.connect(a.path)) as connection:
+        connection.execute("UPDATE Zones SET weight = 2.5")
+        connection.commit()
     await a.sync()
 
-    gdal.validate(a.path)
-    gdal.run("ogrinfo", a.path, "-sql", f"UPDATE Hydrants SET colour='x' WHERE GlobalID='{gid(1)}'")
+    await world.assert_agreed()
+    assert (await world.rows())[ZONES][gid(3001)]["weight"] == 2.5
 
-    assert (await a.pending())["Hydrants"] == 1
+
+async def test_application_of_another_process_is_told_that_the_table_was_changed(
+    world: Fleet,
+) -> None:
+    a = await world.device("A")
+    async with a.open() as other:
+        table = other.table(HYDRANTS)
+        change(world, HYDRANTS, remove="pressure")
+        await a.sync()
+
+        with pytest.raises(GeodatabaseError, match="changed by a sync") as caught:
+            await table.update_feature(gid(1), {"pressure": 1.5})
+        assert "refresh" in caught.value.remedy
+        await other.refresh()
+
+        assert (await table.update_feature(gid(1), {"name": "mine"})).attributes["name"] == "mine"
     await a.sync()
     await world.assert_agreed()

@@ -1,0 +1,88 @@
+"""Layers that are not on the service what they were, and altered files in other hands."""
+
+from typing import Any
+
+import pytest
+
+from engine.errors import SchemaChangedError
+from tests.engine.geodatabase import gdal
+from tests.engine.sync.fleet import (
+    HYDRANTS,
+    PIPES,
+    ZONES,
+    Fleet,
+    SyncModel,
+    gid,
+)
+from tests.engine.sync.schema_steps import COLOUR, change, edit, name_there
+
+# --- changes it cannot follow --------------------------------------------------------------------
+
+STOPPED: dict[str, tuple[dict[str, Any], str]] = {
+    "another kind of values": ({"field": "label", "set": {"type": "esriFieldTypeDate"}}, "label"),
+    "another geometry": ({"members": {"geometryType": "esriGeometryPoint"}}, "geometry"),
+    "no GlobalID": ({"remove": "GlobalID", "members": {"globalIdField": ""}}, "GlobalID"),
+    "other dimensions": ({"members": {"hasZ": False}}, "dimensions"),
+}
+
+
+@pytest.mark.parametrize("case", STOPPED)
+async def test_layer_that_is_not_what_it_was_stops_alone_with_its_edits(
+    world: Fleet, case: str
+) -> None:
+    what, word = STOPPED[case]
+    a = await world.device("A")
+    await edit(a, 2001, PIPES, label="mine")
+    await edit(a, 1, name="mine")
+    change(world, PIPES, **what)
+
+    result = await a.sync()
+
+    error = result.layer(PIPES).error
+    assert isinstance(error, SchemaChangedError)
+    assert word in error.message
+    assert error.remedy
+    assert await name_there(world, 1) == "mine"
+    async with a.open() as geodatabase:
+        assert (await geodatabase.table(PIPES).edit_counts()).updates == 1
+
+
+@pytest.mark.parametrize("model", [SyncModel.PER_LAYER, SyncModel.PER_REPLICA])
+async def test_layer_that_is_gone_stops_alone_and_does_not_hold_up_the_others(
+    world: Fleet, model: SyncModel
+) -> None:
+    a = await world.device("A", model=model)
+    await edit(a, 2001, PIPES, label="mine")
+    change(world, PIPES, drop=True)
+    await world.change(HYDRANTS, gid(1), name="theirs")
+
+    for _ in range(2):
+        result = await a.sync()
+        assert isinstance(result.layer(PIPES).error, SchemaChangedError)
+
+    assert "nothing changed on either side" in a.messages
+    async with a.open() as geodatabase:
+        assert (await geodatabase.table(PIPES).edit_counts()).updates == 1
+        name = (await geodatabase.table(HYDRANTS).feature(gid(1))).attributes["name"]
+    assert name == "theirs"
+
+
+# --- the file, for others ------------------------------------------------------------------------
+
+
+async def test_altered_file_when_gdal_looks_and_writes_then_all_is_well(world: Fleet) -> None:
+    gdal.require()
+    a = await world.device("A")
+    change(world, HYDRANTS, add=COLOUR)
+    change(world, HYDRANTS, remove="pressure")
+    change(world, HYDRANTS, field="serial", set={"type": "esriFieldTypeBigInteger"})
+    change(world, PIPES, members={"hasAttachments": True})
+    change(world, ZONES, members={"capabilities": "Query,Sync,Create,Update,Delete,Editing"})
+    await a.sync()
+
+    gdal.validate(a.path)
+    gdal.run("ogrinfo", a.path, "-sql", f"UPDATE Hydrants SET colour='x' WHERE GlobalID='{gid(1)}'")
+
+    assert (await a.pending())["Hydrants"] == 1
+    await a.sync()
+    await world.assert_agreed()
