@@ -12,7 +12,7 @@ from engine.sync.context import LocalContext, SyncContext
 from engine.sync.job import Narrator
 from engine.sync.local_context import local_context
 from engine.sync.parameters import SyncGeodatabaseParameters
-from engine.sync.recovery import lacks_generations
+from engine.sync.recovery import needs_snapshot
 
 
 async def open_context(
@@ -35,12 +35,13 @@ async def open_context(
         error.remedy = "If it has moved, tell its new URL with `fieldsync relocate`; edits are kept"
         raise
     _check_service(known, schema)
-    return SyncContext(
+    context = SyncContext(
         **{field.name: getattr(local, field.name) for field in fields(LocalContext)},
         schema=schema,
         service=service,
-        needs_snapshot=lacks_generations(local.replica),
     )
+    context.needs_snapshot = needs_snapshot(context)
+    return context
 
 
 def _check_service(known: ServiceSchema, schema: ServiceSchema) -> None:

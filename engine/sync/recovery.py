@@ -8,7 +8,7 @@ API, "Replicas", "Replica info", "Create replica").
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
@@ -18,6 +18,7 @@ from engine import faults
 from engine.errors import (
     AuthenticationError,
     PermissionDeniedError,
+    ProtocolError,
     ReplicaNotFoundError,
     ServiceError,
     ServiceRefusedError,
@@ -39,6 +40,7 @@ MAX_REFUSED_DOWNLOADS = 3  # in as many syncs; then all rows are fetched, whatev
 
 _REFUSED = "refused-downloads"
 _SPEAKS_OF_GENERATIONS = re.compile(r"server\s*gen|generation", re.IGNORECASE)
+_URL = re.compile(r"https?://\S+")  # its service may be called so
 
 
 class Trouble(Enum):
@@ -62,22 +64,41 @@ async def diagnose(
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         return None
     try:
-        is_there = await context.service.knows_replica(context.replica.replica_id)
+        is_there = await _is_registered(context)
         resource = (await context.service.load()).resource
     except ServiceError:
         return None
-    if not is_there:
+    if is_there is False:
         context.narrator.warn(f"the service has no replica {context.replica.name} any more")
         return Trouble.GONE
     is_overtaken = _is_overtaken(context, resource)
     if not is_overtaken and is_download:
+        is_overtaken = speaks_of_generations(error.message)
         # Whatever keeps on refusing what has changed, the rows themselves may still be had.
-        is_overtaken = bool(_SPEAKS_OF_GENERATIONS.search(str(error)))
-        is_overtaken |= await note_download(context, refused=True) >= MAX_REFUSED_DOWNLOADS
+        is_enough = await note_download(context, refused=True) >= MAX_REFUSED_DOWNLOADS
+        if is_enough and is_there is None:
+            context.narrator.warn("the service does not say whether it has the replica")
+            return Trouble.GONE
+        is_overtaken |= is_enough
     if not is_overtaken:
         return None
     context.narrator.warn("the service no longer tells what has changed since the last sync")
     return Trouble.GENERATION
+
+
+def speaks_of_generations(message: str) -> bool:
+    """Whether an error's text, which is not documented, is about a generation."""
+    return bool(_SPEAKS_OF_GENERATIONS.search(_URL.sub("", message)))
+
+
+async def _is_registered(context: SyncContext) -> bool | None:
+    """Whether the service has the replica; None if it does not let us know."""
+    try:
+        return await context.service.knows_replica(context.replica.replica_id)
+    except AuthenticationError:
+        raise
+    except (ServiceRefusedError, ProtocolError):
+        return None
 
 
 def _is_overtaken(context: SyncContext, resource: JsonObject) -> bool:
@@ -114,8 +135,9 @@ async def register(context: SyncContext, *, is_gone: bool) -> None:
     record = await context.database.read(replica_record.get_replica)
     keeps_generations = (
         not is_gone
+        and bool(record.replica_id)
         and context.schema.supports_registering
-        and not lacks_generations(record)
+        and not lacks_generations(record, context.layers)
         and await context.service.knows_replica(record.replica_id)
     )
     schema = context.schema
@@ -140,18 +162,31 @@ async def register(context: SyncContext, *, is_gone: bool) -> None:
         machine_id=machine_id(),
         created_at=context.now(),
     )
-    await context.write(_set_registered, fresh, left, keeps_generations)
+    # It may be there nevertheless, if the service did not let us know.
+    replaced = LeftReplica(record.service_url, record.name, record.machine_id) if is_gone else None
+    await context.write(_set_registered, fresh, left, replaced, keeps_generations)
     faults.point("replica.recorded")
     context.replica = await context.database.read(replica_record.get_replica)
-    context.needs_snapshot = lacks_generations(context.replica)
+    context.needs_snapshot = needs_snapshot(context)
     context.narrator.info(f"registered with the service as {fresh.name}")
 
 
-def lacks_generations(record: Replica) -> bool:
-    """True if nobody knows up to which generation the rows have come."""
+def lacks_generations(record: Replica, layer_ids: Iterable[int]) -> bool:
+    """True if nobody knows up to which generation the rows of these layers have come."""
     if record.sync_model is SyncModel.PER_LAYER:
-        return any(layer.generation is None for layer in record.layers)
+        return any(record.layer(layer_id).generation is None for layer_id in layer_ids)
     return record.server_generation is None
+
+
+def needs_snapshot(context: SyncContext) -> bool:
+    """True if rows are wanted of layers whose generation is not known."""
+    wanted = {t.layer_id for t in context.tables if context.direction(t.layer_id).downloads}
+    return bool(wanted) and lacks_generations(context.replica, wanted)
+
+
+def was_made_without_rows(record: Replica) -> bool:
+    """True if the replica is only good for sending edits."""
+    return all(lacks_generations(record, [layer.layer_id]) for layer in record.layers)
 
 
 def _leave_out_rows(
@@ -185,12 +220,18 @@ async def _created(context: SyncContext, form: Mapping[str, str]) -> JsonObject:
 
 
 def _set_registered(
-    connection: Connection, record: Replica, asked: LeftReplica, keeps_generations: bool
+    connection: Connection,
+    record: Replica,
+    asked: LeftReplica,
+    replaced: LeftReplica | None,
+    keeps_generations: bool,
 ) -> None:
     replica_record.set_replica(connection, record)
     if not keeps_generations:
         replica_record.forget_generations(connection)
     replica_record.forget_left(connection, asked)
+    if replaced is not None:
+        replica_record.note_left(connection, replaced)
 
 
 async def clear_left(context: SyncContext) -> None:

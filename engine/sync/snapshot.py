@@ -28,7 +28,7 @@ from engine.sync.context import SyncContext
 from engine.sync.machine import machine_id
 from engine.sync.parameters import GenerateGeodatabaseParameters
 from engine.sync.pull import Whole, merge_file, pull
-from engine.sync.recovery import lacks_generations
+from engine.sync.recovery import was_made_without_rows
 from engine.sync.replica_request import (
     count_rows,
     create_form,
@@ -46,8 +46,7 @@ async def fetch_everything(context: SyncContext) -> None:
     """
     context.narrator.info("fetching all rows to compare them")
     record = await context.database.read(replica_record.get_replica)
-    # The generations of a replica that has rows were known; one made for sending has none.
-    if not lacks_generations(record) and context.schema.supports_direction_control:
+    if not was_made_without_rows(record) and context.schema.supports_direction_control:
         try:
             await _from_replica(context, record)
         except (AuthenticationError, PermissionDeniedError):

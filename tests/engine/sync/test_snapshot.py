@@ -10,7 +10,8 @@ import pytest
 from engine import faults
 from engine.errors import EngineError, FullDownloadRequired, ProtocolError, ServiceRefusedError
 from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
-from engine.sync.parameters import PushChannel
+from engine.sync.parameters import PushChannel, SyncLayerOption
+from engine.sync.recovery import speaks_of_generations
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.engine.sync.test_generate import parameters
@@ -278,6 +279,55 @@ async def test_replica_that_cannot_be_asked_for_is_not_taken_for_lost(
     assert await replicas(world) == []
     await a.sync()
     await world.assert_agreed()
+
+
+async def test_service_that_never_lists_replicas_is_recovered_from_in_the_end(
+    world: Fleet,
+) -> None:
+    a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+    await unregister(world, a)
+    await world.change(HYDRANTS, gid(1), name="office")
+    world.server.faults.add(Fault(kind="status", operation="replicas", status=400, times=0))
+
+    for _ in range(2):
+        with pytest.raises(ServiceRefusedError):
+            await a.sync()
+    await a.sync()
+
+    await world.assert_agreed()
+    world.server.faults.clear()
+    await world.change(HYDRANTS, gid(1), name="later")
+    await a.sync()
+    await world.assert_agreed()
+    assert len(await replicas(world)) == 1
+
+
+async def test_layers_that_take_no_part_do_not_make_others_be_fetched_again(world: Fleet) -> None:
+    a = await world.device("A", model=SyncModel.PER_LAYER)
+    await unregister(world, a)
+    some = [SyncLayerOption(layer_id=HYDRANTS), SyncLayerOption(layer_id=PIPES)]
+    await world.change(HYDRANTS, gid(1), name="office")
+    await a.sync(layer_options=some)
+    await world.change(HYDRANTS, gid(1), name="later")
+    await world.edit(VISITS, deletes=[gid(1002)])
+    world.server.log.clear()
+
+    await a.sync(layer_options=some)
+
+    assert "createReplica" not in world.server.log
+    assert (await a.rows())[HYDRANTS][gid(1)]["name"] == "later"
+    assert gid(1002) in (await a.rows())[VISITS]
+    await a.sync()
+    await world.assert_agreed()
+
+
+def test_name_of_a_service_does_not_speak_of_generations() -> None:
+    named = "https://example.org/PowerGeneration/FeatureServer/synchronizeReplica: refused: busy"
+    spoken = "https://example.org/A/FeatureServer: refused: Invalid replicaServerGen 5"
+
+    assert not speaks_of_generations(named)
+    assert speaks_of_generations(spoken)
 
 
 @pytest.mark.parametrize(("code", "shape"), [(404, "documented"), (500, "bare")])
