@@ -84,6 +84,7 @@ _HOMES = {
         "OfflineMapTask",
     ),
     "engine.maps.offline_map_sync_task": (
+        "OfflineMapLayerUpdates",
         "OfflineMapSyncJob",
         "OfflineMapSyncLayerResult",
         "OfflineMapSyncResult",
@@ -139,6 +140,7 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         OfflineMap as OfflineMap,
     )
     from engine.maps.offline_map_sync_task import (
+        OfflineMapLayerUpdates as OfflineMapLayerUpdates,
         OfflineMapSyncJob as OfflineMapSyncJob,
         OfflineMapSyncLayerResult as OfflineMapSyncLayerResult,
         OfflineMapSyncResult as OfflineMapSyncResult,

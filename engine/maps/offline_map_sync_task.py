@@ -10,30 +10,53 @@ from typing import Self
 
 from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, MapError
-from engine.geodatabase import fetch_queue
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.replica import get_replica, get_service
 from engine.maps.offline_map import OfflineMap
 from engine.maps.package_info import UPDATE_BY_PACKAGES, UPDATE_BY_PACKAGES_AND_NEW, UPDATE_BY_SYNC
 from engine.model import OfflineUpdateAvailability
-from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
-from engine.sync.check import is_unchanged
 from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
 from engine.sync.job import Job
 from engine.sync.job_json import check_kind, job_json, parameters_in, text_in
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import OfflineMapSyncParameters, SyncGeodatabaseParameters
 from engine.sync.results import FeatureEditResult, GeodatabaseDeltaInfo, SyncGeodatabaseResult
+from engine.sync.update_check import check_geodatabase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineMapLayerUpdates:
+    """What a sync would bring down of one layer; ``estimated_bytes`` as they are on the wire,
+    before compression. Edits of this device that it has sent since the last download count too."""
+
+    estimated_rows: int
+    estimated_attachments: int
+    estimated_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineMapUpdatesInfo:
-    """Whether there is something to upload or download now; ask again for a newer answer."""
+    """Whether there is something to upload or download now; ask again for a newer answer.
+
+    ``layers``: (geodatabase file, table name) → what would come down, for layers of which that is
+    known. ``scheduled_updates_download_size`` is in bytes.
+    """
 
     download_availability: OfflineUpdateAvailability
     upload_availability: OfflineUpdateAvailability
+    layers: Mapping[tuple[str, str], OfflineMapLayerUpdates] = field(default_factory=dict)
+
+    @property
+    def scheduled_updates_download_size(self) -> int:
+        """0: the map is not kept current by packages."""
+        return 0
+
+    @property
+    def is_mobile_map_package_reopen_required(self) -> bool:
+        """Always False: a geodatabase is only ever changed by transactions inside its file."""
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,33 +141,39 @@ class OfflineMapSyncTask(Loadable):
         )
 
     async def check_for_updates(self) -> OfflineMapUpdatesInfo:
-        """Local edits are known exactly, without the services.
+        """Ask what a sync would do now; nothing is changed by it.
 
-        There is nothing to download if every service says that its generation is the map's;
-        otherwise, or if one cannot be asked now, that is ``INDETERMINATE``.
+        Local edits are known exactly, without the services. There is nothing to download if every
+        service says that its generation is the map's, and something if one can tell what it is.
+        Otherwise, or if one cannot be asked now, that is ``INDETERMINATE``.
         """
         await self.load()
         edits = [await geodatabase.has_local_edits() for geodatabase in self.map.geodatabases]
-        unchanged = [await self._is_unchanged(g) for g in self.map.geodatabases]
+        layers: dict[tuple[str, str], OfflineMapLayerUpdates] = {}
+        states: set[OfflineUpdateAvailability] = set()
+        async with Session(credential=self._credential, clock=self._clock) as session:
+            for geodatabase in self.map.geodatabases:
+                updates = await check_geodatabase(session, geodatabase)
+                states.add(updates.availability)
+                for name, one in updates.layers.items():
+                    layers[(geodatabase.path.name, name)] = OfflineMapLayerUpdates(
+                        estimated_rows=one.rows,
+                        estimated_attachments=one.attachments,
+                        estimated_bytes=one.size_bytes,
+                    )
+        availability = OfflineUpdateAvailability.NONE
+        for state in (
+            OfflineUpdateAvailability.INDETERMINATE,
+            OfflineUpdateAvailability.AVAILABLE,
+        ):
+            availability = state if state in states else availability
         return OfflineMapUpdatesInfo(
-            download_availability=OfflineUpdateAvailability.NONE
-            if all(unchanged)
-            else OfflineUpdateAvailability.INDETERMINATE,
+            download_availability=availability,
             upload_availability=OfflineUpdateAvailability.AVAILABLE
             if any(edits)
             else OfflineUpdateAvailability.NONE,
+            layers=layers,
         )
-
-    async def _is_unchanged(self, geodatabase: Geodatabase) -> bool:
-        record = await geodatabase.database.read(get_replica)
-        if await geodatabase.database.read(fetch_queue.count):
-            return False
-        try:
-            async with Session(credential=self._credential, clock=self._clock) as session:
-                service = await FeatureService(record.service_url, session).load()
-        except EngineError:
-            return False
-        return is_unchanged(service, record, [layer.layer_id for layer in record.layers])
 
     async def create_default_offline_map_sync_parameters(self) -> OfflineMapSyncParameters:
         """Both directions, the most recently synchronised edit wins."""

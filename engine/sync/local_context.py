@@ -32,7 +32,7 @@ async def local_context(
         srs_ids={e.table.number: e.srs_id for e in entries},
         layers={layer.schema.id: layer.schema for layer in stored},
         relations=relations([(layer.schema, layer.features.table) for layer in stored]),
-        spatial_reference=_spatial_reference(entries, known),
+        spatial_reference=spatial_reference(entries, known),
         parameters=parameters,
         folder=spool_folder(geodatabase.path),
         clock=clock,
@@ -47,7 +47,7 @@ async def local_context(
     )
 
 
-def _spatial_reference(entries: list[catalog.Entry], known: ServiceSchema) -> SpatialReference:
+def spatial_reference(entries: list[catalog.Entry], known: ServiceSchema) -> SpatialReference:
     """The geometries' reference, in the service's own spelling where it is the same."""
     ids = {e.srs_id for e in entries if e.table.geometry is not None}
     if not ids:

@@ -15,19 +15,24 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is sent back; a file is read while it is sent, and removed after if it is passing."""
+    """What is sent back; a file is read while it is sent, and removed after if it is passing.
+
+    What has an ``etag`` may be asked for in part; then ``first_byte`` is where the part begins.
+    """
 
     content: bytes | Path
     content_type: str
     status: int = 200
     is_passing: bool = False
+    etag: str = ""
+    first_byte: int = 0
     headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
         if isinstance(self.content, bytes):
-            return len(self.content)
-        return self.content.stat().st_size
+            return len(self.content) - self.first_byte
+        return self.content.stat().st_size - self.first_byte
 
     def is_packed_for(self, accept_encoding: str) -> bool:
         """Whether it goes out as gzip to a client that accepts this."""
@@ -47,10 +52,11 @@ class Answer:
 
     def _plain(self) -> Generator[bytes, None, None]:
         if isinstance(self.content, bytes):
-            for start in range(0, len(self.content), _CHUNK):
+            for start in range(self.first_byte, len(self.content), _CHUNK):
                 yield self.content[start : start + _CHUNK]
             return
         with self.content.open("rb") as file:
+            file.seek(self.first_byte)
             while chunk := file.read(_CHUNK):
                 yield chunk
 

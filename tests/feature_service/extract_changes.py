@@ -161,6 +161,8 @@ class _Extraction:
     def _write_ids(self, out: JsonFile, layer: Layer, changes: Changes) -> None:
         view = self._exporter().view(layer)
         name = layer.object_id_field
+        if self._hosted.profile.ids_only == "empty":
+            return
         out.open("{", "objectIds")
         if self._wants["Inserts"]:
             out.write_list("adds", (one["attributes"][name] for one in changes.adds(view)))
@@ -177,6 +179,20 @@ class _Extraction:
         exporter = self._exporter()
         view = exporter.view(layer)
         nothing: Iterator[Any] = iter(())
+        lists = (changes.adds(view), changes.updates(view), changes.deletes())
+        if self._hosted.profile.no_changes == "null" and not any(map(_has_any, lists)):
+            out.write(None, "features")
+        else:
+            self._write_lists(out, layer, changes, nothing)
+        if self._replica.returns_attachments and layer.has_attachments:
+            out.open("{", "attachments")
+            exporter.attachment_changes(out, layer, changes)
+            out.close("}")
+
+    def _write_lists(
+        self, out: JsonFile, layer: Layer, changes: Changes, nothing: Iterator[Any]
+    ) -> None:
+        view = self._exporter().view(layer)
         out.open("{", "features")
         out.write_list("adds", changes.adds(view) if self._wants["Inserts"] else nothing)
         out.write_list("updates", changes.updates(view) if self._wants["Updates"] else nothing)
@@ -189,10 +205,6 @@ class _Extraction:
         if self._parameters.flag("returnDeletedFeatures") and self._wants["Deletes"]:
             out.write_list("deletedFeatures", changes.deleted_features(view))
         out.close("}")
-        if self._replica.returns_attachments and layer.has_attachments:
-            out.open("{", "attachments")
-            exporter.attachment_changes(out, layer, changes)
-            out.close("}")
 
     def _exporter(self) -> Exporter:
         return Exporter(
@@ -223,3 +235,7 @@ class _Extraction:
             "ymax": high[1],
             "spatialReference": document_of(self._replica.wkid),
         }
+
+
+def _has_any(values: Iterator[Any]) -> bool:
+    return next(values, None) is not None

@@ -1,5 +1,6 @@
 """From the path below `FeatureServer` to the operation it names."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -72,6 +73,7 @@ def perform(hosted: Hosted, actor: Actor, call: Call, path: tuple[str, ...]) -> 
         return Answer(
             content=data,
             content_type=known.content_type,
+            etag=hashlib.sha256(data).hexdigest()[:16],
             headers={"Content-Disposition": disposition},
         )
     is_geojson = call.format == "geojson" and path[-1:] == ("query",)
@@ -235,7 +237,7 @@ def replica_file(hosted: Hosted, name: str) -> Answer | None:
     path = fetch(hosted, name)
     if path is None or not path.exists():
         return None
-    return Answer(content=path, content_type="application/json; charset=utf-8")
+    return Answer(content=path, content_type="application/json; charset=utf-8", etag=path.stem)
 
 
 def _number(text: str) -> int:

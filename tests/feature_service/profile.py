@@ -49,6 +49,9 @@ class Profile:
     result_life_s: int = 600
     empty_geometry: Literal["clears", "ignored"] = "clears"
     tells_short_lived: bool = False
+    ids_only: Literal["told", "empty"] = "told"
+    no_changes: Literal["lists", "null"] = "lists"
+    serves_ranges: bool = True
 
     @classmethod
     def random(cls, seed: int) -> "Profile":

@@ -23,6 +23,7 @@ from .map_area import JsonPacker, MapAreas, Packer
 from .portal import Portal
 from .problem import DataError, ServiceError
 from .profile import Profile
+from .ranges import in_part
 from .site import Site, operation_of, refusal
 from .storage import StorageOrigin
 from .wire import clear_away, damaged, hang_up, refuse, send
@@ -211,7 +212,10 @@ class FeatureServer:
                 return hang_up(request)
             if "stall-after-commit" in kinds:
                 return await self._stall(request)
-            return await send(request, damaged(answer, faults), faults, self._until_stopped)
+            given = damaged(answer, faults)
+            if self.profile.serves_ranges and given is answer:
+                given = in_part(answer, request.headers)
+            return await send(request, given, faults, self._until_stopped)
         finally:
             clear_away(answer)
 

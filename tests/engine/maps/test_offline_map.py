@@ -236,7 +236,7 @@ async def test_nothing_to_download_only_if_every_service_is_unchanged(town: Town
     unreachable = await availability()
 
     assert before is OfflineUpdateAvailability.NONE
-    assert changed is OfflineUpdateAvailability.INDETERMINATE
+    assert changed is OfflineUpdateAvailability.AVAILABLE
     assert unreachable is OfflineUpdateAvailability.INDETERMINATE
 
 
