@@ -103,7 +103,9 @@ class PartialUpdates:
             clearable = [n for n in omitted if (field := layer.field(n)) and field.nullable]
             # A service that clears one clears all; a single one may be somebody else's edit.
             is_cleared = bool(clearable) and all(after.get(n) is None for n in clearable)
-            if is_cleared and (was_taken or shows or len(clearable) > 1):
+            # A note that is still there after the conclusion tells of a mending that failed.
+            is_owed = await self.known() == CLEARS
+            if is_cleared and (was_taken or shows or is_owed or len(clearable) > 1):
                 # First of all: after a mending whose answer is lost nothing looks cleared.
                 await self._conclude(CLEARS)
                 # What is there is newer than what was read before, wherever it has a value.

@@ -6,63 +6,67 @@ when the batch was made, and carry just what was sent, are it.
 """
 
 import json
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Cell, Row
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType
 from engine.model import normalise_guid
 from engine.service.feature_set import query_newer_than
 from engine.sync.batches import object_id_column
 from engine.sync.context import SyncContext
 from engine.sync.rows import table_rows
+from engine.values import same_value
 from native.geometry import gpkg_to_esri_json
 
+_IDENTITIES = (FieldType.GLOBAL_ID, FieldType.OID)
 TOLERANCE = 1e-4  # a service's storage grid moves coordinates by less
 
 
 async def find_renamed(
-    context: SyncContext, table: LayerTable, edits: Sequence[Edit], newest: int
+    context: SyncContext,
+    table: LayerTable,
+    edits: Sequence[Edit],
+    newest: int,
+    *,
+    explained: Collection[str],
 ) -> dict[str, Row]:
-    """GlobalID as sent → the row that the service made of it; for those adds that are found."""
+    """GlobalID as sent → the row that the service made of it; for those adds that are found.
+
+    ``explained`` are GlobalIDs that stand for other edits. A row that a download has brought since
+    as somebody else's is looked at too: it may be ours that came back.
+    """
     matched: dict[str, Row] = {}
     if not edits or object_id_column(table) is None:
         return matched
     layer, codec = context.layers[table.layer_id], context.codec_layer(table)
     rows = await query_newer_than(context.service, layer, codec, newest, context.spatial_reference)
-    candidates = table_rows(table, rows)
-    known = await context.database.read(_known, table, [str(row[0]) for row in candidates])
-    candidates = [row for row in candidates if row[0] not in known]
+    candidates = [row for row in table_rows(table, rows) if row[0] not in explained]
+    unsettled = {edit.global_id for edit in edits}
     for edit in edits:
         for number, row in enumerate(candidates):
-            if _carries(edit, row):
+            if _carries(edit, row, unsettled):
                 matched[edit.global_id] = row
                 del candidates[number]
                 break
     return matched
 
 
-def _known(connection: sqlite3.Connection, table: LayerTable, gids: Sequence[str]) -> set[str]:
-    statement = f"SELECT 1 FROM {quote(table.name)} WHERE {quote(table.global_id)}=?"
-    return {g for g in gids if connection.execute(statement, (g,)).fetchone() is not None}
-
-
-def _carries(edit: Edit, row: Row) -> bool:
+def _carries(edit: Edit, row: Row, unsettled: Collection[str]) -> bool:
     """Whether ``row`` has all that was sent: values, and the geometry but for the storage grid.
 
-    GUIDs may point at rows that were renamed together with this one, so they do not count.
+    A GUID that points at one of the ``unsettled`` rows may have been replaced together with it.
     """
     assert edit.row is not None
     table = edit.table
     first = len(row) - len(table.columns)
     for column, sent, there in zip(table.columns, edit.row[first:], row[first:], strict=True):
-        is_key = column.type in (FieldType.GUID, FieldType.GLOBAL_ID, FieldType.OID)
-        if sent is None or is_key or not column.is_editable or normalise_guid(sent) is not None:
+        if sent is None or not column.is_editable or column.type in _IDENTITIES:
             continue
-        if sent != there and not _close(sent, there):
+        if column.type is FieldType.GUID and normalise_guid(sent) in unsettled:
+            continue
+        if not same_value(column.type, sent, there) and not _close(sent, there):
             return False
     return table.geometry is None or _same_place(edit.row[1], row[1])
 

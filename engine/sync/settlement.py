@@ -155,7 +155,8 @@ async def _look_for_renamed(
             continue
         newest = batch.counts.get(newest_name(table), 0)
         edits = [c.edit for c in silent.values()]
-        renamed = await find_renamed(context, table, edits, newest)
+        explained = {c.global_id for c in some if c.edit.global_id not in silent}
+        renamed = await find_renamed(context, table, edits, newest, explained=explained)
         for old, row in renamed.items():
             case, new = silent[old], str(row[0])
             case.global_id, case.is_there, case.is_renamed = new, True, True

@@ -314,3 +314,19 @@ async def test_a_full_disk_is_told_from_a_broken_link(
             await fetch(session, server.origin, full)
 
     assert not full.exists()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("status", [401, 413])
+async def test_answer_that_comes_before_a_large_body_was_read_is_known(
+    session: Session, tmp_path: Path, status: int, reset: bool
+) -> None:
+    edits = tmp_path / "edits"
+    edits.write_bytes(bytes(3_000_000))
+    early = Cut(answer("no", status=status), reset=reset, reads_body=False)
+
+    async with HttpServer(early) as server:
+        with pytest.raises(ServiceRefusedError) as caught:
+            await session.post_file(server.origin, {}, "edits", edits)
+
+    assert caught.value.service_code == status
