@@ -182,6 +182,13 @@ def get_batch(connection: sqlite3.Connection, batch_id: int) -> Batch:
     raise FeatureNotFoundError(f"the journal has no batch {batch_id}")
 
 
+def newest_id(connection: sqlite3.Connection) -> int:
+    """The id of the newest batch there ever was; 0 without any."""
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'fieldsync_batch'")
+    row = found.fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def unfinished(connection: sqlite3.Connection) -> list[Batch]:
     """The batches that are not merged, oldest first: where a sync goes on."""
     return list(_batches(connection, "state <> ?", BatchState.MERGED.value))

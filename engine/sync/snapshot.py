@@ -18,7 +18,7 @@ from engine.errors import (
     ProtocolError,
     ServiceRefusedError,
 )
-from engine.geodatabase import replica as replica_record
+from engine.geodatabase import journal, replica as replica_record
 from engine.geodatabase.replica import LeftReplica, Replica
 from engine.layer_schema import JsonObject
 from engine.model import AttachmentSyncDirection
@@ -75,7 +75,7 @@ async def _from_replica(context: SyncContext, record: Replica) -> None:
     )
     definition = definition_of(record, context.schema, context.spatial_reference)
     before = await _count(context, definition)
-    target = _target(context)
+    target = await _target(context)
     with using(target):
         fetched = await context.service.download_changes(
             form, target, context.narrator.service_says
@@ -94,7 +94,7 @@ async def _from_new_replica(context: SyncContext, record: Replica) -> None:
     form = create_form(definition, schema, layers, asked.name)
     before = await _count(context, definition)
     await context.write(replica_record.note_left, asked)
-    target = _target(context)
+    target = await _target(context)
     try:
         envelope = await context.service.create_replica(form, target, context.narrator.service_says)
         header = await asyncio.to_thread(read_header, target)
@@ -123,9 +123,12 @@ async def _from_new_replica(context: SyncContext, record: Replica) -> None:
         context.replica = await context.database.read(replica_record.get_replica)
 
 
-def _target(context: SyncContext) -> Path:
+async def _target(context: SyncContext) -> Path:
+    """A file of its own for each batch that was sent before: what an earlier run has fetched is
+    gone on with only if it cannot be older than our own edits, which no download tells of."""
     context.folder.mkdir(exist_ok=True)
-    return context.folder / "download-all.json"
+    newest = await context.database.read(journal.newest_id)
+    return context.folder / f"download-all-{newest}.json"
 
 
 async def _count(

@@ -30,10 +30,11 @@ Json = dict[str, Any]
 
 def altered(device: Device, change: Callable[[Json], None]) -> Callable[[str], None]:
     """A fault handler: the snapshot comes down as ``change`` makes it."""
-    path = device.path.with_name(f"{device.path.name}-spool") / "download-all.json"
+    folder = device.path.with_name(f"{device.path.name}-spool")
 
     def handler(point: str) -> None:
         if point == "snapshot.fetched":
+            (path,) = folder.glob("download-all-*.json")
             value = json.loads(path.read_text())
             change(value)
             path.write_text(json.dumps(value))
