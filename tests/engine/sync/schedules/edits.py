@@ -27,21 +27,29 @@ from tests.feature_service.edits import EditSession
 from tests.feature_service.hosted import Actor, Hosted
 
 _LAYERS = (HYDRANTS, HYDRANTS, HYDRANTS, PIPES, VISITS, VISITS, NOTES)
+_NARROW = (HYDRANTS, HYDRANTS, HYDRANTS, VISITS, VISITS, NOTES)
 T = TypeVar("T")
 _TOO_LONG = 25  # letters; a hydrant's name has 20
 _WKID = 102100
 
 
 class Values:
-    """Values that nobody else writes: numbers from ``first`` on make them."""
+    """Values that nobody else writes: numbers from ``first`` on make them.
 
-    def __init__(self, draw: random.Random, first: int) -> None:
+    ``is_narrow``: all parties work on few rows and columns, so that they meet all the time.
+    """
+
+    def __init__(self, draw: random.Random, first: int, *, is_narrow: bool = False) -> None:
         self.draw = draw
         self._next = first
+        self._is_narrow = is_narrow
+
+    def layer(self) -> int:
+        return self.draw.choice(_NARROW if self._is_narrow else _LAYERS)
 
     def pick(self, rows: Sequence[T]) -> T:
         """One of the rows, more often one of the first: that is where people meet."""
-        return rows[int(len(rows) * self.draw.random() ** 2.5)]
+        return rows[int(len(rows) * self.draw.random() ** (8 if self._is_narrow else 2.5))]
 
     def number(self) -> int:
         self._next += 1
@@ -56,7 +64,7 @@ class Values:
     def some(self, layer: int, *, is_bad: bool = False) -> dict[str, Any]:
         """New values for some columns of that layer, as the API takes them."""
         name = TOKENS[layer]
-        if layer != HYDRANTS:
+        if layer != HYDRANTS or (self._is_narrow and self.draw.random() < 0.6 and not is_bad):
             return {name: self.token()}
         number = self.number()
         choices: list[dict[str, Any]] = [
@@ -98,7 +106,7 @@ def canonical(layer: int, values: dict[str, Any], shape: object = None) -> Row:
 async def edit_by_api(who: str, geodatabase: Geodatabase, values: Values, ledger: Ledger) -> None:
     """One edit as an app makes it."""
     draw = values.draw
-    layer = draw.choice(_LAYERS)
+    layer = values.layer()
     table = geodatabase.table(layer)
     rows = [f.global_id async for f in table.query_features()]
     what = draw.choice(["add", "add", "update", "update", "update", "move", "delete", "photo"])
@@ -181,7 +189,7 @@ def edit_by_foreigner(
 
 def _statement(who: str, connection: sqlite3.Connection, values: Values) -> list[Entry]:
     draw = values.draw
-    layer = draw.choice(_LAYERS)
+    layer = values.layer()
     table, name = TABLES[layer], TOKENS[layer]
     rows = [r[0] for r in connection.execute(f"SELECT GlobalID FROM {table} ORDER BY fid")]
     kinds = ["insert", "update", "update", "update", "replace", "delete", "again", "back"]
@@ -293,7 +301,7 @@ def _stored(values: dict[str, Any]) -> dict[str, Any]:
 def draw_office_edit(inside: Hosted, values: Values) -> tuple[int, dict[str, Any], Entry] | None:
     """Layer, the lists of applyEdits, and what to note of it."""
     draw = values.draw
-    layer = draw.choice(_LAYERS)
+    layer = values.layer()
     found = inside.rows(inside.layer(layer))._store.run(
         f"SELECT gid FROM layer_{layer} WHERE gen_to > ? ORDER BY oid", inside.store.generation
     )

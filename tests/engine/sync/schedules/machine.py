@@ -107,10 +107,13 @@ class Machine:
     def inside(self) -> Any:
         return self.server.hosted(SERVICE)
 
+    def _values(self, seed: int, first: int) -> Values:
+        return Values(random.Random(seed), first, is_narrow=self.schedule.is_narrow)
+
     # --- steps ------------------------------------------------------------------------------------
 
     async def _step(self, step: Step) -> None:
-        values = Values(random.Random(step.draw), step.number * _VALUES)
+        values = self._values(step.draw, step.number * _VALUES)
         if step.what == "office":
             await self._office(values)
             return
@@ -252,7 +255,7 @@ class Machine:
 
     def _act(self, event: Event, party: _Party) -> bool:
         """Do it; False if it is not possible at this point."""
-        values = Values(random.Random(event.draw), self._number(event) * _VALUES + _LATER)
+        values = self._values(event.draw, self._number(event) * _VALUES + _LATER)
         match event.what:
             case "kill" | "power":
                 assert party.geodatabase is not None
@@ -369,7 +372,7 @@ class Machine:
         for number in range(_ROUNDS):
             for name, party in self.parties.items():
                 await self._sync_well(name, party)
-            values = Values(random.Random(self.schedule.seed + number), 10_000)
+            values = self._values(self.schedule.seed + number, 10_000)
             acted = [
                 await self._decide(p, values, everything=number > 0) for p in self.parties.values()
             ]

@@ -60,6 +60,7 @@ class Schedule:
     profile: Profile
     model: SyncModel
     parties: tuple[Party, ...]
+    is_narrow: bool
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
@@ -67,6 +68,7 @@ class Schedule:
         odd = [n for n in switches() if getattr(self.profile, n) != getattr(usual, n)]
         shown = ", ".join(f"{n}={getattr(self.profile, n)}" for n in odd) or "as documented"
         lines = [f"seed {self.seed}, {self.model.name}; service: {shown}"]
+        lines[0] += "; all at the same rows" if self.is_narrow else ""
         lines += [f"  {p.name}: {p.channel.name}, {p.policy.name}" for p in self.parties]
         return "\n".join([*lines, *(f"  {step}" for step in self.steps)])
 
@@ -82,9 +84,9 @@ _WHAT = [
 ]
 _MISHAPS = ("replica-unregistered", "generation-overtaken")
 _OPERATIONS = (
-    "applyEdits",
-    "synchronizeReplica",
-    "jobs",
+    *(["applyEdits"] * 3),
+    *(["synchronizeReplica"] * 3),
+    *(["jobs"] * 2),
     "replicafiles",
     "query",
     "attachment",
@@ -129,6 +131,7 @@ def draw_schedule(seed: int) -> Schedule:
         Party(name=name, channel=draw.choice(channels), policy=draw.choice(policies))
         for name in "ABC"[: draw.choice([1, 2, 2, 2, 3, 3])]
     )
+    is_narrow = draw.random() < 0.5
     names = [party.name for party in parties]
     count = draw.choice([4, 8, 12, 16, 24])
     steps = [_step(draw, number, names) for number in range(1, count + 1)]
@@ -136,7 +139,14 @@ def draw_schedule(seed: int) -> Schedule:
         # A row that was added under another GlobalID, with the answer lost, cannot be told from one
         # that somebody else added: that is not proven here.
         steps = [replace(step, faults=(), event=None) for step in steps]
-    return Schedule(seed=seed, profile=profile, model=model, parties=parties, steps=tuple(steps))
+    return Schedule(
+        seed=seed,
+        profile=profile,
+        model=model,
+        parties=parties,
+        is_narrow=is_narrow,
+        steps=tuple(steps),
+    )
 
 
 def _profile(draw: random.Random) -> Profile:
