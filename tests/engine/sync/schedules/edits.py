@@ -3,7 +3,7 @@
 import random
 import sqlite3
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -235,13 +235,21 @@ def _statement(who: str, connection: sqlite3.Connection, values: Values) -> list
     return [Write(who, layer, row, canonical(layer, some))]
 
 
+def in_flight(connection: sqlite3.Connection) -> dict[int, list[str]]:
+    """The rows of a geodatabase that are on their way just now."""
+    found: dict[int, list[str]] = {}
+    condition = "WHERE GlobalID IN (SELECT gid FROM fieldsync_sent) ORDER BY fid"
+    for layer, name in TABLES.items():
+        for (gid_,) in connection.execute(f"SELECT GlobalID FROM {name} {condition}"):
+            found.setdefault(layer, []).append(gid_)
+    return found
+
+
 def _rows(connection: sqlite3.Connection, values: Values) -> tuple[int, list[str]]:
-    """A layer and its rows; during a sync mostly those that are on their way just now."""
-    in_flight = "WHERE GlobalID IN (SELECT gid FROM fieldsync_sent)"
-    for layer, name in TABLES.items() if values.draw.random() < 0.7 else ():
-        found = connection.execute(f"SELECT GlobalID FROM {name} {in_flight} ORDER BY fid")
-        if rows := [row[0] for row in found]:
-            return layer, rows
+    """A layer and its rows; during a sync mostly those that are on their way."""
+    sent = in_flight(connection) if values.draw.random() < 0.8 else {}
+    for layer, rows in sent.items():
+        return layer, rows
     layer = values.layer()
     found = connection.execute(f"SELECT GlobalID FROM {TABLES[layer]} ORDER BY fid")
     return layer, [row[0] for row in found]
@@ -309,14 +317,21 @@ def _stored(values: dict[str, Any]) -> dict[str, Any]:
 # --- at the office -------------------------------------------------------------------------------
 
 
-def draw_office_edit(inside: Hosted, values: Values) -> tuple[int, dict[str, Any], Entry] | None:
-    """Layer, the lists of applyEdits, and what to note of it."""
+def draw_office_edit(
+    inside: Hosted, values: Values, wanted: Mapping[int, Sequence[str]] | None = None
+) -> tuple[int, dict[str, Any], Entry] | None:
+    """Layer, the lists of applyEdits, and what to note of it. ``wanted``: rows to edit mostly."""
     draw = values.draw
     layer = values.layer()
+    if wanted and draw.random() < 0.8:
+        layer = draw.choice(list(wanted))
+    else:
+        wanted = {}
     found = inside.rows(inside.layer(layer))._store.run(
         f"SELECT gid FROM layer_{layer} WHERE gen_to > ? ORDER BY oid", inside.store.generation
     )
     rows = [row[0] for row in found.fetchall()]
+    rows = [row for row in rows if row in wanted.get(layer, ())] or rows
     what = draw.choice(["add", "update", "update", "update", "move", "delete"])
     shape = values.shape(layer)
     if shape is not None:

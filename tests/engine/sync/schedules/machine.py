@@ -29,6 +29,7 @@ from tests.engine.sync.schedules.edits import (
     edit_by_api,
     edit_by_foreigner,
     edit_inside,
+    in_flight,
 )
 from tests.engine.sync.schedules.ledger import Delete, Ledger, Write
 from tests.engine.sync.schedules.power import Flushed, Killed, Remains
@@ -259,7 +260,9 @@ class Machine:
         """Do it; False if it is not possible at this point."""
         values = self._values(event.draw, self._number(event) * _VALUES + _LATER)
         match event.what:
-            case "kill" | "power":
+            case "kill" | "power" | "overtaken":
+                if event.what == "overtaken":
+                    self._on_loop(lambda: self._office_inside(values, party))
                 assert party.geodatabase is not None
                 kept = None
                 if event.what == "power":
@@ -277,7 +280,7 @@ class Machine:
                     return False  # in the middle of our transaction it would have to wait
                 self.has_raced = True
             case "office":
-                self._on_loop(lambda: self._office_inside(values))
+                self._on_loop(lambda: self._office_inside(values, party))
                 self.has_raced = True
             case "sync":
                 other = self._other(party)
@@ -296,8 +299,11 @@ class Machine:
         others = [p for p in self.parties.values() if p is not party]
         return others[0] if others else None
 
-    def _office_inside(self, values: Values) -> None:
-        drawn = draw_office_edit(self.inside, values)
+    def _office_inside(self, values: Values, party: _Party) -> None:
+        """The office edits a row that is on its way, if there is one."""
+        with closing(sqlite3.connect(party.device.path)) as connection:
+            wanted = in_flight(connection)
+        drawn = draw_office_edit(self.inside, values, wanted)
         if drawn is not None:
             layer, edits, entry = drawn
             edit_inside(self.inside, layer, edits)

@@ -107,7 +107,15 @@ _KINDS = (
     "duplicate",
     "job-failed",
 )
-_EVENTS = ("kill", "kill", "power", "power", "cancel", "foreign", "foreign", "office", "sync")
+_EVENTS = (
+    *(["kill"] * 2),
+    *(["power"] * 2),
+    *(["overtaken"] * 2),  # the office edits what was just sent, and the device dies
+    *(["foreign"] * 4),
+    *(["office"] * 2),
+    "cancel",
+    "sync",
+)
 
 
 def draw_schedule(seed: int) -> Schedule:
@@ -134,7 +142,15 @@ def draw_schedule(seed: int) -> Schedule:
     is_narrow = draw.random() < 0.5
     names = [party.name for party in parties]
     count = draw.choice([4, 8, 12, 16, 24])
-    steps = [_step(draw, number, names) for number in range(1, count + 1)]
+    steps: list[Step] = []
+    while len(steps) < count:
+        step = _step(draw, len(steps) + 1, names)
+        if step.what == "sync" and draw.random() < 0.6:  # with something to send, mostly
+            what = draw.choice(["edit", "foreign"])
+            before = replace(step, what=what, faults=(), event=None, draw=draw.randrange(1 << 30))
+            steps.append(replace(before, direction=SyncDirection.BIDIRECTIONAL, rollback=False))
+            step = replace(step, number=step.number + 1)
+        steps.append(step)
     if profile.remints_global_ids:
         # A row that was added under another GlobalID, with the answer lost, cannot be told from one
         # that somebody else added: that is not proven here.
@@ -170,9 +186,9 @@ def _step(draw: random.Random, number: int, names: list[str]) -> Step:
         return step
     faults = [_fault(draw) for _ in range(draw.choice([0, 0, 0, 0, 1, 1, 2, 3]))]
     event = None
-    if draw.random() < 0.5:
+    if draw.random() < 0.6:
         kind = draw.choice(_EVENTS)
-        at = draw.choice([draw.randrange(1, 12), draw.randrange(1, 40)])
+        at = draw.choice([draw.randrange(1, 10), draw.randrange(5, 20), draw.randrange(1, 40)])
         event = Event(at=at, what=kind, draw=draw.randrange(1 << 30))
     direction = SyncDirection.BIDIRECTIONAL
     if draw.random() < 0.15:
