@@ -24,7 +24,6 @@ from engine.sync.context import SyncContext
 from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.read_back import find, refresh, storable
 from engine.sync.recording import Key
-from engine.sync.rows import RowError
 
 KEEPS, CLEARS = "keeps", "clears"
 
@@ -39,6 +38,7 @@ class PartialUpdates:
         self._channel = channel
         self._name = f"omitted-attributes-{channel.name}"
         self._known: str | None = None
+        self._before: Attributes | None = None
 
     async def known(self) -> str:
         """:data:`KEEPS`, :data:`CLEARS`, or empty as long as nothing was proven."""
@@ -60,20 +60,26 @@ class PartialUpdates:
         return None
 
     async def watch(self, edit: Edit) -> None:
-        """Note how the canary's row is before it is sent; survives a crash."""
+        """Read how the canary's row is before it is sent."""
         found = await find(self._context, edit.table, [edit.global_id])
         before = found.get(edit.global_id)
-        if before is None:
+        self._before = None if before is None else _editable(edit.table, before)
+
+    async def note(self, edits: Sequence[Edit]) -> None:
+        """Note the canary as it is in the batch, just before it is sent; survives a crash.
+
+        What is sent is the row as it was when the batch was made, and it may have been edited since
+        somebody looked at it. Does nothing if the batch is no canary's.
+        """
+        before, self._before = self._before, None
+        if before is None or not edits or edits[0].operation is not EditOperation.UPDATE:
             return
-        try:
-            sent = sent_attributes(edit)
-        except RowError:
-            return  # it will not be sent
+        (edit,) = edits
         note = {
             "table": edit.table.number,
             "global_id": edit.global_id,
-            "before": _editable(edit.table, before),
-            "sent": sent,
+            "before": before,
+            "sent": sent_attributes(edit),
         }
         self._context.folder.mkdir(exist_ok=True)
         await asyncio.to_thread(atomic.write_json, self._path, note)

@@ -59,6 +59,8 @@ async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[st
 
     The bytes are compared for updates only, where nothing else tells the old data from the new.
     """
+    # One that was deleted here, and by now on the service as well, has nothing left to be asked of.
+    edits = [edit for edit in edits if edit.row is not None or edit.base is not None]
     if not edits:
         return {}
     parents = [str(attachment_cells(edit)["REL_GLOBALID"]) for edit in edits]

@@ -127,6 +127,7 @@ class Push:
         self._accounts.forget(edits, [*batch.edits, *(e for e, _ in batch.refused)])
         for edit, reason in batch.refused:
             self._accounts.refused(edit, EditError(code=None, description=reason))
+        await self._partial.note(batch.edits)
         if batch.edits:
             await self._deliver(batch, attempt)
 

@@ -182,9 +182,14 @@ def _is_success(case: Case) -> bool:
 async def _refresh_related(context: SyncContext, cases: Sequence[Case]) -> None:
     """A delete that the service took may have taken related rows along, or cut them loose."""
     for table, some in by_table(cases):
-        deleted = [_cells(c.edit) for c in some if c.is_deleted]
+        deleted = [_cells(c.edit) for c in some if c.is_deleted or _is_gone(c)]
         if not table.is_attachment and deleted:
             await _refresh_below(context, table, context.dependents(table), deleted)
+
+
+def _is_gone(case: Case) -> bool:
+    """An update came too late; perhaps because of a delete in the same call, further up."""
+    return case.edit.operation is EditOperation.UPDATE and not case.is_there
 
 
 async def _refresh_below(

@@ -257,3 +257,20 @@ async def test_delete_of_an_attachment_that_never_arrived_is_sent_again(
 
     assert not world.attachments()
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_delete_of_an_attachment_that_is_downloaded_before_it_is_settled_is_done(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(a, "DELETE FROM Hydrants__ATTACH")
+    skip = 1 if channel is PushChannel.SYNCHRONIZE_REPLICA else 0  # the download comes first
+    world.server.faults.add(Fault(kind="drop-after-commit", operation=channel.value, skip=skip))
+    with faults.armed(link_dies_at(world, "download.merged")), suppress(EngineError):
+        await a.sync()
+    world.server.faults.clear()
+
+    await a.sync()
+
+    await world.assert_agreed()

@@ -6,7 +6,9 @@ import pytest
 
 from engine import faults
 from engine.errors import LinkError
+from engine.geodatabase.change_log import Edit
 from engine.sync.parameters import PushChannel
+from engine.sync.partial_updates import PartialUpdates
 from tests.engine.sync.fleet import HYDRANTS, Fleet, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
@@ -100,3 +102,23 @@ async def test_values_that_others_emptied_meanwhile_are_not_brought_back(world: 
     row = (await world.rows())[HYDRANTS][gid(1)]
     assert (row["name"], row["pressure"], row["serial"]) == ("office", None, 77)
     assert not [m for m in b.messages if "clears attributes" in m]
+
+
+async def test_row_that_is_emptied_here_before_it_is_sent_stays_empty(
+    world: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = await world.device("A")
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+    watch = PartialUpdates.watch
+
+    async def watch_and_empty(self: PartialUpdates, edit: Edit) -> None:
+        await watch(self, edit)
+        foreign(a, f"UPDATE Hydrants SET status=NULL,pressure=NULL WHERE GlobalID='{gid(1)}'")
+
+    monkeypatch.setattr(PartialUpdates, "watch", watch_and_empty)
+
+    await a.sync()
+
+    row = (await world.rows())[HYDRANTS][gid(1)]
+    assert (row["name"], row["status"], row["pressure"]) == ("mine", None, None)
+    assert not [m for m in a.messages if "clears attributes" in m]

@@ -1,8 +1,9 @@
 """Engines that break the promise, to see that the schedules would notice."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -10,8 +11,10 @@ from engine.geodatabase import acknowledge, connection as connections, journal
 from engine.geodatabase.difference import Merged, three_way
 from engine.geodatabase.replica import set_generations
 from engine.sync import pull, push, reconciling, settlement
+from engine.sync.parameters import PushChannel
 from engine.sync.reconciling import give_up
 from engine.sync.recording import Case, Outcome, Settled, key_of
+from tests.engine.sync.schedules.schedule import Event, Schedule, Step
 
 Sabotage = Callable[[], AbstractContextManager[None]]
 
@@ -119,13 +122,39 @@ def deletes_are_not_read_back() -> Iterator[None]:
         yield
 
 
-SABOTAGES: tuple[Sabotage, ...] = (
-    commits_are_not_flushed,
-    completed_is_success,
-    base_is_the_present_row,
-    lost_answers_are_not_found_out,
-    generation_moves_before_the_merge,
-    the_service_always_wins,
-    refusals_are_forgotten,
-    deletes_are_not_read_back,
-)
+def as_drawn(schedule: Schedule) -> Schedule:
+    return schedule
+
+
+def without_results(schedule: Schedule) -> Schedule:
+    """The same with a service that gives no results of edits."""
+    profile = replace(schedule.profile, results_place="none")
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    parties = tuple(replace(party, channel=channel) for party in schedule.parties)
+    return replace(schedule, profile=profile, parties=parties)
+
+
+def dying_in_mid_sync(schedule: Schedule) -> Schedule:
+    """The same with devices that die while they send, and an office that edits just that row."""
+
+    def dying(step: Step) -> Step:
+        if step.what != "sync":
+            return step
+        event = Event(at=6 + step.draw % 14, what="overtaken", draw=step.draw)
+        return replace(step, faults=(), event=event)
+
+    steps = tuple(map(dying, schedule.steps))
+    return replace(schedule, steps=steps, is_narrow=True)
+
+
+SABOTAGES: Mapping[Sabotage, Callable[[Schedule], Schedule]] = {
+    commits_are_not_flushed: as_drawn,
+    completed_is_success: without_results,
+    base_is_the_present_row: as_drawn,
+    lost_answers_are_not_found_out: dying_in_mid_sync,
+    generation_moves_before_the_merge: as_drawn,
+    the_service_always_wins: as_drawn,
+    refusals_are_forgotten: as_drawn,
+    deletes_are_not_read_back: as_drawn,
+}
+"""How an engine may break the promise → the schedules among which that shows soon."""
