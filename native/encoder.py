@@ -19,8 +19,8 @@ from native.errors import EncodeError, ErrorCode
 from native.layer import Layer, LayerTable
 
 _OUT_SIZE = 64 << 10
-_PART_SIZE = 192 << 10  # of the rows that cross at once: beyond, the memory for them costs more
-_FIRST_PART_ROWS = 50
+_PART_SIZE = 48 << 10  # of the rows that cross at once: larger blocks are fresh pages each time
+_FIRST_PART_ROWS = 20
 _BASE64_STEP = 48 << 10  # a multiple of three: no padding inside
 
 
