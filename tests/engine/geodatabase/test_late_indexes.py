@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from engine.geodatabase.geopackage import create_geopackage, insert_rows, load
 from engine.geodatabase.late_indexes import late_indexes
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.replica import Replica
+from native.geometry import esri_json_to_gpkg, register_functions
 from tests.engine.geodatabase.schemas import field, layer, service
 
 COLUMN = field("note", "esriFieldTypeString")
@@ -179,3 +181,28 @@ def test_a_row_of_another_width_is_refused(connection: sqlite3.Connection) -> No
 
     with pytest.raises(ValueError, match="3 values"):
         insert_rows(connection, table_of(connection), rows)
+
+
+def test_the_spatial_index_forgets_rows_that_came_again(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x.gpkg", isolation_level=None)
+    register_functions(connection)
+    connection.execute("BEGIN")
+    create_geopackage(connection, service(), [layer(0, "Trees")], Replica(), spatial_index=True)
+    table, keys = table_of(connection), guids(60)
+
+    def fill(connection: sqlite3.Connection) -> None:
+        for x in (1.0, 2.0):
+            blob = esri_json_to_gpkg(b'{"x":%f,"y":5}' % x, "esriGeometryPoint", 4326, False, False)
+            rows = [(key, blob, *[None] * len(table.columns)) for key in keys]
+            insert_rows(connection, table, rows, struct.pack("<4d", x, x, 5, 5) * len(rows))
+
+    load(connection, fill)
+    connection.execute("COMMIT")
+
+    assert connection.execute("SELECT rtreecheck('rtree_Trees_geom')").fetchone() == ("ok",)
+    found = connection.execute("SELECT count(*), min(minx), max(maxx) FROM rtree_Trees_geom")
+    assert found.fetchone() == (60, 2.0, 2.0)
+    assert connection.execute("SELECT count(*) FROM Trees").fetchone() == (60,)
+    extent = connection.execute("SELECT min_x, max_x FROM gpkg_contents WHERE min_x NOTNULL")
+    assert extent.fetchone() == (2.0, 2.0)
+    connection.close()
