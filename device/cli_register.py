@@ -16,17 +16,22 @@ def run(options: Namespace, _console: Console) -> Report:
 
 
 async def _register(options: Namespace) -> Report:
-    registered, credential = [], credentials(options)
+    registered, left, credential = [], [], credentials(options)
     async with OfflineMap.open(options.map) as map_:
         for geodatabase in map_.geodatabases:
-            url = geodatabase.service_url
+            url, before = geodatabase.service_url, geodatabase.sync_id
             async with GeodatabaseSyncTask(url, credential=credential) as task:
                 await task.register_sync_enabled_geodatabase(geodatabase)
             registered.append(url)
+            left += [before] if before else []
         error = next(iter(map_.errors.values()), None)
     return Report(
-        data={"map": str(options.map), "registered": registered},
-        lines=[*(f"Registered with {url}." for url in registered), "Now sync it."],
+        data={"map": str(options.map), "registered": registered, "left": left},
+        lines=[
+            *(f"Registered with {url}." for url in registered),
+            *(f"The replica {one} stays, for the map that this is a copy of." for one in left),
+            "Now sync it.",
+        ],
         exit_code=ExitCode.OK if error is None else error.exit_code,
         error=error,
     )

@@ -291,6 +291,16 @@ def test_register_lets_an_unregistered_map_sync_again(fieldsync: Command, taken:
     assert registered.code == 0
     layers = fieldsync("sync", taken.folder, "--json").json["geodatabases"][0]["layers"]
     assert sum(layer["uploaded"]["applied"] for layer in layers) == 1
+    assert registered.json["left"] == []
+
+
+def test_register_leaves_the_replica_of_the_original(fieldsync: Command, taken: Taken) -> None:
+    original = taken.report["geodatabases"][0]["sync_id"]
+
+    ended = fieldsync("register", taken.folder, "--json")
+
+    assert ended.json["left"] == [original]
+    assert fieldsync("info", taken.folder, "--json").json["geodatabases"][0]["sync_id"] != original
 
 
 def test_sync_can_leave_the_full_download_for_a_better_link(
