@@ -25,6 +25,7 @@ from engine.maps.offline_map_task import OfflineMapTask
 from engine.maps.package_info import MapService, PackageInfo
 from engine.maps.repair import RepairOfflineMapJob, RepairOfflineMapResult
 from engine.model import SyncModel
+from tests.disk_faults import DiskFault, fail_anywhere
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, HastyClock, fleet, gid
 from tests.engine.sync.stories import Sync
 from tests.feature_service import Fault, Faults
@@ -419,3 +420,11 @@ def test_repair_dies_anywhere(tmp_path: Path) -> None:
     points = kill_at_points(Repair, tmp_path)
 
     assert {"broken.renamed", "broken.set_aside", "edits.salvaged", "map.repaired"} <= set(points)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [DiskFault.ENOSPC, DiskFault.TORN_KILL])
+def test_disk_fails_in_a_repair_then_the_next_run_ends_well(
+    tmp_path: Path, fault: DiskFault
+) -> None:
+    assert fail_anywhere(Repair, tmp_path, fault, samples=3, seed=5)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.geodatabase.conflicts import ConflictKind
+from tests.disk_faults import DiskFault, fail_anywhere
 from tests.engine.sync.fleet import HYDRANTS, PIPES, gid
 from tests.engine.sync.stories import Story
 from tests.feature_service import Profile
@@ -19,7 +20,6 @@ class ChangedSchema(Story):
     """A field is new, one is gone, one is wider and attachments are on, with edits of all."""
 
     profile = Profile(supports_async=False, echoes_own_edits=True)
-    NEW = gid(5001)
 
     async def _make(self, folder: Path) -> None:
         async with self.fleet(folder) as world:
@@ -27,9 +27,8 @@ class ChangedSchema(Story):
             await a.take()
             async with a.open() as geodatabase:
                 hydrants = geodatabase.table(HYDRANTS)
-                await hydrants.add_feature({"GlobalID": self.NEW, "name": "new"}, {"x": 5, "y": 6})
-                await hydrants.update_feature(gid(2), {"name": "mine", "pressure": 3.5})
-                await hydrants.update_feature(gid(6), {"serial": 66})
+                edit = {"name": "mine", "pressure": 3.5, "serial": 66}
+                await hydrants.update_feature(gid(2), edit)
             colour = field("colour", "String", length=12, defaultValue="red")
             change_schema(world.inside, {"layer": HYDRANTS, "add": colour})
             change_schema(world.inside, {"layer": HYDRANTS, "remove": "pressure"})
@@ -57,10 +56,9 @@ class ChangedSchema(Story):
             (kept,) = conflicts
             assert (kept.global_id, kept.kind) == (gid(2), ConflictKind.FIELD_CLOSED)
             rows = (await a.rows())[HYDRANTS]
-            assert rows[gid(2)]["name"] == "mine"
-            assert (rows[gid(6)]["serial"], rows[gid(6)]["colour"]) == (66, "red")
+            names = ("name", "serial", "colour")
+            assert [rows[gid(2)][name] for name in names] == ["mine", 66, "red"]
             assert (rows[gid(5)]["serial"], rows[gid(5)]["colour"]) == (2**40, "blue")
-            assert self.NEW in rows
 
 
 @pytest.mark.slow
@@ -68,3 +66,11 @@ def test_sync_with_a_changed_schema_dies_anywhere(tmp_path: Path) -> None:
     points = kill_at_points(ChangedSchema, tmp_path)
 
     assert {"layer.altered", "fields.filled", "batch.sending"} <= set(points)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [DiskFault.ENOSPC, DiskFault.TORN_KILL])
+def test_disk_fails_while_a_changed_schema_is_followed_then_the_next_run_ends_well(
+    tmp_path: Path, fault: DiskFault
+) -> None:
+    assert fail_anywhere(ChangedSchema, tmp_path, fault, samples=3, seed=5)
