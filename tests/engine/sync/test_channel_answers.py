@@ -186,3 +186,41 @@ async def test_a_refused_call_is_a_refusal(channel_of: Any, tmp_path: Path) -> N
 async def test_a_broken_answer_leaves_it_open(channel_of: Any, tmp_path: Path) -> None:
     with pytest.raises(LinkError):
         await answers(channel_of, tmp_path, Cut(answer("[", length=9)))
+
+
+async def test_results_beside_the_moment_of_the_edits(tmp_path: Path) -> None:
+    results = [{"id": 4, "addResults": [GOOD]}]
+    reply = json_answer({"editMoment": 1714564800000, "editResults": results})
+
+    assert short(await answers(apply_edits, tmp_path, reply)) == [(4, False, Op.ADD, 0, True)]
+
+
+async def test_success_alone_says_nothing_of_an_edit(tmp_path: Path) -> None:
+    assert await answers(apply_edits, tmp_path, json_answer({"success": True})) == []
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "Completed", "completed with errors"])
+async def test_results_of_a_job_of_apply_edits(tmp_path: Path, status: str) -> None:
+    submitted = json_answer({"statusUrl": "jobs/sf_1/status"})
+    done = json_answer({"status": status, "resultUrl": "../../result.json"})
+    results = json_answer([{"id": 4, "addResults": [GOOD]}])
+
+    found = await answers(apply_edits, tmp_path, submitted, done, results)
+
+    assert short(found) == [(4, False, Op.ADD, 0, True)]
+
+
+async def test_job_of_apply_edits_that_failed_has_refused_the_call(tmp_path: Path) -> None:
+    submitted = json_answer({"statusUrl": "jobs/sf_1/status"})
+    failed = json_answer({"status": "FAILED", "error": {"code": 400, "message": "No."}})
+
+    with pytest.raises(ServiceRefusedError):
+        await answers(apply_edits, tmp_path, submitted, failed)
+
+
+async def test_job_of_apply_edits_without_results_leaves_the_outcome_open(tmp_path: Path) -> None:
+    submitted = json_answer({"statusUrl": "jobs/sf_1/status"})
+    gone = json_answer({"status": "COMPLETED", "resultUrl": "result.json"})
+
+    with pytest.raises(ProtocolError):
+        await answers(apply_edits, tmp_path, submitted, gone, answer("Not Found", status=404))
