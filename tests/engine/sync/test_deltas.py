@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 
@@ -79,6 +80,25 @@ async def test_attachments_come_with_their_bytes(world: Fleet, tmp_path: Path) -
     assert b"".join(piece.data for piece in pieces) == photo
     assert [piece.offset for piece in pieces] == [0, 262144, 524288]
     assert (tmp_path / "a.delta").stat().st_size < len(photo) + 2000
+
+
+async def test_exporting_and_reading_a_large_attachment_takes_little_memory(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await world.device("A")
+    (tmp_path / "film").write_bytes(random.Random(4).randbytes(12_000_000))
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        await hydrants.add_attachment(gid(1), "film.mp4", None, tmp_path / "film")
+
+    tracemalloc.start()
+    await export(a, tmp_path / "a.delta")
+    DeltaFile.open(tmp_path / "a.delta")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 6_000_000
+    assert (tmp_path / "a.delta").stat().st_size > 12_000_000
 
 
 async def test_other_programs_edit_while_a_delta_is_written(world: Fleet, tmp_path: Path) -> None:
