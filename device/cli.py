@@ -32,6 +32,8 @@ RUNNERS = {
     "push": "device.cli_push",
     "import": "device.cli_import",
     "edits": "device.cli_edits",
+    "conflicts": "device.cli_conflicts",
+    "quarantine": "device.cli_quarantine",
     "info": "device.cli_info",
     "repair": "device.cli_repair",
     "register": "device.cli_register",

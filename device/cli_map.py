@@ -165,9 +165,9 @@ def _geodatabase_lines(geodatabase: GeodatabaseFacts) -> Iterator[str]:
             yield f"{one.name}: {one.error['message']}. {one.error['remedy']}"
     yield from geodatabase.notices
     if geodatabase.conflicts:
-        yield f"{number(geodatabase.conflicts, 'conflict')} to be decided by a person."
+        yield f"{number(geodatabase.conflicts, 'conflict')} to be decided by a person; see `fieldsync conflicts`."
     if geodatabase.quarantined:
-        yield f"{number(geodatabase.quarantined, 'edit')} refused and set aside."
+        yield f"{number(geodatabase.quarantined, 'edit')} refused and set aside; see `fieldsync quarantine`."
 
 
 def _row(one: TableFacts) -> tuple[object, ...]:

@@ -93,6 +93,26 @@ examples:
 
 EDITS = "Lists the edits on this device that the service does not have yet. Needs no network."
 
+CONFLICTS = """\
+Lists the rows that were edited both here and on the service, with both values, and takes one side.
+Needs no network; what is taken goes up with the next sync. What is decided is kept for 90 days."""
+
+CONFLICTS_EXAMPLE = """\
+examples:
+  fieldsync conflicts trees
+  fieldsync conflicts trees --all
+  fieldsync conflicts trees --theirs 12,13"""
+
+QUARANTINE = """\
+Lists the edits that the service has refused, and the rows of the service that cannot be stored,
+with the reason. An edit is sent again by itself once its row is corrected. Needs no network."""
+
+QUARANTINE_EXAMPLE = """\
+examples:
+  fieldsync quarantine trees
+  fieldsync quarantine trees --retry 4
+  fieldsync quarantine trees --discard 5,6"""
+
 INFO = "Tells what a map holds, where it came from, and what is pending. Needs no network."
 
 REPAIR = """\
@@ -138,6 +158,7 @@ def make_parser() -> Parser:
     _add_sync(verbs)
     _add_delta_verbs(verbs)
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
+    _add_decisions(verbs)
     _add_map_verb(verbs, "info", INFO, "tell what a map holds")
     repair = _add_map_verb(verbs, "repair", REPAIR, "take the damaged files of a map again")
     repair.add_argument(
@@ -283,6 +304,31 @@ def _add_delta_verbs(verbs: "_SubParsersAction[Parser]") -> None:
     _add_conflicts(import_)
 
 
+def _add_decisions(verbs: "_SubParsersAction[Parser]") -> None:
+    """What needs a person."""
+    conflicts = _add_verb(
+        verbs, "conflicts", CONFLICTS, CONFLICTS_EXAMPLE, "list conflicts, and take a side"
+    )
+    quarantine = _add_verb(
+        verbs, "quarantine", QUARANTINE, QUARANTINE_EXAMPLE, "list what was refused, and decide"
+    )
+    for parser, choices in (
+        (conflicts, {"mine": "take this device's values", "theirs": "take the service's values"}),
+        (quarantine, {"retry": "send or fetch again", "discard": "give the edits up"}),
+    ):
+        _add_map(parser)
+        parser.add_argument("--all", action="store_true", help="also what has been decided")
+        for name, text in choices.items():
+            parser.add_argument(
+                f"--{name}", metavar="ID,ID…", type=_ids, default=(), help=f"{text}, by number"
+            )
+        parser.add_argument(
+            "--file",
+            metavar="NAME",
+            help="only that geodatabase; must be given to decide if the map has several",
+        )
+
+
 def _add_conflicts(parser: Parser) -> None:
     parser.add_argument(
         "--conflicts",
@@ -345,11 +391,19 @@ def _area(text: str) -> Envelope:
 
 
 def _layers(text: str) -> tuple[int, ...]:
+    return _numbers(text, "layer ids")
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    return _numbers(text, "numbers")
+
+
+def _numbers(text: str, what: str) -> tuple[int, ...]:
     try:
-        ids = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no list of layer ids; write them like 0,1") from None
-    return tuple(dict.fromkeys(ids))
+        raise ArgumentTypeError(f"{text!r} is no list of {what}; write them like 0,1") from None
+    return tuple(dict.fromkeys(numbers))
 
 
 def _where(text: str) -> tuple[int, str]:

@@ -34,7 +34,10 @@ _HOMES = {
         "SyncDirection",
         "SyncModel",
     ),
+    "engine.geodatabase.conflicts": ("Conflict", "ConflictKind", "Side"),
     "engine.geodatabase.geodatabase": ("Geodatabase",),
+    "engine.geodatabase.history": ("RowVersion", "VersionSource"),
+    "engine.geodatabase.quarantine": ("Quarantined",),
     "engine.geodatabase.feature_table": ("Feature", "FeatureTable"),
     "engine.service.credential_store": ("ArcGISCredentialStore",),
     "engine.service.credentials": (
@@ -125,12 +128,24 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         TransientError as TransientError,
         UploadRequired as UploadRequired,
     )
+    from engine.geodatabase.conflicts import (
+        Conflict as Conflict,
+        ConflictKind as ConflictKind,
+        Side as Side,
+    )
     from engine.geodatabase.feature_table import (
         Feature as Feature,
         FeatureTable as FeatureTable,
     )
     from engine.geodatabase.geodatabase import (
         Geodatabase as Geodatabase,
+    )
+    from engine.geodatabase.history import (
+        RowVersion as RowVersion,
+        VersionSource as VersionSource,
+    )
+    from engine.geodatabase.quarantine import (
+        Quarantined as Quarantined,
     )
     from engine.geodatabase.salvaged_edits import (
         Salvaged as Salvaged,

@@ -247,7 +247,7 @@ def resolve(
             case ConflictKind.DELETED_HERE, Side.MINE:
                 logged.remove(gid)
             case ConflictKind.DELETED_HERE, Side.THEIRS:
-                _bring_back(logged, gid)
+                _bring_back(logged, gid, decode_row(logged.table, theirs))
             case _:
                 my_row, their_row = decode_row(logged.table, mine), decode_row(logged.table, theirs)
                 if my_row is not None and their_row is not None:
@@ -352,10 +352,15 @@ def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, Lay
     connection.execute("DELETE FROM fieldsync_conflict_part WHERE conflict=?", (conflict,))
 
 
-def _bring_back(logged: LoggedTable, gid: str) -> None:
-    """Undo a local delete: the row is what the service has."""
+def _bring_back(logged: LoggedTable, gid: str, theirs: Row | None) -> None:
+    """Undo a local delete: the row is what the service has, or had if the delete was sent."""
     entry = logged.entry(gid)
-    if entry is None or logged.stored(gid) is not None:
+    if logged.stored(gid) is not None:
+        return
+    if entry is None:
+        if theirs is not None:
+            logged.insert(as_new(logged.table, theirs))
+            logged.set_base(gid, None)
         return
     base = logged.base(entry, None)
     if base is not None:

@@ -22,6 +22,7 @@ from engine.geodatabase.conflicts import Conflict, Side
 from engine.geodatabase.connection import Database
 from engine.geodatabase.feature_table import FeatureTable
 from engine.geodatabase.geopackage import Fill, create_geopackage, load, require_geopackage
+from engine.geodatabase.history import RowVersion, history
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.notices import notices
 from engine.geodatabase.quarantine import Quarantined
@@ -29,7 +30,7 @@ from engine.geodatabase.relations import Relation, relations
 from engine.geodatabase.replica import Replica, get_replica
 from engine.geodatabase.triggers import Permissions
 from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import Envelope, SpatialReference, SyncModel
+from engine.model import Envelope, SpatialReference, SyncModel, normalise_guid
 
 
 class Geodatabase:
@@ -269,8 +270,20 @@ class Geodatabase:
         """Rows that were edited here and on the service; the open ones, or all."""
         return await self.database.read(_list_conflicts, resolved, joining=True)
 
+    async def history(self, layer: str | int, global_id: str) -> list[RowVersion]:
+        """The versions of a row that lost a conflict or were refused, oldest first.
+
+        ``layer`` as in :meth:`table`. What is in a conflict is put back by
+        :meth:`resolve_conflict`, also if it was decided long ago.
+        """
+        number = self.table(layer).layer_id * 2
+        table = next(table for table in self._tables() if table.number == number)
+        gid = normalise_guid(global_id) or global_id
+        return await self.database.read(history, table, gid, joining=True)
+
     async def resolve_conflict(self, conflict_id: int, side: Side) -> None:
-        """Take one side of a conflict; mine is an edit again, theirs undoes it."""
+        """Take one side of a conflict, also of one that was decided: it is an edit again if the
+        service has the other."""
         await self.database.write(
             _resolve_conflict, conflict_id, self._tables(), side, self._now(), joining=True
         )

@@ -16,6 +16,16 @@ _SIZES = {
 }
 
 
+def has_resolved(connection: sqlite3.Connection) -> bool:
+    """Whether there is anything that could be pruned."""
+    return any(
+        connection.execute(
+            f"SELECT EXISTS(SELECT 1 FROM {store} WHERE resolved_at IS NOT NULL)"
+        ).fetchone()[0]
+        for store in _SIZES
+    )
+
+
 def prune_resolved(
     connection: sqlite3.Connection,
     now: datetime,

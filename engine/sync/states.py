@@ -12,6 +12,7 @@ from enum import Enum
 from engine.errors import FullDownloadRequired, ServiceError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.notices import note_checkpoint, was_busy
+from engine.geodatabase.retention import has_resolved, prune_resolved
 from engine.sync import recovery
 from engine.sync.accounts import Accounts
 from engine.sync.channel_choice import choose_channel
@@ -120,7 +121,14 @@ async def run_states(run: SyncRun, narrator: Narrator) -> None:
             step = following
     finally:
         await run.accounts.close()
+    await _prune(run.context)
     await _checkpoint(run.context)
+
+
+async def _prune(context: SyncContext) -> None:
+    """What was decided long ago goes; nothing that is open or unsent."""
+    if await context.database.read(has_resolved):
+        await context.write(prune_resolved, context.clock.now())
 
 
 async def _checkpoint(context: SyncContext) -> None:
