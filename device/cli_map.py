@@ -165,9 +165,11 @@ def _geodatabase_lines(geodatabase: GeodatabaseFacts) -> Iterator[str]:
             yield f"{one.name}: {one.error['message']}. {one.error['remedy']}"
     yield from geodatabase.notices
     if geodatabase.conflicts:
-        yield f"{number(geodatabase.conflicts, 'conflict')} to be decided by a person; see `fieldsync conflicts`."
+        told = number(geodatabase.conflicts, "conflict")
+        yield f"{told} to be decided by a person. `fieldsync conflicts` lists them."
     if geodatabase.quarantined:
-        yield f"{number(geodatabase.quarantined, 'edit')} refused and set aside; see `fieldsync quarantine`."
+        told = number(geodatabase.quarantined, "edit")
+        yield f"{told} refused and set aside. `fieldsync quarantine` says why."
 
 
 def _row(one: TableFacts) -> tuple[object, ...]:
