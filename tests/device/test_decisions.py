@@ -1,7 +1,20 @@
 """The verbs for what needs a person: conflicts and quarantine."""
 
-from tests.device.conftest import Command, Taken, gid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.device.conftest import Command, ServiceThread, Taken, gid, write_world
 from tests.device.test_verbs import execute, select
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Services that no other module's tests share: these change whatever they like."""
+    data = tmp_path_factory.mktemp("own")
+    write_world(data)
+    with ServiceThread(data) as service:
+        yield service.urls
 
 
 def refuse(fieldsync: Command, taken: Taken) -> int:

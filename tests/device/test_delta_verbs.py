@@ -1,11 +1,21 @@
 """The verbs that carry edits in files: export, push, import."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.device.conftest import Command, Taken, gid
+from tests.device.conftest import Command, ServiceThread, Taken, gid, write_world
 from tests.device.test_verbs import execute
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Services that no other module's tests share: these change whatever they like."""
+    data = tmp_path_factory.mktemp("own")
+    write_world(data)
+    with ServiceThread(data) as service:
+        yield service.urls
 
 
 def edit(taken: Taken) -> None:
