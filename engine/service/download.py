@@ -84,6 +84,13 @@ def kept(target: Path) -> Kept | None:
     return Kept(url=note.url, memo=note.memo)
 
 
+def is_kept(path: Path) -> bool:
+    """Whether a file belongs to a download that may be gone on with."""
+    name = path.name.removesuffix(".json").removesuffix(".part")
+    is_part = path.name.endswith((".part", ".part.json"))
+    return kept(path.with_name(name) if is_part else path) is not None
+
+
 def discard(target: Path) -> None:
     """Remove a download, whole or in part."""
     for path in (target, _part_path(target), _note_path(target)):

@@ -1,5 +1,6 @@
 """Attachment data on its way down: fetched one at a time, each stored in its own transaction."""
 
+import asyncio
 import hashlib
 import sqlite3
 from pathlib import Path
@@ -40,6 +41,14 @@ async def fetch_photos(context: SyncContext) -> None:
             done += 1
             context.narrator.report(100 * done / max(total, done))
         after = (fetches[-1].number, fetches[-1].gid)
+    if not await context.database.read(fetch_queue.count):
+        await asyncio.to_thread(_clear, context.folder)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what came of attachments that are not wanted any more."""
+    for path in folder.glob("fetch-*"):
+        path.unlink(missing_ok=True)
 
 
 async def _fetch(context: SyncContext, fetch: Fetch) -> None:

@@ -13,6 +13,7 @@ from engine.errors import AuthenticationError, LinkError, ServiceError
 from engine.geodatabase import acknowledge, catalog, journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import Batch, BatchState
+from engine.service.download import is_kept
 from engine.sync.batches import file_digest, remove_spool
 from engine.sync.channels import Channel, EditAnswer
 from engine.sync.check import is_current
@@ -129,7 +130,7 @@ def clear_spool(
     left = (*_LEFT, "canary-") if is_at_rest else _LEFT
     if context.folder.is_dir():
         for entry in context.folder.iterdir():
-            if entry.name in kept:
+            if entry.name in kept or is_kept(entry):
                 continue
             if entry.name.startswith(left):
                 entry.unlink(missing_ok=True)
