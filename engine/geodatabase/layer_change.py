@@ -199,6 +199,8 @@ def _sentences(
             found.append(f"the field {field.name} is described differently")
     if now.has_attachments and stored.attachments is None:
         found.append("it takes attachments now")
+    if known.has_attachments and not now.has_attachments:
+        found.append("it takes no attachments any more")
     if permissions != stored.features.permissions:
         found.append(f"it now allows {permissions.allowed}")
     if now.name != known.name:

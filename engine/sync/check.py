@@ -58,6 +58,15 @@ def check_space(context: SyncContext) -> None:
     require_space(context.database.path, _JOURNAL_BYTES)
 
 
+def takes_edits(context: SyncContext) -> bool:
+    """False if the service says that it takes no edits at all any more: then they stay pending, and
+    the rest of the sync goes on."""
+    if context.schema.is_editable or any(layer.is_editable for layer in context.layers.values()):
+        return True
+    context.narrator.warn(f"{context.schema.name} takes no edits now; those here stay unsent")
+    return False
+
+
 def check_presence(context: SyncContext) -> None:
     """Leave out the layers that the service does not list any more."""
     gone = {t.layer_id for t in context.tables} - set(context.schema.layer_ids)

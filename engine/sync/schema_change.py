@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from engine import faults, values
 from engine.errors import EngineError
-from engine.geodatabase import alter_table, backfill, catalog, layer_change
+from engine.geodatabase import alter_table, backfill, catalog, change_log, layer_change
 from engine.geodatabase.alter_table import Altered
 from engine.geodatabase.backfill import Backfill
 from engine.geodatabase.catalog import StoredLayer
@@ -53,7 +53,7 @@ async def follow_layers(
             _tell(context, stored, change, altered)
             has_altered = True
         if stored.attachments is not None and not now.has_attachments:
-            _leave_attachments(context, stored.attachments.table)
+            await _leave_attachments(context, stored.attachments.table)
     if has_altered:
         await _look_again(context)
         await geodatabase.refresh()
@@ -91,11 +91,12 @@ def _tell(context: SyncContext, stored: StoredLayer, change: LayerChange, altere
         narrator.warn(f"{name}: the map was taken without attachments, so it gets none")
 
 
-def _leave_attachments(context: SyncContext, table: LayerTable) -> None:
+async def _leave_attachments(context: SyncContext, table: LayerTable) -> None:
     context.tables = [t for t in context.tables if t.number != table.number]
-    context.narrator.warn(
-        f"{table.name}: the layer takes no attachments any more; those here stay, with their edits"
-    )
+    if await context.database.read(change_log.has_pending, table):
+        context.narrator.warn(
+            f"{table.name}: the layer takes no attachments any more; those here stay unsent"
+        )
 
 
 async def _look_again(context: SyncContext) -> None:

@@ -25,6 +25,7 @@ from engine.sync.check import (
     check_tables,
     has_work,
     is_current,
+    takes_edits,
 )
 from engine.sync.context import SyncContext
 from engine.sync.delta_keep import keep_upload
@@ -202,7 +203,7 @@ async def _rebase(run: SyncRun) -> SyncStep:
 
 async def _push(run: SyncRun) -> SyncStep:
     context = run.context
-    if context.uploads:
+    if context.uploads and takes_edits(context):
         await keep_upload(context)
         await Push(context, run.channel(), run.accounts).run()
     wants_all = context.needs_snapshot and context.downloads

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from engine.errors import SchemaChangedError
+from engine.sync.parameters import PushChannel
 from tests.engine.geodatabase import gdal
 from tests.engine.sync.fleet import (
     HYDRANTS,
@@ -15,6 +16,7 @@ from tests.engine.sync.fleet import (
     gid,
 )
 from tests.engine.sync.schema_steps import COLOUR, change, edit, name_there
+from tests.feature_service.definition import checked_service
 
 # --- changes it cannot follow --------------------------------------------------------------------
 
@@ -65,6 +67,60 @@ async def test_layer_that_is_gone_stops_alone_and_does_not_hold_up_the_others(
         assert (await geodatabase.table(PIPES).edit_counts()).updates == 1
         name = (await geodatabase.table(HYDRANTS).feature(gid(1))).attributes["name"]
     assert name == "theirs"
+
+
+async def test_attachments_switched_off_stay_unsent_and_the_rest_goes_on(world: Fleet) -> None:
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        await table.add_attachment(gid(2), "a.jpg", None, b"data")
+        await table.update_feature(gid(1), {"name": "mine"})
+    change(world, HYDRANTS, members={"hasAttachments": False})
+
+    for _ in range(2):
+        await a.sync()
+        assert any("stay unsent" in message for message in a.messages)
+
+    assert await name_there(world, 1) == "mine"
+    assert await a.pending() == {"Hydrants": 1, "Pipes": 0, "Zones": 0, "Visits": 0}
+
+
+@pytest.mark.parametrize("channel", [PushChannel.APPLY_EDITS, PushChannel.SYNCHRONIZE_REPLICA])
+async def test_layer_that_can_only_be_read_now_refuses_its_edits_and_holds_up_no_other(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    await edit(a, 1, name="mine")
+    await edit(a, 2001, PIPES, label="pipe")
+    change(world, HYDRANTS, members={"capabilities": "Query,Sync"})
+
+    result = await a.sync()
+
+    assert result.layer(HYDRANTS).uploaded.quarantined == 1
+    assert result.layer(PIPES).uploaded.applied == 1
+    async with a.open() as geodatabase:
+        (refused,) = await geodatabase.quarantine()
+        assert not geodatabase.table(HYDRANTS).permissions.can_update
+    assert (refused.global_id, bool(refused.reason)) == (gid(1), True)
+
+
+async def test_service_that_takes_no_edits_now_is_read_all_the_same(world: Fleet) -> None:
+    a = await world.device("A")
+    await edit(a, 1, name="mine")
+    await world.change(HYDRANTS, gid(2), name="theirs")
+    before = world.inside.service
+    document = {**before.document, "capabilities": "Query,Sync,ChangeTracking"}
+    world.inside.service = checked_service(before.name, document, "the closed service")
+
+    result = await a.sync()
+
+    assert any("takes no edits now" in message for message in a.messages)
+    assert result.layer(HYDRANTS).uploaded.pending == 1
+    assert (await a.rows())[HYDRANTS][gid(2)]["name"] == "theirs"
+    world.inside.service = before
+    await a.sync()
+    await world.assert_agreed()
+    assert await name_there(world, 1) == "mine"
 
 
 # --- the file, for others ------------------------------------------------------------------------
