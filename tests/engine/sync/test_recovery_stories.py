@@ -2,6 +2,7 @@
 changes; in the end all agree, and nothing is lost or doubled."""
 
 import random
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError
+from engine.model import SyncModel
+from engine.sync import machine
 from engine.sync.parameters import PushChannel
-from tests.engine.sync.fleet import Device, Fleet, fleet
+from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet
 from tests.engine.sync.test_edits_meanwhile import CHANNELS
 from tests.engine.sync.test_two_devices import Story
 from tests.feature_service import Fault, Profile
@@ -77,3 +80,44 @@ async def test_devices_agree_whatever_the_service_is_like(
 ) -> None:
     profile = replace(Profile.random(seed), remints_global_ids=False)
     await run(tmp_path, seed, profile, channel)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_copied_card_and_its_original_agree_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channel: PushChannel
+) -> None:
+    def go_to(name: str) -> Device:
+        """The process runs on that device from now on."""
+        source = tmp_path / f"machine-{name}"
+        source.write_text(f"{name}\n")
+        monkeypatch.setattr(machine, "_SYSTEM", (source,))
+        return world.devices[name]
+
+    async with fleet(tmp_path) as world:
+        for name in "AB":
+            world.devices[name] = Device(world.url, tmp_path, SyncModel.PER_REPLICA)
+            go_to(name)
+            await world.device(name, channel=channel)
+        story = Story(6)
+        async with go_to("A").open() as geodatabase:
+            await story.on_device("A", geodatabase, 6)
+        shutil.copy(world.devices["A"].path, tmp_path / "C.gpkg")  # nobody has it open
+        world.devices["C"] = replace(world.devices["A"], path=tmp_path / "C.gpkg")
+        for _ in range(2):
+            for name in "ABC":
+                async with go_to(name).open() as geodatabase:
+                    await story.on_device(name, geodatabase, 4)
+            await story.at_the_office(world, 3)
+            for name in "CAB":
+                await go_to(name).sync()
+
+        for name in "ABCABC":
+            await go_to(name).sync()
+
+        await world.assert_agreed()
+        assert len(await world.client.get("replicas")) == 3
+        for layer, column in ((HYDRANTS, "name"), (PIPES, "label"), (VISITS, "note")):
+            values = [str(row[column]) for row in (await world.rows())[layer].values()]
+            words = [value for value in values if value.startswith("w")]
+            assert len(words) == len(set(words)), f"a row of layer {layer} is doubled: {words}"
