@@ -39,6 +39,7 @@ from engine.geodatabase.salvage import salvage
 from engine.geodatabase.salvaged_edits import Salvaged, adopt, was_adopted
 from engine.layer_schema import ServiceSchema
 from engine.maps.package_info import MAP_NAME, MapService, PackageInfo, read_json
+from engine.maps.web_map import WebMap, clauses
 from engine.model import SpatialReference
 from engine.service.sign_in import Credentials
 from engine.sync.context import lock_path, spool_folder
@@ -240,10 +241,10 @@ class _Repair:
         """What was taken, going by the map alone: its area, its layers, their clauses."""
         self._narrator.warn("how the file was taken cannot be read any more; the map tells it")
         parameters = await task.create_default_generate_geodatabase_parameters(self._info.area)
-        clauses = _clauses(read_json(self._folder / MAP_NAME, self._folder), task.url)
-        options = [o for o in parameters.layer_options if not clauses or o.layer_id in clauses]
+        known = _clauses(read_json(self._folder / MAP_NAME, self._folder), task.url)
+        options = [o for o in parameters.layer_options if not known or o.layer_id in known]
         for option in options:
-            option.where_clause = clauses.get(option.layer_id, "")
+            option.where_clause = known.get(option.layer_id, "")
         if not options:
             raise MapError(f"{task.url} has none of the layers of this map any more")
         parameters.layer_options = options
@@ -328,16 +329,10 @@ def _leave_old_replica(connection: sqlite3.Connection, scratch: Path) -> None:
 
 def _clauses(definition: Mapping[str, object], url: str) -> dict[int, str]:
     """Layer id → its where clause, of the layers of that service in a web map."""
-    found: dict[int, str] = {}
-    for kind in ("operationalLayers", "tables"):
-        listed = definition.get(kind)
-        for layer in listed if isinstance(listed, list) else ():
-            service, _, number = str(layer.get("url", "")).rpartition("/")
-            if service.casefold() == url.casefold() and number.isdigit():
-                part = layer.get("layerDefinition")
-                clause = part.get("definitionExpression") if isinstance(part, dict) else None
-                found[int(number)] = clause if isinstance(clause, str) else ""
-    return found
+    for service, layers in WebMap.from_json(definition).services().items():
+        if service.casefold() == url.casefold():
+            return clauses(layers)
+    return {}
 
 
 def _remove(path: Path) -> None:
