@@ -357,3 +357,32 @@ async def test_update_capabilities_are_those_of_the_mode_once_loaded(
             supports_sync_with_feature_services=by_sync,
         )
     assert len(town.server.log) == calls
+
+
+async def test_kept_deltas_are_told_for_every_geodatabase_also_when_the_sync_fails(
+    town: Town,
+) -> None:
+    await town.take()
+    for name in NAMES:
+        await town.edit(name)
+    town.server.faults.add(Fault(kind="status", status=404, service="wells", times=0))
+    async with OfflineMap.open(town.folder) as map:
+        task = OfflineMapSyncTask(map, clock=town.clock)
+        parameters = await task.create_default_offline_map_sync_parameters()
+        parameters.keep_geodatabase_deltas = True
+        some = task.create_offline_map_sync_job(parameters)
+        some.start()
+        await some.result()
+        town.server.faults.add(Fault(kind="drop-before-commit", times=0))
+        none = task.create_offline_map_sync_job(parameters)
+        none.start()
+        with pytest.raises(EngineError):
+            await none.result()
+
+    water, wells = some.geodatabase_delta_infos
+    assert water.upload_delta_path is not None
+    assert water.upload_delta_path.is_file()
+    assert water.download_delta_path is None
+    assert (wells.upload_delta_path, wells.feature_service_url) == (None, town.urls[1])
+    paths = [info.geodatabase_path for info in none.geodatabase_delta_infos]
+    assert paths == [town.folder / f"{name}.gpkg" for name in NAMES]

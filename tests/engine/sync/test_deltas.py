@@ -18,6 +18,7 @@ from engine.errors import (
     SyncInProgress,
     TransactionOpenError,
 )
+from engine.model import SyncDirection
 from engine.sync.context import lock_path
 from engine.sync.delta_file import DeltaFile, Piece
 from engine.sync.delta_parts import CarriedEdit, DeltaContent
@@ -302,6 +303,42 @@ async def test_an_answer_to_an_edit_that_was_synced_since_changes_nothing(
     await device.sync()
     await world.assert_agreed()
     assert (await world.rows())[HYDRANTS][gid(2)]["name"] == "mine"
+
+
+async def test_an_answer_is_not_taken_for_the_same_edit_made_anew(
+    carried: tuple[Device, Path, Path], world: Fleet
+) -> None:
+    device, _, answer = carried
+    await device.sync()
+    await world.change(HYDRANTS, gid(2), name="H2")
+    await device.sync()
+    async with device.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_feature(gid(2), {"name": "mine"})
+
+    await take_back(device, answer)
+
+    assert (await device.pending())["Hydrants"] == 1
+    await device.sync()
+    assert (await world.rows())[HYDRANTS][gid(2)]["name"] == "mine"
+
+
+async def test_rows_that_come_with_a_late_answer_do_not_undo_what_was_downloaded_since(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_feature(gid(2), {"name": "mine"})
+    await export(a, tmp_path / "a.delta")
+    await world.change(HYDRANTS, gid(2), name="theirs")
+    await push(tmp_path / "a.delta", tmp_path / "ack.delta")
+    await world.change(HYDRANTS, gid(2), pressure=9.5)
+    await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+
+    await take_back(a, tmp_path / "ack.delta")
+
+    assert (await a.rows())[HYDRANTS][gid(2)]["pressure"] == 9.5
+    await a.sync()
+    await world.assert_agreed()
 
 
 async def test_an_old_file_does_not_undo_what_the_device_has_synced_since(
