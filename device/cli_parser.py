@@ -259,6 +259,11 @@ def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
         action="store_true",
         help="if the service refuses one edit, it shall apply none",
     )
+    sync.add_argument(
+        "--keep-deltas",
+        action="store_true",
+        help="keep what is sent and what comes as delta files beside each geodatabase",
+    )
     _add_credentials(sync)
 
 

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from device.cli_credentials import credentials
 from device.cli_run import follow, run_async
@@ -48,6 +49,7 @@ async def _sync(options: Namespace, console: Console) -> Report:
         parameters.sync_direction = SyncDirection[options.direction.upper()]
         parameters.conflict_policy = ConflictPolicy(options.conflicts.replace("-", "_"))
         parameters.rollback_on_failure = options.all_or_nothing
+        parameters.keep_geodatabase_deltas = options.keep_deltas
         parameters.allow_full_download = options.allow_full_download
         job = task.create_offline_map_sync_job(parameters)
         result = await follow(job, f"syncing {options.map.name}", console)
@@ -140,12 +142,19 @@ def _remarks(layer: SyncLayerResult) -> Iterator[str]:
 
 
 def _geodatabase_json(result: SyncGeodatabaseResult) -> dict[str, object]:
+    info = result.delta_info
     return {
+        "upload_delta": _path(None if info is None else info.upload_delta_path),
+        "download_delta": _path(None if info is None else info.download_delta_path),
         "path": str(result.geodatabase_path),
         "error": None if result.error is None else result.error.to_json(),
         "layers": [_layer_json(layer) for layer in result.layer_results],
         "totals": asdict(result.totals),
     }
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _layer_json(layer: SyncLayerResult) -> dict[str, object]:

@@ -153,3 +153,14 @@ def test_a_delta_of_another_map_is_refused(
 
     assert ended.code == 1
     assert ended.json["error"]["code"] == "delta-mismatch"
+
+
+def test_a_sync_keeps_what_it_sent_if_asked(fieldsync: Command, taken: Taken) -> None:
+    edit(taken)
+
+    kept = fieldsync("sync", taken.folder, "--keep-deltas", "--json")
+    without = fieldsync("sync", taken.folder, "--json")
+
+    (geodatabase,) = kept.json["geodatabases"]
+    assert Path(geodatabase["upload_delta"]).parent == taken.folder / "park.gpkg-deltas"
+    assert without.json["geodatabases"][0]["upload_delta"] is None
