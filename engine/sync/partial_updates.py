@@ -103,15 +103,19 @@ class PartialUpdates:
         row = found.get(gid)
         if row is not None:
             after = _editable(table, row)
-            shows = bool(sent) and all(_same(after.get(n), value) for n, value in sent.items())
+            # Only a new value shows that it arrived: anybody may have emptied something.
+            shows = any(
+                v is not None and _same(after.get(n), v) and not _same(before.get(n), v)
+                for n, v in sent.items()
+            )
             layer = context.layers[table.layer_id]
             omitted = {n: v for n, v in before.items() if v is not None and n not in sent}
             clearable = [n for n in omitted if (field := layer.field(n)) and field.nullable]
-            # A service that clears one clears all; a single one may be somebody else's edit.
+            # A service that clears one clears all; what else is empty is somebody else's edit.
             is_cleared = bool(clearable) and all(after.get(n) is None for n in clearable)
             # A note that is still there after the conclusion tells of a mending that failed.
             is_owed = await self.known() == CLEARS
-            if is_cleared and (was_taken or shows or is_owed or len(clearable) > 1):
+            if is_cleared and (was_taken or shows or is_owed):
                 # First of all: after a mending whose answer is lost nothing looks cleared.
                 await self._conclude(CLEARS)
                 # What is there is newer than what was read before, wherever it has a value.

@@ -14,6 +14,7 @@ from engine.geodatabase.applying import applying
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sent import forget_sent, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.watched import Reason, watch
@@ -179,14 +180,18 @@ def _acknowledge(
 def _forget_photos(
     connection: sqlite3.Connection, photos: LayerTable, parents: Sequence[str]
 ) -> None:
-    """Attachments that came down after their feature was deleted here went with it there."""
+    """Attachments that are still here when their feature was deleted went with it there."""
+    logged = LoggedTable(connection, photos)
+    statement = f"SELECT {quote(photos.global_id)} FROM {quote(photos.name)} WHERE REL_GLOBALID=?"
+    gids = [gid for parent in parents for (gid,) in connection.execute(statement, (parent,))]
     with applying(connection):
-        connection.executemany(
-            f"DELETE FROM {quote(photos.name)} WHERE REL_GLOBALID=? AND NOT EXISTS(SELECT 1"
-            f" FROM fieldsync_change c WHERE c.layer={photos.number}"
-            f" AND c.gid={quote(photos.name)}.{quote(photos.global_id)})",
-            [(parent,) for parent in parents],
-        )
+        for gid in gids:
+            entry = logged.entry(gid)
+            if entry is not None and (logged.is_in_flight(gid) or logged.is_edited(entry)):
+                continue  # that edit is yet to be sent, and to be set aside
+            logged.delete(gid)
+            if entry is not None:
+                logged.drop(entry)
 
 
 def _settle_rows(

@@ -5,6 +5,7 @@ refused goes to quarantine; one that nothing was said about, and that did not ar
 again. A row that was edited here and is gone there goes to the conflict store.
 """
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.difference import Row
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.sql import quote, quoted
 from engine.model import EditOperation
 from engine.sync.batches import newest_name, object_id_column
@@ -220,9 +222,17 @@ def _cells(edit: Edit) -> Cells:
 def _related(
     connection: sqlite3.Connection, child: LayerTable, key_column: str, values: Sequence[object]
 ) -> dict[str, Cells]:
+    """The rows that belong to those of these keys, also those that were deleted or moved here."""
     names = child.row_names
     statement = f"SELECT {quoted(names)} FROM {quote(child.name)} WHERE {quote(key_column)}=?"
     found = [row for value in values for row in connection.execute(statement, (value,))]
+    was = f"SELECT c.gid,{quoted(value_names(child))} FROM fieldsync_change c"
+    key = quote(value_names(child)[names.index(key_column) - 1])
+    found += connection.execute(
+        f"{was} JOIN {quote(child.base_table)} b ON b.id=c.id WHERE c.layer=? AND c.had_base"
+        f" AND b.{key} IN (SELECT value FROM json_each(?))",
+        (child.number, json.dumps([v for v in values if v is not None])),
+    )
     return {str(row[0]): dict(zip(names, row, strict=True)) for row in found}
 
 

@@ -122,3 +122,19 @@ async def test_row_that_is_emptied_here_before_it_is_sent_stays_empty(
     row = (await world.rows())[HYDRANTS][gid(1)]
     assert (row["name"], row["status"], row["pressure"]) == ("mine", None, None)
     assert not [m for m in a.messages if "clears attributes" in m]
+
+
+async def test_row_that_others_emptied_after_a_canary_that_never_arrived_stays_empty(
+    world: Fleet,
+) -> None:
+    b = await world.device("B")
+    foreign(b, f"UPDATE Hydrants SET serial=77,pressure=NULL WHERE GlobalID='{gid(1)}'")
+    with faults.armed(link_dies_at(world, "canary.noted")), pytest.raises(LinkError):
+        await b.sync()
+    world.server.faults.clear()
+    await world.change(HYDRANTS, gid(1), name=None, status=None, pressure=None)
+
+    await b.sync()
+
+    row = (await world.rows())[HYDRANTS][gid(1)]
+    assert (row["name"], row["status"], row["serial"]) == (None, None, 77)

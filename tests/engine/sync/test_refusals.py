@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EditRefusedError, EngineError, ServiceRefusedError
+from engine.geodatabase.conflicts import Side
+from engine.model import ConflictPolicy
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, found, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
@@ -303,3 +305,22 @@ async def test_an_object_id_that_another_program_has_spoiled_stops_no_sync(world
 
     assert found(result).applied == 1
     assert (await world.rows())[HYDRANTS][gid(2)]["name"] == "mine"
+
+
+async def test_row_that_went_with_its_parent_does_not_come_back_by_a_decision(
+    world: Fleet,
+) -> None:
+    a = await world.device("A")
+    a.parameters.conflict_policy = ConflictPolicy.MANUAL
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(gid(1))
+    await world.change(VISITS, gid(1001), note="news of a row that was deleted here")
+    await a.sync()
+
+    async with a.open() as geodatabase:
+        for conflict in await geodatabase.conflicts():
+            await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+    await a.sync()
+
+    assert not (await world.rows())[VISITS].keys() & {gid(1001), gid(1002)}
+    await world.assert_agreed()
