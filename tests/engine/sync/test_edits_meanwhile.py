@@ -157,24 +157,3 @@ async def test_open_transaction_is_refused_before_any_traffic(world: Fleet) -> N
     new = world.server.log[calls:]
     assert "synchronizeReplica" not in new
     assert "applyEdits" not in new
-
-
-@pytest.mark.parametrize("channel", CHANNELS)
-async def test_attachment_that_was_just_sent_goes_with_its_row_that_is_deleted(
-    world: Fleet, channel: PushChannel
-) -> None:
-    a = await world.device("A", channel=channel)
-    async with a.open() as geodatabase:
-        hydrants = geodatabase.table(HYDRANTS)
-        (photo,) = await hydrants.attachments(gid(1))
-        await hydrants.update_attachment(photo.global_id, "other.jpg", None, b"longer than before")
-
-    def delete() -> None:
-        foreign(a, f"DELETE FROM Hydrants WHERE GlobalID='{gid(1)}'")
-
-    handler, _ = at(3, "transaction.committed", delete)
-    with faults.armed(handler):
-        await a.sync()
-    await a.sync()
-
-    await world.assert_agreed()

@@ -310,7 +310,7 @@ async def test_an_object_id_that_another_program_has_spoiled_stops_no_sync(world
 async def test_row_that_went_with_its_parent_does_not_come_back_by_a_decision(
     world: Fleet,
 ) -> None:
-    a = await world.device("A")
+    a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
     a.parameters.conflict_policy = ConflictPolicy.MANUAL
     async with a.open() as geodatabase:
         await geodatabase.table(HYDRANTS).delete_feature(gid(1))

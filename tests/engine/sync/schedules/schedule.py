@@ -155,6 +155,7 @@ def draw_schedule(seed: int) -> Schedule:
         # A row that was added under another GlobalID, with the answer lost, cannot be told from one
         # that somebody else added: that is not proven here.
         steps = [replace(step, faults=(), event=None) for step in steps]
+        profile = replace(profile, update_of_missing="fail")  # it would be an add
     return Schedule(
         seed=seed,
         profile=profile,
