@@ -245,9 +245,13 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             map_ = self._map
             if isinstance(map_, Path):
                 map_ = await stack.enter_async_context(OfflineMap.open(map_))
-            return await self._sync(map_)
+            # One for all: services of one host share its connections.
+            session = await stack.enter_async_context(
+                Session(credential=self._credential, clock=self._clock, watch=self._narrator.watch)
+            )
+            return await self._sync(map_, session)
 
-    async def _sync(self, map_: OfflineMap) -> OfflineMapSyncResult:
+    async def _sync(self, map_: OfflineMap, session: Session) -> OfflineMapSyncResult:
         result = OfflineMapSyncResult()
         geodatabases = map_.geodatabases
         for number, geodatabase in enumerate(geodatabases):
@@ -257,7 +261,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
                 geodatabase, self._for_one(), credential=self._credential, clock=self._clock
             )
             try:
-                one = await sync.run(narrator)
+                one = await sync.run(narrator, session)
             except EngineError as error:
                 one = sync.result or SyncGeodatabaseResult(geodatabase_path=geodatabase.path)
                 one.error = error

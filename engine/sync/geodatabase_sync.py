@@ -43,37 +43,47 @@ class GeodatabaseSync:
         self._clock = clock
         self.result: SyncGeodatabaseResult | None = None
 
-    async def run(self, narrator: Narrator) -> SyncGeodatabaseResult:
+    async def run(
+        self, narrator: Narrator, session: Session | None = None
+    ) -> SyncGeodatabaseResult:
         """Sync, and account for every edit; ``result`` tells of a sync that failed, too.
 
-        :exc:`SyncInProgress` if another program syncs this geodatabase now;
-        :exc:`TransactionOpenError` before any traffic if the caller's transaction is open.
+        Over ``session``, or one of its own. :exc:`SyncInProgress` if another program syncs this
+        geodatabase now; :exc:`TransactionOpenError` before any traffic if the caller's transaction
+        is open.
         """
-        geodatabase = self.geodatabase
-        with exclusive(geodatabase):
+        with exclusive(self.geodatabase):
+            if session is not None:
+                return await self._run(narrator, session)
             async with Session(
                 credential=self._credential, clock=self._clock, watch=narrator.watch
-            ) as session:
-                start = self._clock.monotonic()
-                context = await self._context(session, narrator)
-                self.result = context.result
-                if context.parameters.keep_geodatabase_deltas:
-                    context.result.delta_info = no_deltas(geodatabase)
-                try:
-                    run = SyncRun(
-                        context=context, geodatabase=geodatabase, accounts=Accounts(context)
-                    )
-                    await run_states(run, narrator)
-                except EngineError as error:
-                    context.result.error = error
-                    raise
-                finally:
-                    totals = context.result.totals
-                    totals.sent_bytes = session.sent_bytes
-                    totals.received_bytes = session.received_bytes
-                    totals.seconds = self._clock.monotonic() - start
-                    geodatabase.replica = context.replica
-                return context.result
+            ) as own:
+                return await self._run(narrator, own)
+
+    async def _run(self, narrator: Narrator, session: Session) -> SyncGeodatabaseResult:
+        geodatabase = self.geodatabase
+        start, sent, received = (
+            self._clock.monotonic(),
+            session.sent_bytes,
+            session.received_bytes,
+        )
+        context = await self._context(session, narrator)
+        self.result = context.result
+        if context.parameters.keep_geodatabase_deltas:
+            context.result.delta_info = no_deltas(geodatabase)
+        try:
+            run = SyncRun(context=context, geodatabase=geodatabase, accounts=Accounts(context))
+            await run_states(run, narrator)
+        except EngineError as error:
+            context.result.error = error
+            raise
+        finally:
+            totals = context.result.totals
+            totals.sent_bytes = session.sent_bytes - sent
+            totals.received_bytes = session.received_bytes - received
+            totals.seconds = self._clock.monotonic() - start
+            geodatabase.replica = context.replica
+        return context.result
 
     async def _context(self, session: Session, narrator: Narrator) -> SyncContext:
         geodatabase = self.geodatabase

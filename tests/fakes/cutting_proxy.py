@@ -8,19 +8,22 @@ from tests.fakes.http_server import TcpServer
 
 
 class CuttingProxy:
-    """``passed_bytes`` counts what has come back from the server since :meth:`cut_after`."""
+    """``passed_bytes`` and ``connections`` count what has come back from the server, and over how
+    many connections, since :meth:`cut_after`."""
 
     def __init__(self, port: int) -> None:
         self.passed_bytes = 0
+        self.connections = 0
         self._port = port
         self._left: int | None = None
 
     def cut_after(self, size: int | None) -> None:
         """Break the connection that carries byte ``size`` from now on; None: none."""
-        self.passed_bytes, self._left = 0, size
+        self.passed_bytes, self.connections, self._left = 0, 0, size
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
+        self.connections += 1
         there, onward = await asyncio.open_connection("127.0.0.1", self._port)
         up = asyncio.ensure_future(_carry(reader, onward))
         try:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession
@@ -23,6 +24,7 @@ from engine.maps.offline_map_task import GenerateOfflineMapJob, OfflineMapTask
 from engine.model import JobStatus, OfflineUpdateAvailability
 from engine.sync.context import lock_path
 from tests.engine.sync.fleet import HYDRANTS, HastyClock, gid
+from tests.fakes.cutting_proxy import cutting_proxy
 from tests.feature_service import Fault, FeatureServer, ManualClock
 from tests.test_feature_service.client import Client
 from tests.test_feature_service.world import write_world
@@ -102,6 +104,19 @@ async def test_map_of_two_services_syncs_both(town: Town) -> None:
     assert not result.has_errors
     assert ("water.gpkg", "Hydrants") in result.layer_results
     assert ("wells.gpkg", "Visits") in result.table_results
+
+
+async def test_services_of_one_host_are_synced_over_one_connection(town: Town) -> None:
+    async with cutting_proxy(urlsplit(town.urls[0]).port or 0) as (proxy, host):
+        town.urls = [urlsplit(url)._replace(netloc=host).geturl() for url in town.urls]
+        await town.take()
+        await town.edit("mine")
+        proxy.cut_after(None)
+
+        await town.sync()
+
+        assert proxy.connections == 1
+    assert await town.names() == ["mine", "mine"]
 
 
 async def test_take_counts_its_traffic(town: Town) -> None:
