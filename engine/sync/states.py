@@ -9,14 +9,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from engine.errors import FullDownloadRequired, ServiceError
+from engine.errors import (
+    AuthenticationError,
+    FullDownloadRequired,
+    PermissionDeniedError,
+    ServiceError,
+    ServiceRefusedError,
+)
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.notices import note_checkpoint, was_busy
 from engine.geodatabase.retention import has_resolved, prune_resolved
 from engine.sync import recovery
 from engine.sync.accounts import Accounts
 from engine.sync.channel_choice import choose_channel
-from engine.sync.channels import Channel
+from engine.sync.channels import ApplyEditsChannel, Channel
 from engine.sync.check import (
     check_directions,
     check_layers,
@@ -176,7 +182,16 @@ async def _check(run: SyncRun) -> SyncStep:
 
 async def _register(run: SyncRun) -> SyncStep:
     """This geodatabase gets a replica of its own: its own is gone, or it is another device's."""
-    await recovery.register(run.context, is_gone=Trouble.GONE in run.troubles)
+    is_gone = Trouble.GONE in run.troubles
+    try:
+        await recovery.register(run.context, is_gone=is_gone)
+    except ServiceRefusedError as error:
+        is_access = isinstance(error, AuthenticationError | PermissionDeniedError)
+        needs_replica = run.channel().name != ApplyEditsChannel.name
+        if is_access or needs_replica or not is_gone:
+            raise
+        # The edits need none, and one with rows may be had after them.
+        run.context.narrator.warn(f"no replica without rows: {error.message}")
     return SyncStep.RECONCILE
 
 

@@ -102,3 +102,17 @@ async def test_forgotten_generation_is_overcome_and_no_edit_is_lost(
     await world.assert_agreed()
     await assert_recovered(world, a)
     assert await replicas(world) == before
+
+
+async def test_service_that_makes_no_replica_without_rows_is_recovered_from(world: Fleet) -> None:
+    a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+    await edit_everything(a)
+    await edit_at_the_office(world)
+    await unregister(world, a)
+    world.server.faults.add(Fault(kind="status", operation="createReplica", status=400))
+
+    await a.sync()
+
+    await world.assert_agreed()
+    await assert_recovered(world, a)
+    assert len(await replicas(world)) == 1
