@@ -244,7 +244,6 @@ class FeatureService:
         self,
         form: Mapping[str, str],
         edits: Path | None,
-        target: Path,
         *,
         on_submitted: Callable[[str], Awaitable[None]] | None = None,
     ) -> list[JsonObject]:
@@ -252,8 +251,7 @@ class FeatureService:
 
         Without a file the form names an upload (``editsUploadId``). An error of a layer is the
         call's error unless another layer's edits were carried out. Empty: it was taken, and nothing
-        is told of its edits. ``on_submitted`` is told the status URL of an asynchronous call;
-        ``target`` is scratch.
+        is told of its edits. ``on_submitted`` is told the status URL of an asynchronous call.
         """
         url = f"{self.url}/applyEdits"
         answer = await self._post_edits(url, form, edits)
@@ -262,16 +260,16 @@ class FeatureService:
             return _results_per_layer(answer, url)
         if on_submitted is not None:
             await on_submitted(status_url)
-        return await self.job_results(status_url, target)
+        return await self.job_results(status_url)
 
-    async def job_results(self, status_url: str, target: Path) -> list[JsonObject]:
-        """The results of an asynchronous ``applyEdits``; ``target`` is scratch.
+    async def job_results(self, status_url: str) -> list[JsonObject]:
+        """The results of an asynchronous ``applyEdits``.
 
         :exc:`ServiceRefusedError` if the job failed, :exc:`ProtocolError` if its results cannot be
         had.
         """
         answer = await self.wait_for_job(status_url, needs_result=False)
-        body = await operation.result_of_job(self._session, answer, status_url, target)
+        body = await operation.result_of_job(self._session, answer, status_url)
         return _results_per_layer(body, status_url)
 
     async def count(self, layer_id: int, form: Mapping[str, str]) -> int:

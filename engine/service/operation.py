@@ -152,19 +152,13 @@ async def _poll(
         pause = min(POLL_LIMIT_S, pause * 1.5)
 
 
-async def result_of_job(
-    session: Session, answer: JsonObject, status_url: str, target: Path
-) -> JsonObject:
-    """What a job that has ended left in its result file, a small one; ``target`` is scratch."""
+async def result_of_job(session: Session, answer: JsonObject, status_url: str) -> JsonObject:
+    """What a job that has ended left in its result file, a small one."""
     result_url = link(answer, status_url, "resultUrl", "responseUrl", "URL")
     if not result_url:
         raise ProtocolError(f"the job {place(status_url)} ended without a result file")
     with _taken_already(is_download=False):
-        await download(session, result_url, target)
-        body = await asyncio.to_thread(target.read_bytes)
-        value = json_object(body, result_url)
-        raise_error_in(value, place(result_url))
-    return value
+        return await session.get(result_url, is_file=True)
 
 
 def link(answer: JsonObject, base: str, *names: str) -> str:

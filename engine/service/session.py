@@ -120,15 +120,22 @@ class Session:
             self._http = None
 
     async def get(
-        self, url: str, parameters: Form | None = None, *, check: Check = raise_error_in
+        self,
+        url: str,
+        parameters: Form | None = None,
+        *,
+        check: Check = raise_error_in,
+        is_file: bool = False,
     ) -> JsonObject:
         """The JSON object at ``url`` (``f=json`` is added). Repeated on passing failures.
 
-        ``check`` raises if the object, which came from the place it is told, is an error.
+        ``check`` raises if the object, which came from the place it is told, is an error. With
+        ``is_file`` the URL, which may be signed, stays as it is.
         """
 
         async def attempt() -> JsonObject:
-            target = request_url(url, {**(parameters or {}), "f": "json"})
+            more = None if is_file else {**(parameters or {}), "f": "json"}
+            target = request_url(url, more)
             async with self._get(target) as exchange:
                 return await self._json(exchange, check)
 

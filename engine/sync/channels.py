@@ -137,12 +137,12 @@ class ApplyEditsChannel(Channel):
         if self._schema.supports_async_edits and sending.is_large:
             form["async"] = "true"
         results = await self._service.apply_edits(
-            form, sending.inline, sending.target, on_submitted=sending.submitted
+            form, sending.inline, on_submitted=sending.submitted
         )
         return list(_of_layers(results))
 
     async def resume(self, status_url: str, target: Path) -> list[EditAnswer]:
-        return list(_of_layers(await self._service.job_results(status_url, target)))
+        return list(_of_layers(await self._service.job_results(status_url)))
 
 
 class SynchronizeReplicaChannel(Channel):

@@ -25,8 +25,9 @@ class Traffic:
     down: int = 0
     requests: int = 0
     failed: int = 0
+    down_by_operation: Counter[str] = field(default_factory=Counter)
     up_by_operation: Counter[str] = field(default_factory=Counter)
-    """Bytes up by the last word of the request's path."""
+    """By the last word of the request's path."""
 
 
 class ThinLine(TcpServer):
@@ -98,6 +99,7 @@ class ThinLine(TcpServer):
         for at in range(0, len(answer), CHUNK_BYTES):
             piece = answer[at : at + CHUNK_BYTES]
             self.traffic.down += len(piece)
+            self.traffic.down_by_operation[operation] += len(piece)
             self._pass(piece)
             writer.write(piece)
             await writer.drain()

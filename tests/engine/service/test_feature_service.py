@@ -234,7 +234,7 @@ async def test_lost_edits_are_not_sent_again(tmp_path: Path) -> None:
         with pytest.raises(LinkError):
             await at.service.upload_edits(form, at.edits([]), tmp_path / "results")
         with pytest.raises(LinkError):
-            await at.service.apply_edits({}, at.edits([]), tmp_path / "results")
+            await at.service.apply_edits({}, at.edits([]))
 
         assert at.server.log.count("synchronizeReplica") == 1
         assert at.server.log.count("applyEdits") == 1

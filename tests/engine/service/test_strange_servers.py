@@ -68,7 +68,7 @@ async def upload(service: FeatureService, folder: Path) -> object:
 
 
 async def apply_edits(service: FeatureService, folder: Path) -> object:
-    return await service.apply_edits({}, edits(folder), folder / "target")
+    return await service.apply_edits({}, edits(folder))
 
 
 async def replicas(service: FeatureService, folder: Path) -> object:

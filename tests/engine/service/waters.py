@@ -85,8 +85,7 @@ class Waters:
     async def add_hydrant(self, number: int) -> None:
         """An edit by somebody else."""
         edits = self.edits([{"id": 0, "adds": [hydrant(number)]}])
-        form = {"useGlobalIds": "true"}
-        answer = await self.service.apply_edits(form, edits, self.folder / "answer")
+        answer = await self.service.apply_edits({"useGlobalIds": "true"}, edits)
         assert answer[0]["addResults"][0]["success"], answer  # type: ignore[index]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine import faults
-from engine.errors import EngineError
+from engine.errors import EngineError, ServiceBusyError
 from engine.geodatabase.quarantine import Direction
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, found, gid
@@ -273,4 +273,23 @@ async def test_delete_of_an_attachment_that_is_downloaded_before_it_is_settled_i
 
     await a.sync()
 
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_service_that_asks_to_come_back_late_ends_the_sync_and_names_the_time(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+    busy = Fault(kind="status", operation=channel.value, status=503, retry_after_s=3600)
+    world.server.faults.add(busy)
+
+    with pytest.raises(ServiceBusyError, match=r"in 3600 seconds, at 2024-05-01 1[23]:\d\d:\d\d"):
+        await a.sync()
+
+    assert a.clock.monotonic() < 60
+    await a.sync()
+    assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "mine"
+    await a.sync()
     await world.assert_agreed()

@@ -108,7 +108,7 @@ async def round_trip(
         edits = folder / "edits.json"
         edits.write_bytes(wire(known, adds))
         (answer,) = await service.apply_edits(
-            {"useGlobalIds": "true", "rollbackOnFailure": "false"}, edits, folder / "answer"
+            {"useGlobalIds": "true", "rollbackOnFailure": "false"}, edits
         )
         results: Any = answer["addResults"]
         assert [r for r in results if not r["success"]] == []
