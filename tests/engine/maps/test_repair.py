@@ -18,6 +18,7 @@ from engine.errors import (
     LinkError,
     SchemaChangedError,
 )
+from engine.geodatabase import broken_file
 from engine.geodatabase.conflicts import ConflictKind
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.maps.offline_map import OfflineMap
@@ -156,6 +157,25 @@ async def test_truncated_file_is_noticed_at_open_and_gives_what_is_left(world: F
     assert one.salvaged.saved
     await a.sync()
     await world.assert_agreed()
+
+
+async def test_damage_to_rows_of_a_large_file_is_noticed_by_the_first_sync_of_a_day(
+    world: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broken_file, "SMALL_FILE_BYTES", 0)
+    a = await taken(world)
+    await edited(a)
+    overwrite(a.path, root_page(a.path, "Zones"), bytes(PAGE))
+    async with a.open():
+        pass
+
+    with pytest.raises(GeodatabaseDamagedError, match="damaged") as caught:
+        await a.sync()
+
+    assert "fieldsync repair" in caught.value.remedy
+    assert NEW not in (await world.rows())[HYDRANTS]
+    await repair(a)
+    await assert_all_sent(world, a)
 
 
 async def test_map_with_a_damaged_file_says_so_and_opens_the_others(world: Fleet) -> None:
