@@ -319,9 +319,12 @@ def _deleted(
             if gid is not None:
                 yield gid
         elif column is not None:
+            # A row that was deleted here is known by what it was.
             found = connection.execute(
-                f"SELECT {quote(table.global_id)} FROM {quote(table.name)} WHERE {quote(column)}=?",
-                (value,),
+                f"SELECT {quote(table.global_id)} FROM {quote(table.name)} WHERE {quote(column)}=?1"
+                f" UNION SELECT c.gid FROM {quote(table.base_table)} b JOIN fieldsync_change c"
+                f" ON c.id=b.id AND c.layer=?2 AND c.had_base WHERE b.{quote(f'v_{column}')}=?1",
+                (value, table.number),
             ).fetchone()
             if found is not None:
                 yield str(found[0])

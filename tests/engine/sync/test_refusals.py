@@ -324,3 +324,21 @@ async def test_row_that_went_with_its_parent_does_not_come_back_by_a_decision(
 
     assert not (await world.rows())[VISITS].keys() & {gid(1001), gid(1002)}
     await world.assert_agreed()
+
+
+async def test_row_deleted_on_both_sides_does_not_come_back_by_a_decision(tmp_path: Path) -> None:
+    async with fleet(tmp_path, Profile(deletes_hold="objectIds")) as world:
+        a = await world.device("A")
+        a.parameters.conflict_policy = ConflictPolicy.MANUAL
+        foreign(a, f"DELETE FROM Pipes WHERE GlobalID='{gid(2001)}'")
+        await world.change(PIPES, gid(2001), label="news of a row that was deleted here")
+        await a.sync()
+        await world.edit(PIPES, deletes=[gid(2001)])
+        await a.sync()
+
+        async with a.open() as geodatabase:
+            for conflict in await geodatabase.conflicts():
+                await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+        await a.sync()
+
+        await world.assert_agreed()
