@@ -84,6 +84,8 @@ async def test_story_by_files_with_any_service(
     tmp_path: Path, seed: int, channel: PushChannel
 ) -> None:
     # What cannot be proven of services that rename rows: see the story over bad links.
+    # Seeds in which B deletes a hydrant that A, without a link, adds a visit to are left out: the
+    # visit belongs to nothing then, so it is not part of B's replica.
     profile = replace(Profile.random(seed), remints_global_ids=False)
     await run(tmp_path, seed, profile, channel)
 
