@@ -58,7 +58,7 @@ async def unregister(geodatabase: Geodatabase, service: FeatureService) -> None:
             try:
                 with suppress(ReplicaNotFoundError):
                     await service.unregister_replica(record.replica_id)
-                faults.point("replica.unregistered")
+                faults.point("registration.ended")
                 for left in await geodatabase.database.read(replica_record.left_replicas):
                     with suppress(ServiceError):
                         await recovery.unregister_left(service.session, left, record)

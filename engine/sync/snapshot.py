@@ -107,7 +107,7 @@ async def _from_new_replica(context: SyncContext, record: Replica) -> None:
             machine_id=machine_id(),
             created_at=timestamp(context.clock.now()),
         )
-        faults.point("replica.registered")
+        faults.point("snapshot.registered")
         context.replica = fresh
         replaced = LeftReplica(record.service_url, record.name, record.machine_id)
 

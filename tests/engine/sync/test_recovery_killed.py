@@ -29,6 +29,7 @@ class Recovery(Sync):
             "rows.rebased",
             "batch.sending",
             "batch.merged",
+            "snapshot.registered",
             "snapshot.fetched",
             "download.staged",
             "generation.moved",
