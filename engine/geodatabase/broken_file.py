@@ -69,7 +69,7 @@ def set_aside(path: Path, now: datetime) -> Path:
         path.rename(target)
         faults.point("broken.renamed")
         _move_log(path, target)
-    faults.point("broken.set_aside")
+    faults.point("broken.retired")
     return target
 
 

@@ -183,7 +183,7 @@ class _Repair:
             await self._read(source)
         if not await self._is_taken():
             await self._take(source is not None)
-        faults.point("map.taken_again")
+        faults.point("map.refilled")
         if self._path.exists():
             source = await asyncio.to_thread(set_aside, self._path, self._clock.now())
             self._narrator.info(f"the old file is kept as {source.name}")

@@ -439,7 +439,7 @@ class Repair(Sync):
 def test_repair_dies_anywhere(tmp_path: Path) -> None:
     points = kill_at_points(Repair, tmp_path)
 
-    assert {"broken.renamed", "broken.set_aside", "edits.salvaged", "map.repaired"} <= set(points)
+    assert {"broken.renamed", "broken.retired", "edits.salvaged", "map.repaired"} <= set(points)
 
 
 @pytest.mark.slow
