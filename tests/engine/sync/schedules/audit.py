@@ -311,6 +311,12 @@ class _Books:
         """The rows that anybody deleted, as if one party had."""
         return {("", (d.layer, self._gid(d.layer, d.gid))) for d in self.ledger.deletes}
 
+    @property
+    def _restored(self) -> set[str]:
+        """Hydrants that a person may have brought back from a store, with their attachments."""
+        decisions = [w for w in self.ledger.writes if w.is_decision and w.layer == HYDRANTS]
+        return {self._gid(HYDRANTS, w.gid) for w in decisions if "" in w.values}
+
     # --- nothing is lost
 
     def lost_values(self) -> Iterator[str]:
@@ -457,7 +463,7 @@ class _Books:
             for name, times in Counter(
                 n for n, before in zip(names, [None, *names], strict=False) if n != before
             ).items():
-                if times > 1:
+                if times > 1 and parent not in self._restored:
                     yield f"the attachment {gid} was {name} {times} times"
         later: set[tuple[str, str]] = set()
         gone: set[tuple[str, Key]] = set()
@@ -470,6 +476,8 @@ class _Books:
             later.add((entry.who, entry.gid))
             parent = self._gid(HYDRANTS, entry.parent)
             if is_superseded or (entry.who, (HYDRANTS, parent)) in gone:
+                continue
+            if entry.data is None and parent in self._restored:
                 continue
             yield from self._photo_lost(entry)
 
