@@ -19,9 +19,13 @@ CHUNK_BYTES = 16 * 1024
 
 @dataclass(slots=True)
 class Traffic:
-    """What has passed: bytes up and down, whole requests, and those that failed."""
+    """What has passed: bytes up and down, requests, and those that failed.
+
+    ``cut`` are the bytes up of requests that the line broke: what is lost by chance.
+    """
 
     up: int = 0
+    cut: int = 0
     down: int = 0
     requests: int = 0
     failed: int = 0
@@ -78,6 +82,7 @@ class ThinLine(TcpServer):
         left = self._draw.randrange(size) if is_cut else size
         operation = head.split(b" ")[1].partition(b"?")[0].rpartition(b"/")[2].decode()
         self.traffic.up_by_operation[operation] += left
+        self.traffic.cut += left if is_cut else 0
         piece = head
         while left > 0:
             piece = piece[:left] or await reader.read(min(CHUNK_BYTES, left))

@@ -41,6 +41,7 @@ class Report:
     edits: int
     edits_bytes: int
     up_bytes: int
+    cut_bytes: int
     down_bytes: int
     requests: int
     failed: int
@@ -93,6 +94,7 @@ async def run(
         edits=edits,
         edits_bytes=size,
         up_bytes=traffic.up,
+        cut_bytes=traffic.cut,
         down_bytes=traffic.down,
         requests=traffic.requests,
         failed=traffic.failed,
