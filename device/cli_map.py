@@ -69,17 +69,20 @@ class GeodatabaseFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapFacts:
-    """A map. ``broken``: file name → error of each geodatabase that could not be opened."""
+    """A map. ``broken``: file name → error of each geodatabase that could not be opened;
+    ``left_out``: layers and tables of the web map that were not taken."""
 
     map: str
     title: str
     item_id: str
+    portal: str
     taken_how: str
     taken_at: str
     update_mode: str
     area: Json | None
     geodatabases: tuple[GeodatabaseFacts, ...]
     broken: dict[str, Json]
+    left_out: tuple[Json, ...]
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -93,6 +96,12 @@ class MapFacts:
         for name, error in self.broken.items():
             yield ""
             yield f"{name} cannot be used: {error['message']}"
+        if self.left_out:
+            yield ""
+        for one in self.left_out:
+            reason = one["error"]
+            assert isinstance(reason, dict)
+            yield f"not taken: {one['title']}: {reason['message']}"
 
 
 async def describe(map_: OfflineMap) -> MapFacts:
@@ -102,12 +111,14 @@ async def describe(map_: OfflineMap) -> MapFacts:
         map=str(map_.folder),
         title=info.title,
         item_id=info.item_id,
+        portal=info.portal,
         taken_how=info.taken_how,
         taken_at=info.taken_at,
         update_mode=info.update_mode,
         area=None if info.area is None else info.area.to_json(),
         geodatabases=tuple([await _geodatabase(g) for g in map_.geodatabases]),
         broken={name: error.to_json() for name, error in map_.errors.items()},
+        left_out=tuple(one.to_json() for one in info.left_out),
     )
 
 

@@ -42,16 +42,19 @@ exit codes:
 `fieldsync VERB --help` explains a verb."""
 
 TAKE = """\
-Takes a map: downloads the layers of a feature service into the new folder MAP and registers the
-device with the service, so that later syncs exchange only what changed. The folder appears
-complete or not at all."""
+Takes a map: downloads the layers of a feature service, or those of a portal's web map with all its
+services, into the new folder MAP and registers the device with the service, so that later syncs
+exchange only what changed. The folder appears complete or not at all. A web map is taken as its
+author wants it offline; layers of it that cannot be taken are left out, and named."""
 
 TAKE_EXAMPLE = """\
 examples:
   fieldsync take https://example.org/arcgis/rest/services/Trees/FeatureServer trees \\
       --area -114.1,36.9,-109.0,42.0
   fieldsync take https://example.org/arcgis/rest/services/Trees/FeatureServer trees \\
-      --area 1480000,6890000,1500000,6900000,3857 --where 0:"STATE='UT'" --layers 0,1"""
+      --area 1480000,6890000,1500000,6900000,3857 --where 0:"STATE='UT'" --layers 0,1
+  fieldsync take "https://www.arcgis.com/home/item.html?id=0123456789abcdef0123456789abcdef" town \\
+      --area -114.1,36.9,-109.0,42.0"""
 
 SYNC = """\
 Syncs a map: downloads what others changed, merges it attribute by attribute, and sends this
@@ -190,8 +193,13 @@ def joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _add_take(verbs: "_SubParsersAction[Parser]") -> None:
-    take = _add_verb(verbs, "take", TAKE, TAKE_EXAMPLE, "take a map of a feature service")
-    take.add_argument("url", metavar="URL", help="the feature service; it ends in /FeatureServer")
+    take = _add_verb(verbs, "take", TAKE, TAKE_EXAMPLE, "take a web map or feature service")
+    take.add_argument(
+        "url",
+        metavar="URL",
+        help="the feature service, which ends in /FeatureServer; or the page of a web map, or its "
+        "item id",
+    )
     take.add_argument("map", metavar="MAP", type=Path, help="the folder to make")
     take.add_argument(
         "--area",
@@ -214,12 +222,22 @@ def _add_take(verbs: "_SubParsersAction[Parser]") -> None:
         default=[],
         help="only the rows of that layer for which the SQL clause holds; may be repeated",
     )
+    take.add_argument(
+        "--portal",
+        metavar="URL",
+        help="the portal of an item id (default: ArcGIS Online)",
+    )
+    take.add_argument(
+        "--all-or-nothing",
+        action="store_true",
+        help="if a feature layer of the web map cannot be taken, take none",
+    )
     photos = take.add_mutually_exclusive_group()
     photos.add_argument(
         "--attachments",
         choices=[d.value for d in AttachmentSyncDirection],
-        default=AttachmentSyncDirection.BIDIRECTIONAL.value,
-        help="which way photos and other attachments travel, for good (default: bidirectional)",
+        help="which way photos and other attachments travel, for good (default: bidirectional, or "
+        "as the web map says)",
     )
     photos.add_argument(
         "--no-attachments",

@@ -1,4 +1,4 @@
-"""``fieldsync take``: a map of a feature service onto this device."""
+"""``fieldsync take``: a web map, or a map of a feature service, onto this device."""
 
 from argparse import Namespace
 from collections.abc import Iterable
@@ -15,6 +15,8 @@ from engine import (
     GenerateGeodatabaseParameters,
     OfflineMap,
     OfflineMapTask,
+    PortalItem,
+    ReturnLayerAttachmentOption,
     SyncModel,
 )
 
@@ -27,10 +29,15 @@ def run(options: Namespace, console: Console) -> Report:
 
 
 async def _take(options: Namespace, console: Console) -> Report:
-    direction = AttachmentSyncDirection(options.attachments)
-    async with OfflineMapTask(options.url, credential=credentials(options)) as task:
+    item = web_map_item(options)
+    async with OfflineMapTask(item or options.url, credential=credentials(options)) as task:
         parameters = await task.create_default_generate_offline_map_parameters(options.area)
-        parameters.attachment_sync_direction = direction
+        if options.attachments is not None:
+            parameters.attachment_sync_direction = AttachmentSyncDirection(options.attachments)
+        if item is None and options.attachments == AttachmentSyncDirection.UPLOAD.value:
+            parameters.return_layer_attachment_option = ReturnLayerAttachmentOption.NONE
+        if options.all_or_nothing:
+            parameters.continue_on_errors = False
         overrides = await task.create_generate_offline_map_parameter_overrides(parameters)
         for generate in overrides.generate_geodatabase_parameters.values():
             choose(generate, options)
@@ -43,6 +50,20 @@ async def _take(options: Namespace, console: Console) -> Report:
         data={**facts.to_json(), "totals": asdict(totals)},
         lines=[*facts.lines(), "", traffic(totals)],
     )
+
+
+def web_map_item(options: Namespace) -> PortalItem | None:
+    """The item of the web map that is meant; None if the URL is that of a feature service."""
+    if options.portal is None:
+        item = PortalItem.find(options.url)
+    else:
+        item = PortalItem.parse(options.url, options.portal)
+    if item is not None and (options.layers or options.where):
+        raise UsageError(
+            "--layers and --where are for the layers of one feature service",
+            remedy="Choose layers and filters in the web map; it is taken as it was saved",
+        )
+    return item
 
 
 def choose(generate: GenerateGeodatabaseParameters, options: Namespace) -> None:

@@ -24,12 +24,14 @@ _HOMES = {
         "ConflictPolicy",
         "EditOperation",
         "Envelope",
+        "GenerateOfflineMapUpdateMode",
         "JobStatus",
         "LoadStatus",
         "OfflineUpdateAvailability",
         "PreplannedScheduledUpdatesOption",
         "PreplannedUpdateMode",
         "QueryOption",
+        "ReturnLayerAttachmentOption",
         "SpatialReference",
         "SyncDirection",
         "SyncModel",
@@ -48,6 +50,7 @@ _HOMES = {
         "TokenCredential",
         "TokenInfo",
     ),
+    "engine.service.portal": ("PortalItem",),
     "engine.sync.delta_answer": ("AnswerCounts",),
     "engine.sync.delta_file": ("DeltaFile",),
     "engine.sync.delta_parts": ("DeltaContent",),
@@ -80,10 +83,15 @@ _HOMES = {
         "RepairedGeodatabase",
     ),
     "engine.geodatabase.salvaged_edits": ("Salvaged", "SalvagedEdit"),
-    "engine.maps.offline_map_task": (
-        "GenerateOfflineMapJob",
+    "engine.maps.offline_map_parameters": (
         "GenerateOfflineMapParameterOverrides",
         "GenerateOfflineMapParameters",
+        "OfflineCapability",
+        "OfflineMapCapabilities",
+        "OfflineMapParametersKey",
+    ),
+    "engine.maps.offline_map_task": (
+        "GenerateOfflineMapJob",
         "OfflineMapTask",
     ),
     "engine.maps.offline_map_sync_task": (
@@ -154,6 +162,13 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     from engine.maps.offline_map import (
         OfflineMap as OfflineMap,
     )
+    from engine.maps.offline_map_parameters import (
+        GenerateOfflineMapParameterOverrides as GenerateOfflineMapParameterOverrides,
+        GenerateOfflineMapParameters as GenerateOfflineMapParameters,
+        OfflineCapability as OfflineCapability,
+        OfflineMapCapabilities as OfflineMapCapabilities,
+        OfflineMapParametersKey as OfflineMapParametersKey,
+    )
     from engine.maps.offline_map_sync_task import (
         OfflineMapLayerUpdates as OfflineMapLayerUpdates,
         OfflineMapSyncJob as OfflineMapSyncJob,
@@ -165,8 +180,6 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     )
     from engine.maps.offline_map_task import (
         GenerateOfflineMapJob as GenerateOfflineMapJob,
-        GenerateOfflineMapParameterOverrides as GenerateOfflineMapParameterOverrides,
-        GenerateOfflineMapParameters as GenerateOfflineMapParameters,
         OfflineMapTask as OfflineMapTask,
     )
     from engine.maps.relocation import (
@@ -182,12 +195,14 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         ConflictPolicy as ConflictPolicy,
         EditOperation as EditOperation,
         Envelope as Envelope,
+        GenerateOfflineMapUpdateMode as GenerateOfflineMapUpdateMode,
         JobStatus as JobStatus,
         LoadStatus as LoadStatus,
         OfflineUpdateAvailability as OfflineUpdateAvailability,
         PreplannedScheduledUpdatesOption as PreplannedScheduledUpdatesOption,
         PreplannedUpdateMode as PreplannedUpdateMode,
         QueryOption as QueryOption,
+        ReturnLayerAttachmentOption as ReturnLayerAttachmentOption,
         SpatialReference as SpatialReference,
         SyncDirection as SyncDirection,
         SyncModel as SyncModel,
@@ -202,6 +217,9 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         PregeneratedTokenCredential as PregeneratedTokenCredential,
         TokenCredential as TokenCredential,
         TokenInfo as TokenInfo,
+    )
+    from engine.service.portal import (
+        PortalItem as PortalItem,
     )
     from engine.sync.delta_answer import (
         AnswerCounts as AnswerCounts,

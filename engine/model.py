@@ -142,6 +142,22 @@ class PreplannedUpdateMode(IntEnum):
     DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES = 3
 
 
+class GenerateOfflineMapUpdateMode(IntEnum):
+    """How a map that is taken on demand is kept current."""
+
+    SYNC_WITH_FEATURE_SERVICES = 0
+    NO_UPDATES = 1
+
+
+class ReturnLayerAttachmentOption(IntEnum):
+    """Of which layers a take downloads attachments."""
+
+    NONE = 0
+    ALL_LAYERS = 1
+    READ_ONLY_LAYERS = 2
+    EDITABLE_LAYERS = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpatialReference:
     """A spatial reference by its well-known id, or by text when it has none.

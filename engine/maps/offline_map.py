@@ -22,7 +22,8 @@ class OfflineMap:
 
     ``layers`` and ``tables`` are the feature tables with and without a geometry, of all
     geodatabases. A geodatabase that cannot be opened does not keep the others from being used: it
-    is missing from ``geodatabases``, and ``errors`` says why.
+    is missing from ``geodatabases``, and ``errors`` says why. ``layer_errors`` and
+    ``table_errors``, by the ids in the web map, say what of it was not taken.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,6 +82,14 @@ class OfflineMap:
         if self._info is None:
             raise NotLoadedError(f"the map in {self.folder} is not open")
         return self._info
+
+    @property
+    def layer_errors(self) -> dict[str, EngineError]:
+        return {one.id: one.error for one in self.info.left_out if not one.is_table}
+
+    @property
+    def table_errors(self) -> dict[str, EngineError]:
+        return {one.id: one.error for one in self.info.left_out if one.is_table}
 
     @property
     def definition(self) -> dict[str, object]:

@@ -13,7 +13,12 @@ from engine.errors import EngineError, MapError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.replica import get_replica, get_service
 from engine.maps.offline_map import OfflineMap
-from engine.maps.package_info import UPDATE_BY_PACKAGES, UPDATE_BY_PACKAGES_AND_NEW, UPDATE_BY_SYNC
+from engine.maps.package_info import (
+    NO_UPDATES,
+    UPDATE_BY_PACKAGES,
+    UPDATE_BY_PACKAGES_AND_NEW,
+    UPDATE_BY_SYNC,
+)
 from engine.model import OfflineUpdateAvailability
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
@@ -252,6 +257,11 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             return await self._sync(map_, session)
 
     async def _sync(self, map_: OfflineMap, session: Session) -> OfflineMapSyncResult:
+        if map_.info.update_mode == NO_UPDATES:
+            raise MapError(
+                f"the map in {map_.folder} was taken without updates",
+                remedy="To have newer rows, take it again into another folder",
+            )
         result = OfflineMapSyncResult()
         geodatabases = map_.geodatabases
         for number, geodatabase in enumerate(geodatabases):

@@ -1,34 +1,54 @@
-"""Taking a map offline: parameters, overrides per service, and the job that does it."""
+"""Taking a map offline, of a web map or of feature services: the task, and the job that does it."""
 
 import asyncio
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import uuid4
 
 from engine import atomic
-from engine.clock import Clock, SystemClock, timestamp
-from engine.errors import BadParameterError, EngineError, MapError, SyncInProgress
+from engine.clock import Clock, timestamp
+from engine.errors import (
+    BadParameterError,
+    EngineError,
+    JobCancelledError,
+    MapError,
+    StorageFullError,
+    SyncInProgress,
+)
+from engine.geodatabase.geodatabase import Geodatabase
 from engine.layer_schema import LayerSchema
+from engine.maps.map_source import MapSource, left_out
 from engine.maps.offline_map import OfflineMap
+from engine.maps.offline_map_parameters import (
+    GenerateOfflineMapParameterOverrides,
+    GenerateOfflineMapParameters,
+    OfflineMapCapabilities,
+    OfflineMapParametersKey,
+    default_parameters,
+    service_parameters,
+    web_map_service_parameters,
+)
 from engine.maps.package_info import (
     MAP_NAME,
+    NO_UPDATES,
     UPDATE_BY_SYNC,
+    LeftOut,
     MapService,
     PackageInfo,
     web_map,
 )
-from engine.model import AttachmentSyncDirection, Envelope
+from engine.maps.web_map import clauses
+from engine.model import Envelope, GenerateOfflineMapUpdateMode
+from engine.service.portal import PortalItem
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.abandoned import clear_abandoned_folders
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
-from engine.sync.job import Job
+from engine.sync.job import Job, Narrator
 from engine.sync.job_json import (
     check_kind,
     job_json,
@@ -37,93 +57,67 @@ from engine.sync.job_json import (
     text_in,
     texts_in,
 )
-from engine.sync.loadable import Loadable
-from engine.sync.parameters import GenerateGeodatabaseParameters
 from engine.sync.results import SyncTotals
 
 
-@dataclass(slots=True, kw_only=True)
-class GenerateOfflineMapParameters:
-    """What of a map is taken. ``title`` names it; the folder's name if empty."""
+class OfflineMapTask(MapSource):
+    """Takes a map offline. An async context manager.
 
-    area_of_interest: Envelope | None
-    attachment_sync_direction: AttachmentSyncDirection = AttachmentSyncDirection.BIDIRECTIONAL
-    title: str = ""
-
-
-@dataclass(slots=True, kw_only=True)
-class GenerateOfflineMapParameterOverrides:
-    """Finer choices: the parameters for each feature service, by its URL."""
-
-    generate_geodatabase_parameters: dict[str, GenerateGeodatabaseParameters] = field(
-        default_factory=dict
-    )
-
-
-class OfflineMapTask(Loadable):
-    """Takes feature services offline as one map. An async context manager.
-
-    ``services`` are the URLs of feature services, or one URL. ``credential``: one for their host or
-    portal, or a store with one for each.
+    ``source``: the portal item of a web map; or the URLs of feature services, or one URL, to be
+    taken as one map. ``credential``: one for their host or portal, or a store with one for each.
     """
 
-    def __init__(
-        self,
-        services: str | Sequence[str],
-        *,
-        credential: Credentials | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__()
-        urls = [services] if isinstance(services, str) else list(services)
-        if not urls:
-            raise BadParameterError("a map needs at least one feature service")
-        self._clock: Clock = clock or SystemClock()
-        self.credential = credential
-        self.tasks = [
-            GeodatabaseSyncTask(url, credential=credential, clock=self._clock) for url in urls
-        ]
+    async def get_offline_map_capabilities(
+        self, parameters: GenerateOfflineMapParameters | None = None
+    ) -> OfflineMapCapabilities:
+        """Whether each layer and table of the map can be taken, and why not. Needs the services."""
+        del parameters  # the SDK's form; what is possible does not depend on them here
+        await self.load()
+        found = {layer.id: (layer, self.capability(layer)) for layer in self.map_layers}
+        return OfflineMapCapabilities(
+            layer_capabilities={n: c for n, (one, c) in found.items() if not one.is_table},
+            table_capabilities={n: c for n, (one, c) in found.items() if one.is_table},
+        )
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            for task in self.tasks:
-                await stack.enter_async_context(task)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
-
-    async def _load(self) -> None:
-        for task in self.tasks:
-            await task.load()
+    # --- parameters -------------------------------------------------------------------------------
 
     async def create_default_generate_offline_map_parameters(
         self, area_of_interest: Envelope | None
     ) -> GenerateOfflineMapParameters:
-        """Defaults for an area; None takes the whole of the services' data."""
+        """Defaults for an area; None takes the whole of the services' data.
+
+        Those for a web map are what its author chose for offline use. Of services that were named
+        one by one each must be taken.
+        """
         await self.load()
-        return GenerateOfflineMapParameters(area_of_interest=area_of_interest)
+        if self.web_map is not None:
+            return default_parameters(area_of_interest, self.web_map.offline)
+        return GenerateOfflineMapParameters(
+            area_of_interest=area_of_interest, continue_on_errors=False
+        )
 
     async def create_generate_offline_map_parameter_overrides(
         self, parameters: GenerateOfflineMapParameters
     ) -> GenerateOfflineMapParameterOverrides:
-        """The parameters that each service would get, to be adjusted."""
+        """The parameters that each service would get, to be adjusted; layers may be removed."""
         await self.load()
         overrides = GenerateOfflineMapParameterOverrides()
+        takeable = [one for one in self.map_layers if one.can_be_taken and not self.error_of(one)]
         for task in self.tasks:
-            made = await task.create_default_generate_geodatabase_parameters(
-                parameters.area_of_interest
-            )
-            direction = parameters.attachment_sync_direction
-            made.attachment_sync_direction = direction
-            made.return_attachments = direction is AttachmentSyncDirection.BIDIRECTIONAL
+            layers = [one for one in takeable if one.service_url == task.url]
+            if not layers:
+                continue
+            if self.web_map is None:
+                made = await service_parameters(task, parameters)
+            else:
+                made = await web_map_service_parameters(
+                    task, parameters, self.web_map.offline, clauses(layers)
+                )
             overrides.generate_geodatabase_parameters[task.url] = made
+            for layer in layers:
+                overrides.keys[layer.id] = OfflineMapParametersKey(
+                    service_url=task.url, layer_id=layer.layer_id
+                )
         return overrides
 
     def create_generate_offline_map_job(
@@ -172,11 +166,17 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
         overrides: dict[str, object] = {}
         if self._overrides is not None:
             overrides["overrides"] = parameters_json(self._overrides)
+        item = self._sync_tasks.portal_item
+        source: dict[str, object] = {}
+        if item is None:
+            source["services"] = [task.url for task in self._sync_tasks.tasks]
+        else:
+            source["item"] = {"portal": item.portal, "item_id": item.item_id}
         return job_json(
             self.kind,
             self._parameters,
             id=self._id,
-            services=[task.url for task in self._sync_tasks.tasks],
+            **source,
             folder=str(self.folder),
             **overrides,
         )
@@ -198,7 +198,13 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
         overrides = None
         if value.get("overrides") is not None:
             overrides = parameters_in(value, GenerateOfflineMapParameterOverrides, "overrides")
-        task = OfflineMapTask(texts_in(value, "services"), credential=credential, clock=clock)
+        item = value.get("item")
+        source = (
+            PortalItem(portal=text_in(item, "portal"), item_id=text_in(item, "item_id"))
+            if isinstance(item, dict)
+            else texts_in(value, "services")
+        )
+        task = OfflineMapTask(source, credential=credential, clock=clock)
         parameters = parameters_in(value, GenerateOfflineMapParameters)
         job = cls(task, parameters, Path(text_in(value, "folder")), overrides, clock=clock)
         job._id, job._goes_on = text_in(value, "id"), True
@@ -236,40 +242,53 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
                 await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def _take(self) -> OfflineMap:
+        source = self._sync_tasks
+        await source.load()
+        for note in () if source.web_map is None else source.web_map.offline.notes:
+            self._narrator.warn(note)
+        missing = source.not_possible()
         overrides = self._overrides or (
-            await self._sync_tasks.create_generate_offline_map_parameter_overrides(self._parameters)
+            await source.create_generate_offline_map_parameter_overrides(self._parameters)
         )
-        await self._sync_tasks.load()
+        self._warn_of(missing)
         chosen = [
             (task, overrides.generate_geodatabase_parameters[task.url])
-            for task in self._sync_tasks.tasks
+            for task in source.tasks
             if task.url in overrides.generate_geodatabase_parameters
         ]
         if not chosen:
-            raise BadParameterError("no feature service is left to take")
+            if missing:
+                raise missing[0].error
+            raise BadParameterError("nothing of the map is left to take")
         made: list[GeodatabaseGenerator] = []
-        services: list[tuple[MapService, str, list[tuple[LayerSchema, str]]]] = []
+        taken: list[_Taken] = []
         try:
             with atomic.new_folder(self.folder) as partial:
                 for number, (task, parameters) in enumerate(chosen):
-                    name = _free_name(task.schema.name, [s.file for s, _, _ in services])
-                    generator = task.generator(parameters, partial / name)
+                    name = _free_name(task.schema.name, [one.service.file for one in taken])
+                    generator = task.generator(
+                        parameters, partial / name, is_read_only=self._is_without_updates
+                    )
                     made.append(generator)
                     share = 100 / len(chosen)
+                    narrator = self._narrator.part(number * share, (number + 1) * share)
                     try:
-                        await generator.run(
-                            self._narrator.part(number * share, (number + 1) * share)
-                        )
+                        await self._generate(task, generator, narrator)
+                    except EngineError as error:
+                        failed = self._of_service(task.url, overrides, error)
+                        if len(failed) == 0 or not self._may_go_on(error):
+                            raise
+                        self._warn_of(failed)
+                        missing += failed
+                        continue
                     finally:
                         self.totals.add(generator.totals)
-                    services.append(
-                        (
-                            MapService(file=name, url=task.url),
-                            task.schema.item_id,
-                            generator.layers_with_clauses(),
-                        )
-                    )
-                self._write(partial, services)
+                    service = MapService(file=name, url=task.url)
+                    layers = generator.layers_with_clauses()
+                    taken.append(_Taken(service, task.schema.item_id, layers))
+                if not taken:
+                    raise missing[-1].error
+                self._write(partial, taken, missing)
         except BaseException:
             for generator in made:
                 with suppress(EngineError):  # the error that led here is the one to tell
@@ -277,25 +296,69 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
             raise
         return OfflineMap(self.folder)
 
-    def _write(
-        self,
-        folder: Path,
-        services: list[tuple[MapService, str, list[tuple[LayerSchema, str]]]],
+    @property
+    def _is_without_updates(self) -> bool:
+        return self._parameters.update_mode is GenerateOfflineMapUpdateMode.NO_UPDATES
+
+    async def _generate(
+        self, task: GeodatabaseSyncTask, generator: GeodatabaseGenerator, narrator: Narrator
     ) -> None:
-        title = self._parameters.title or self.folder.name
+        await generator.run(narrator)
+        if self._is_without_updates:  # the service need not remember what is never synced
+            async with await Geodatabase.open(generator.path, clock=self._clock) as geodatabase:
+                await task.unregister_geodatabase(geodatabase)
+
+    def _may_go_on(self, error: EngineError) -> bool:
+        """A disk that is full and a person who has had enough are no matter of one service."""
+        is_ours = isinstance(error, StorageFullError | JobCancelledError | SyncInProgress)
+        return self._parameters.continue_on_errors and not is_ours
+
+    def _warn_of(self, missing: Sequence[LeftOut]) -> None:
+        """Warn of what is not taken; raise it, if it is of a feature service and must be taken."""
+        of_services = {one.id for one in self._sync_tasks.map_layers if one.service_url}
+        for one in missing:
+            if not self._parameters.continue_on_errors and one.id in of_services:
+                raise one.error
+            self._narrator.warn(f"not taken: {one.title}: {one.error.message}")
+
+    def _of_service(
+        self, url: str, overrides: GenerateOfflineMapParameterOverrides, error: EngineError
+    ) -> list[LeftOut]:
+        ids = {name for name, key in overrides.keys.items() if key.service_url == url}
+        return [left_out(one, error) for one in self._sync_tasks.map_layers if one.id in ids]
+
+    def _write(self, folder: Path, taken: "list[_Taken]", missing: Sequence[LeftOut]) -> None:
+        source = self._sync_tasks
+        item = source.portal_item
+        title = self._parameters.title or source.title or self.folder.name
         info = PackageInfo(
             title=title,
-            taken_how="service",
+            taken_how="service" if item is None else "webMap",
             taken_at=timestamp(self._clock.now()),
-            update_mode=UPDATE_BY_SYNC,
+            update_mode=NO_UPDATES if self._is_without_updates else UPDATE_BY_SYNC,
+            item_id="" if item is None else item.item_id,
+            portal="" if item is None else item.portal,
             area=self._parameters.area_of_interest,
             job_id=self._id,
-            services=tuple(service for service, _, _ in services),
+            services=tuple(one.service for one in taken),
+            left_out=tuple(missing),
         )
-        reference = self._sync_tasks.tasks[0].schema.spatial_reference
-        definition = web_map(title, services, reference)
+        if source.web_map is not None:
+            definition = dict(source.web_map.definition)
+        else:
+            reference = source.tasks[0].schema.spatial_reference
+            listed = [(one.service, one.item_id, one.layers) for one in taken]
+            definition = web_map(title, listed, reference)
         info.write(folder)
         atomic.write_json(folder / MAP_NAME, definition)
+
+
+class _Taken(NamedTuple):
+    """A geodatabase that was made: where it is from, and its layers with their clauses."""
+
+    service: MapService
+    item_id: str
+    layers: list[tuple[LayerSchema, str]]
 
 
 def _free_name(service: str, taken: Sequence[str]) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Self
 
 from engine import atomic
-from engine.errors import MapError, MapNotFoundError
+from engine.errors import EngineError, MapError, MapNotFoundError
 from engine.layer_schema import LayerSchema
 from engine.model import Envelope, SpatialReference
 
 INFO_NAME = "package.info"
 MAP_NAME = "map.json"
 FORMAT = 1
+NO_UPDATES = "noUpdates"
 UPDATE_BY_SYNC = "syncWithFeatureServices"
 UPDATE_BY_PACKAGES = "downloadScheduledUpdates"
 UPDATE_BY_PACKAGES_AND_NEW = "downloadScheduledUpdatesAndUploadNewFeatures"
@@ -36,10 +37,39 @@ class MapService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackageInfo:
-    """How a map was taken. ``taken_at`` is UTC text; ``item_id`` is empty without a portal item.
+class LeftOut:
+    """A layer or table of the map that was not taken, and why. ``id``: its id in the map."""
 
-    ``job_id``: the job that took it; empty if that is not known.
+    id: str
+    title: str
+    is_table: bool
+    error: EngineError
+
+    def to_json(self) -> dict[str, object]:
+        names = {"id": self.id, "title": self.title, "is_table": self.is_table}
+        return {**names, "error": self.error.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, object]) -> Self:
+        told = value.get("error")
+        told = told if isinstance(told, dict) else {}
+        error = MapError(str(told.get("message", "")), remedy=str(told.get("remedy", "")))
+        error.code = str(told.get("code", error.code))
+        return cls(
+            id=str(value.get("id", "")),
+            title=str(value.get("title", "")),
+            is_table=value.get("is_table") is True,
+            error=error,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageInfo:
+    """How a map was taken. ``taken_at`` is UTC text; ``item_id`` and the URL of its ``portal`` are
+    empty without a portal item.
+
+    ``job_id``: the job that took it; empty if that is not known. ``left_out``: what of it was not
+    taken.
     """
 
     title: str
@@ -48,6 +78,8 @@ class PackageInfo:
     update_mode: str
     services: tuple[MapService, ...]
     item_id: str = ""
+    portal: str = ""
+    left_out: tuple[LeftOut, ...] = ()
     area: Envelope | None = None
     job_id: str = ""
     extra: dict[str, object] = field(default_factory=dict)
@@ -58,12 +90,14 @@ class PackageInfo:
             "format": FORMAT,
             "title": self.title,
             "item_id": self.item_id,
+            "portal": self.portal,
             "taken_how": self.taken_how,
             "taken_at": self.taken_at,
             "update_mode": self.update_mode,
             "area": None if self.area is None else self.area.to_json(),
             "job_id": self.job_id,
             "services": [service.to_json() for service in self.services],
+            "left_out": [one.to_json() for one in self.left_out],
         }
 
     @classmethod
@@ -90,6 +124,8 @@ class PackageInfo:
         return cls(
             title=str(value.get("title", folder.name)),
             item_id=str(value.get("item_id") or ""),
+            portal=str(value.get("portal") or ""),
+            left_out=_left_out(value.get("left_out")),
             taken_how=str(value.get("taken_how", "")),
             taken_at=str(value.get("taken_at", "")),
             update_mode=str(value.get("update_mode", "")),
@@ -102,6 +138,11 @@ class PackageInfo:
     def write(self, folder: Path) -> None:
         """Write ``package.info``, whole or not at all."""
         atomic.write_json(folder / INFO_NAME, self.to_json())
+
+
+def _left_out(value: object) -> tuple[LeftOut, ...]:
+    listed = value if isinstance(value, list) else []
+    return tuple(LeftOut.from_json(one) for one in listed if isinstance(one, dict))
 
 
 def read_json(path: Path, folder: Path) -> dict[str, object]:

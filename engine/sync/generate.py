@@ -64,6 +64,7 @@ class GeodatabaseGenerator:
     """Makes one geodatabase at ``path``: registers a replica, loads its rows and attachments.
 
     The file appears whole or not at all; if anything fails the replica is unregistered again.
+    ``is_read_only``: whatever the service allows, its rows are not edited here.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class GeodatabaseGenerator:
         *,
         credential: Credentials | None = None,
         clock: Clock,
+        is_read_only: bool = False,
     ) -> None:
         self.url = url
         self.parameters = copy.deepcopy(parameters)
@@ -83,6 +85,7 @@ class GeodatabaseGenerator:
         self.totals = SyncTotals()
         self._credential = credential
         self._clock = clock
+        self._is_read_only = is_read_only
         self._partial = path.with_name(f".{path.name}.partial")
         self._replica_id = ""
         self._replica_name = ""  # known to the service from the moment we ask for a replica
@@ -185,7 +188,8 @@ class GeodatabaseGenerator:
             missing = [layer.id for layer in self.layers if layer.id not in per_layer]
             if missing:
                 raise ProtocolError(f"{self.url} did not say the generation of layers {missing}")
-        direction = _possible(schema.is_editable)
+        may_edit = schema.is_editable and not self._is_read_only
+        direction = _possible(may_edit)
         options = {o.layer_id: o.to_json() for o in self.parameters.layer_options}
         extent = self.parameters.extent
         if form["returnAttachments"] == "false" and not schema.supports_attachments_direction:
@@ -210,7 +214,7 @@ class GeodatabaseGenerator:
                 ReplicaLayer(
                     layer_id=layer.id,
                     generation=per_layer.get(layer.id),
-                    sync_direction=_possible(schema.is_editable and layer.is_editable),
+                    sync_direction=_possible(may_edit and layer.is_editable),
                     options=options.get(layer.id, {}),
                 )
                 for layer in self.layers

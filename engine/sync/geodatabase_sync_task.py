@@ -5,7 +5,14 @@ from types import TracebackType
 from typing import Self
 
 from engine.clock import Clock, SystemClock
-from engine.errors import BadParameterError, NotLoadedError
+from engine.errors import (
+    AuthenticationError,
+    BadParameterError,
+    EngineError,
+    NotLoadedError,
+    ProtocolError,
+    ServiceRefusedError,
+)
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import (
@@ -39,12 +46,20 @@ class GeodatabaseSyncTask(Loadable):
     """Works with the geodatabases of one feature service. An async context manager.
 
     ``credential``: one for the service or its portal, or a store that has one.
+    ``continue_on_errors``: a layer that cannot be read is left out, and is in ``layer_errors``.
     """
 
     def __init__(
-        self, url: str, *, credential: Credentials | None = None, clock: Clock | None = None
+        self,
+        url: str,
+        *,
+        credential: Credentials | None = None,
+        clock: Clock | None = None,
+        continue_on_errors: bool = False,
     ) -> None:
         super().__init__()
+        self.layer_errors: dict[int, EngineError] = {}
+        self._continue_on_errors = continue_on_errors
         self._clock: Clock = clock or SystemClock()
         self._credential = credential
         self._session: Session | None = None
@@ -71,7 +86,14 @@ class GeodatabaseSyncTask(Loadable):
         service = self._service()
         schema = await service.load()
         require_sync(schema)
-        self._layers = await service.layers(schema.layer_ids, schema)
+        self._layers, self.layer_errors = [], {}
+        for layer_id in schema.layer_ids:
+            try:
+                self._layers.append(await service.layer(layer_id, schema))
+            except (ProtocolError, ServiceRefusedError) as error:
+                if not self._continue_on_errors or isinstance(error, AuthenticationError):
+                    raise
+                self.layer_errors[layer_id] = error
         self._schema = schema
 
     def _service(self) -> FeatureService:
@@ -129,11 +151,16 @@ class GeodatabaseSyncTask(Loadable):
         )
 
     def generator(
-        self, parameters: GenerateGeodatabaseParameters, path: Path
+        self, parameters: GenerateGeodatabaseParameters, path: Path, *, is_read_only: bool = False
     ) -> GeodatabaseGenerator:
         """The work of a generate job, for jobs that are made of several."""
         return GeodatabaseGenerator(
-            self.url, parameters, path, credential=self._credential, clock=self._clock
+            self.url,
+            parameters,
+            path,
+            credential=self._credential,
+            clock=self._clock,
+            is_read_only=is_read_only,
         )
 
     def create_generate_geodatabase_job(

@@ -41,7 +41,7 @@ def test_take_has_defaults_for_all_but_service_and_folder() -> None:
     options = parsed("take", "https://example.org/FeatureServer", "map")
 
     assert (options.area, options.layers, options.where) == (None, None, [])
-    assert options.attachments == "bidirectional"
+    assert options.attachments is None
     assert options.sync_model is None
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from engine import faults
 from engine.errors import BadParameterError, EngineError, LinkError
-from engine.maps.offline_map_task import (
+from engine.maps.offline_map_parameters import (
     GenerateOfflineMapParameterOverrides,
     GenerateOfflineMapParameters,
 )
