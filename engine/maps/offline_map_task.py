@@ -57,6 +57,7 @@ from engine.sync.job_json import (
     text_in,
     texts_in,
 )
+from engine.sync.parameters import GenerateGeodatabaseParameters
 from engine.sync.results import SyncTotals
 
 
@@ -260,6 +261,7 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
             if missing:
                 raise missing[0].error
             raise BadParameterError("nothing of the map is left to take")
+        await self._require_space(chosen)
         made: list[GeodatabaseGenerator] = []
         taken: list[_Taken] = []
         try:
@@ -304,9 +306,27 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
         self, task: GeodatabaseSyncTask, generator: GeodatabaseGenerator, narrator: Narrator
     ) -> None:
         await generator.run(narrator)
-        if self._is_without_updates:  # the service need not remember what is never synced
+        if not self._is_without_updates:
+            return
+        try:  # the service need not remember what is never synced
             async with await Geodatabase.open(generator.path, clock=self._clock) as geodatabase:
                 await task.unregister_geodatabase(geodatabase)
+        except EngineError:
+            with suppress(EngineError):
+                await asyncio.shield(generator.undo())
+            raise
+
+    async def _require_space(
+        self, chosen: Sequence[tuple[GeodatabaseSyncTask, GenerateGeodatabaseParameters]]
+    ) -> None:
+        """Room for all services together, before the first of them is asked for a replica."""
+        if len(chosen) < 2:
+            return  # its own take looks
+        coming = 0
+        for task, parameters in chosen:
+            with suppress(EngineError):  # its own take tells of it
+                coming += await task.estimated_bytes(parameters)
+        atomic.require_space(self.folder, coming)
 
     def _may_go_on(self, error: EngineError) -> bool:
         """A disk that is full and a person who has had enough are no matter of one service."""

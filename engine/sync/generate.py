@@ -57,7 +57,7 @@ from engine.sync.replica_request import (
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult, SyncTotals
 from engine.sync.rows import codec_layer
 
-_EXPECTED_ROW_BYTES = 200  # of JSON; a point with a few attributes has that
+EXPECTED_ROW_BYTES = 200  # of JSON; a point with a few attributes has that
 
 
 class GeodatabaseGenerator:
@@ -146,7 +146,7 @@ class GeodatabaseGenerator:
         expected = sum(counts.values())
         narrator.info(f"{schema.name}: about {expected} rows in {len(self.layers)} layers")
         narrator.report(5)
-        require_space(self.path, _EXPECTED_ROW_BYTES * expected)
+        require_space(self.path, EXPECTED_ROW_BYTES * expected)
         name = replica_name()
         form = create_form(self.parameters, schema, self.layers, name)
         folder = spool_folder(self._partial)

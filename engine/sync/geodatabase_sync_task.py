@@ -29,7 +29,7 @@ from engine.service.sign_in import Credentials
 from engine.sync import registration
 from engine.sync.delta_push import PushDeltaJob
 from engine.sync.deltas import export_delta, import_delta
-from engine.sync.generate import GeodatabaseGenerator
+from engine.sync.generate import EXPECTED_ROW_BYTES, GeodatabaseGenerator
 from engine.sync.geodatabase_jobs import GenerateGeodatabaseJob, SyncGeodatabaseJob
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import (
@@ -38,7 +38,7 @@ from engine.sync.parameters import (
     SyncGeodatabaseParameters,
     SyncLayerOption,
 )
-from engine.sync.replica_request import require_sync
+from engine.sync.replica_request import count_rows, require_sync
 from engine.sync.results import SyncLayerResult
 
 
@@ -149,6 +149,14 @@ class GeodatabaseSyncTask(Loadable):
             if SyncModel.PER_REPLICA in models
             else SyncModel.PER_LAYER,
         )
+
+    async def estimated_bytes(self, parameters: GenerateGeodatabaseParameters) -> int:
+        """About how much these parameters bring: the service is asked for the number of rows."""
+        await self.load()
+        taken = {option.layer_id for option in parameters.layer_options}
+        layers = [layer for layer in self._layers if not taken or layer.id in taken]
+        counts = await count_rows(self._service(), layers, parameters)
+        return EXPECTED_ROW_BYTES * sum(counts.values())
 
     def generator(
         self, parameters: GenerateGeodatabaseParameters, path: Path, *, is_read_only: bool = False

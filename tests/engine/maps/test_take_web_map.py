@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from engine import atomic
 from engine.errors import (
     BadParameterError,
     EditRefusedError,
@@ -16,6 +17,7 @@ from engine.errors import (
     MapError,
     ServiceError,
     ServiceRefusedError,
+    StorageFullError,
     SyncNotEnabledError,
 )
 from engine.maps.offline_map import OfflineMap
@@ -381,6 +383,31 @@ async def test_map_without_updates_is_read_and_never_synced(office: Office) -> N
         job.start()
         with pytest.raises(MapError, match="without updates"):
             await job.result()
+
+
+async def test_service_that_would_keep_its_replica_of_such_a_map_leaves_no_file(
+    office: Office,
+) -> None:
+    refusal = Fault(kind="status", operation="unRegisterReplica", status=403)
+    office.server.faults.add(refusal)
+
+    await office.take(update_mode=GenerateOfflineMapUpdateMode.NO_UPDATES)
+
+    assert [path.stem for path in office.folder.glob("*.gpkg")] == ["wells"]
+    assert await replicas(office) == 0
+
+
+async def test_take_without_room_for_all_services_asks_for_no_replica(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 3 rows and 12 rows of about 200 bytes, three times: there is room for either, not for both.
+    monkeypatch.setattr(atomic, "_free_bytes", lambda _where: 8000)
+
+    with pytest.raises(StorageFullError):
+        await office.take()
+
+    assert "createReplica" not in office.server.log
+    assert not office.folder.exists()
 
 
 async def test_job_made_again_from_its_json_takes_the_same(office: Office) -> None:
