@@ -19,7 +19,7 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.model import EditOperation
 from engine.sync.batches import object_id_column
-from engine.sync.delta_carrier import is_unreadable, renamed_to
+from engine.sync.delta_carrier import is_undecided, renamed_to
 from engine.sync.delta_export import refuse_other_file
 from engine.sync.delta_file import DeltaFile
 from engine.sync.delta_parts import (
@@ -122,7 +122,7 @@ def _chunks(delta: DeltaFile) -> Iterator[tuple[int, list[CarriedEdit]]]:
 def _answer(connection: sqlite3.Connection, parts: TableParts, edit: CarriedEdit) -> Answer | None:
     """What the carrier knows of the edit; None if it is not decided."""
     table, gid = parts.table, edit.global_id
-    if is_unreadable(connection, table, gid):
+    if is_undecided(connection, table, gid):
         return None
     is_add = edit.operation is EditOperation.ADD
     now_gid = (renamed_to(connection, table, gid) if is_add else gid) or gid

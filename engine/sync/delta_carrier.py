@@ -29,6 +29,7 @@ from engine.service.feature_set import query_by_global_ids
 from engine.sync.batches import newest_name
 from engine.sync.channel_choice import preferred_channel
 from engine.sync.delta_file import BlockSection, DeltaFile, Piece
+from engine.sync.delta_parents import CARRIED, leave_out_orphans
 from engine.sync.delta_parts import (
     GEOMETRY,
     CarriedEdit,
@@ -48,7 +49,6 @@ FILE = "carrier.gpkg"
 BATCH_EDITS = 500
 PIECES = 64  # of attachments, in one transaction
 
-_ADDED = "fieldsync_carried"
 _ALL = Permissions()
 
 
@@ -77,6 +77,7 @@ async def build_carrier(
         )
         async with geodatabase:
             await _fill(delta, service, geodatabase)
+            await leave_out_orphans(geodatabase, service, schema)
 
 
 async def mark_as_sent(
@@ -235,10 +236,9 @@ def _chunks(
 
 
 def _make_carried(connection: sqlite3.Connection) -> None:
-    """Under which key an added row was put in, because its GlobalID may be renamed; and which rows
-    nobody can read, with the key NULL."""
+    """With the key NULL also rows of the service that nobody can read."""
     connection.execute(
-        f"CREATE TABLE {_ADDED}(number INTEGER,gid TEXT,key INTEGER,PRIMARY KEY(number,gid))"
+        f"CREATE TABLE {CARRIED}(number INTEGER,gid TEXT,key INTEGER,PRIMARY KEY(number,gid))"
     )
 
 
@@ -250,7 +250,7 @@ def _insert(
 ) -> None:
     insert_rows(connection, table, rows)
     connection.executemany(
-        f"INSERT INTO {_ADDED} VALUES(?,?,NULL)", [(table.number, gid) for gid in unreadable]
+        f"INSERT INTO {CARRIED} VALUES(?,?,NULL)", [(table.number, gid) for gid in unreadable]
     )
 
 
@@ -289,7 +289,7 @@ def _edit(
 
 def _note_key(connection: sqlite3.Connection, table: LayerTable, gid: str) -> None:
     connection.execute(
-        f"INSERT INTO {_ADDED} SELECT ?,?,{quote(table.key)} FROM {quote(table.name)}"
+        f"INSERT INTO {CARRIED} SELECT ?,?,{quote(table.key)} FROM {quote(table.name)}"
         f" WHERE {quote(table.global_id)}=?",
         (table.number, gid, gid),
     )
@@ -324,17 +324,18 @@ def _columns(table: LayerTable, cells: Cells) -> Cells:
 def renamed_to(connection: sqlite3.Connection, table: LayerTable, gid: str) -> str | None:
     """The GlobalID that a row has now that was added as ``gid``; None if it is gone."""
     found = connection.execute(
-        f"SELECT t.{quote(table.global_id)} FROM {_ADDED} a JOIN {quote(table.name)} t"
+        f"SELECT t.{quote(table.global_id)} FROM {CARRIED} a JOIN {quote(table.name)} t"
         f" ON t.{quote(table.key)}=a.key WHERE a.number=? AND a.gid=?",
         (table.number, gid),
     ).fetchone()
     return None if found is None else str(found[0])
 
 
-def is_unreadable(connection: sqlite3.Connection, table: LayerTable, gid: str) -> bool:
-    """Whether the service has that row in a form that nobody can read."""
+def is_undecided(connection: sqlite3.Connection, table: LayerTable, gid: str) -> bool:
+    """Whether nothing is decided here about that row: nobody can read it as it is on the service,
+    or it was added to a parent that is gone."""
     found = connection.execute(
-        f"SELECT 1 FROM {_ADDED} WHERE number=? AND gid=? AND key IS NULL", (table.number, gid)
+        f"SELECT 1 FROM {CARRIED} WHERE number=? AND gid=? AND key IS NULL", (table.number, gid)
     )
     return found.fetchone() is not None
 
