@@ -24,6 +24,8 @@ class Reason(Enum):
     """It left the map's filter and is kept as it is there."""
     ADDED = "added"
     """It was sent after the last download."""
+    RELATED = "related"
+    """It belongs to a row that was deleted there, and was not read back since."""
 
 
 def watch(
@@ -55,12 +57,11 @@ def watched(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -
     return [gid for (gid,) in found]
 
 
-def forget_added(connection: sqlite3.Connection, table: LayerTable) -> None:
-    """A download was merged: from its generation on the service tells of these rows."""
+def forget(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> None:
+    """Watch no row of ``table`` any more for that reason."""
     if _exists(connection):
         connection.execute(
-            f"DELETE FROM {_TABLE} WHERE number = ? AND reason = ?",
-            (table.number, Reason.ADDED.value),
+            f"DELETE FROM {_TABLE} WHERE number = ? AND reason = ?", (table.number, reason.value)
         )
 
 

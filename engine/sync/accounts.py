@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from engine.geodatabase import change_log
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.layer_table import LayerTable
+from engine.sync.case import Key, key_of
 from engine.sync.context import SyncContext
-from engine.sync.recording import Key, Outcome, Settled, key_of
+from engine.sync.recording import Outcome, Settled
 from engine.sync.results import EditCounts, EditError, FeatureEditResult
 
 

@@ -19,13 +19,14 @@ from engine.geodatabase.logged_table import Entry, LoggedTable
 from engine.geodatabase.replica import Replica, get_replica
 from engine.geodatabase.sent import forget_sent, read_sent, record_sent
 from engine.model import EditOperation, SyncModel
+from engine.sync.case import Case, key_of
 from engine.sync.channels import EditAnswer
 from engine.sync.context import LocalContext
 from engine.sync.delta_file import DeltaFile
 from engine.sync.delta_parts import GEOMETRY, Cells, table_cells, table_row
 from engine.sync.delta_verdict import Answer, EditVerdict, read_answers
 from engine.sync.read_back import Found, merge_rows
-from engine.sync.recording import Case, Outcome, key_of, record
+from engine.sync.recording import Outcome, record
 from engine.sync.results import EditCounts, FeatureEditResult
 
 SLICE = 200  # answers in one transaction: no other writer waits long

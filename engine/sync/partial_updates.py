@@ -19,11 +19,11 @@ from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.remembered import recall, remember
 from engine.model import EditOperation, normalise_guid
+from engine.sync.case import Key
 from engine.sync.channels import Channel, Sending
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.read_back import find, refresh, storable
-from engine.sync.recording import Key
 
 KEEPS, CLEARS = "keeps", "clears"
 

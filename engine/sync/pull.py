@@ -21,7 +21,7 @@ from engine.errors import (
 )
 from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.watched import Reason, forget_added, forget_inside, watch, watched
+from engine.geodatabase.watched import Reason, forget, forget_inside, watch, watched
 from engine.layer_schema import JsonObject
 from engine.model import AttachmentSyncDirection, QueryOption, SyncModel
 from engine.service.download import using
@@ -304,15 +304,17 @@ def _stage_found(connection: sqlite3.Connection, table: LayerTable, found: Found
 
 
 def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str], list[str]]:
-    """Rows outside of the filter; and those that could not be stored, or were sent since the last
-    download. All without the ones that the file speaks of."""
+    """Rows outside of the filter; and those that could not be stored, or were sent, or may
+    have gone with others, since the last download. All without the ones that the file speaks of."""
     inbound = quarantine.list_quarantined(
         connection, direction=quarantine.Direction.INBOUND, layer=table.number
     )
     outside = _untold(connection, table, Reason.OUTSIDE)
     others = [q.global_id for q in inbound if q.global_id]
     others = [gid for gid in others if not staging.is_staged(connection, table, gid)]
-    return outside, [*others, *_untold(connection, table, Reason.ADDED)]
+    for reason in (Reason.ADDED, Reason.RELATED):
+        others += _untold(connection, table, reason)
+    return outside, list(dict.fromkeys(others))
 
 
 def _untold(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> list[str]:
@@ -364,7 +366,9 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
             for rows in work.outside:
                 watch(connection, table, rows.get(table.number, ()), Reason.OUTSIDE)
         if work.server is not None or table.layer_id in work.layers:
-            forget_added(connection, table)
+            # From its generation on the service tells of these rows.
+            forget(connection, table, Reason.ADDED)
+            forget(connection, table, Reason.RELATED)
         work.table, work.position = work.table + 1, 0
     now = context.now()
     work.staged.set_aside(connection, now)

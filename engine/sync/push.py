@@ -28,6 +28,7 @@ from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.sync.accounts import Accounts
 from engine.sync.batches import Batch, Cursor, Step, begun, first_of, next_edits, prepare, steps
+from engine.sync.case import Key, key_of
 from engine.sync.channels import (
     Channel,
     EditAnswer,
@@ -36,7 +37,6 @@ from engine.sync.context import SyncContext
 from engine.sync.delivery import Delivery
 from engine.sync.partial_updates import Attributes, PartialUpdates
 from engine.sync.reconciling import give_up, reconcile_batch
-from engine.sync.recording import Key, key_of
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
 from engine.sync.settlement import settle

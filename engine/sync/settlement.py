@@ -5,7 +5,6 @@ refused goes to quarantine; one that nothing was said about, and that did not ar
 again. A row that was edited here and is gone there goes to the conflict store.
 """
 
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,20 +12,19 @@ from dataclasses import replace
 
 from engine.geodatabase import journal
 from engine.geodatabase.change_log import Edit
-from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.difference import Row
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.log_schema import value_names
-from engine.geodatabase.sql import quote, quoted
 from engine.model import EditOperation
 from engine.sync.batches import newest_name, object_id_column
+from engine.sync.cascades import forget_related, refresh_related
+from engine.sync.case import Case, Key, by_table, key_of
 from engine.sync.channels import EditAnswer
 from engine.sync.context import SyncContext
 from engine.sync.parameters import PushChannel
 from engine.sync.photo_check import photos_as_sent
-from engine.sync.read_back import Found, find, find_added, refresh
-from engine.sync.recording import Case, Key, Settled, by_table, key_of, record
+from engine.sync.read_back import Found, find, find_added
+from engine.sync.recording import Settled, record
 from engine.sync.renamed_rows import find_renamed
 from native.geometry import is_empty
 
@@ -76,8 +74,8 @@ async def settle(
     _find_kept_geometries(cases, found)
     await _look_for_renamed(context, batch, cases, found)
     settled = await context.write(record, context, batch_id, cases, found, may_quarantine)
-    await _refresh_related(context, cases)
-    await context.write(_finish, batch_id, context.now())
+    await refresh_related(context, cases)
+    await context.write(_finish, context, batch_id)
     return settled
 
 
@@ -181,61 +179,7 @@ def _is_success(case: Case) -> bool:
     return case.answer is not None and case.answer.success
 
 
-async def _refresh_related(context: SyncContext, cases: Sequence[Case]) -> None:
-    """A delete that the service took may have taken related rows along, or cut them loose."""
-    for table, some in by_table(cases):
-        deleted = [_cells(c.edit) for c in some if c.is_deleted or _is_gone(c)]
-        if not table.is_attachment and deleted:
-            await _refresh_below(context, table, context.dependents(table), deleted)
-
-
-def _is_gone(case: Case) -> bool:
-    """An update came too late; perhaps because of a delete in the same call, further up."""
-    return case.edit.operation is EditOperation.UPDATE and not case.is_there
-
-
-async def _refresh_below(
-    context: SyncContext,
-    parent: LayerTable,
-    dependents: Sequence[Dependent],
-    deleted: Sequence[Cells],
-) -> None:
-    """Read back what belongs to the deleted rows; below what went with them, go on."""
-    for dependent in dependents:
-        child = dependent.table
-        if child.is_attachment:
-            continue
-        column = dependent.parent_column or parent.global_id
-        values = [cells.get(column) for cells in deleted]
-        children = await context.database.read(_related, child, dependent.key_column, values)
-        present = await refresh(context, child, list(children), absent_means_deleted=True)
-        gone = [cells for gid, cells in children.items() if gid not in present]
-        if gone and dependent.dependents:
-            await _refresh_below(context, child, dependent.dependents, gone)
-
-
-def _cells(edit: Edit) -> Cells:
-    row = edit.base or edit.row or (edit.global_id,)
-    return dict(zip(edit.table.row_names, row, strict=False))
-
-
-def _related(
-    connection: sqlite3.Connection, child: LayerTable, key_column: str, values: Sequence[object]
-) -> dict[str, Cells]:
-    """The rows that belong to those of these keys, also those that were deleted or moved here."""
-    names = child.row_names
-    statement = f"SELECT {quoted(names)} FROM {quote(child.name)} WHERE {quote(key_column)}=?"
-    found = [row for value in values for row in connection.execute(statement, (value,))]
-    was = f"SELECT c.gid,{quoted(value_names(child))} FROM fieldsync_change c"
-    key = quote(value_names(child)[names.index(key_column) - 1])
-    found += connection.execute(
-        f"{was} JOIN {quote(child.base_table)} b ON b.id=c.id WHERE c.layer=? AND c.had_base"
-        f" AND b.{key} IN (SELECT value FROM json_each(?))",
-        (child.number, json.dumps([v for v in values if v is not None])),
-    )
-    return {str(row[0]): dict(zip(names, row, strict=True)) for row in found}
-
-
-def _finish(connection: sqlite3.Connection, batch_id: int, now: str) -> None:
-    journal.move(connection, batch_id, BatchState.MERGED, now)
+def _finish(connection: sqlite3.Connection, context: SyncContext, batch_id: int) -> None:
+    forget_related(connection, context)
+    journal.move(connection, batch_id, BatchState.MERGED, context.now())
     journal.remove_finished(connection, keep=100)

@@ -11,9 +11,10 @@ from engine.geodatabase import acknowledge, connection as connections, journal
 from engine.geodatabase.difference import Merged, three_way
 from engine.geodatabase.replica import set_generations
 from engine.sync import pull, push, reconciling, settlement
+from engine.sync.case import Case, key_of
 from engine.sync.parameters import PushChannel
 from engine.sync.reconciling import give_up
-from engine.sync.recording import Case, Outcome, Settled, key_of
+from engine.sync.recording import Outcome, Settled
 from tests.engine.sync.schedules.schedule import Event, Schedule, Step
 
 Sabotage = Callable[[], AbstractContextManager[None]]
