@@ -18,7 +18,7 @@ Migration = Callable[[sqlite3.Connection], None]
 MIGRATIONS: dict[int, Migration] = {}
 """Version → the step from it to the next one."""
 
-_TABLES = {
+TABLES = {
     "fieldsync_meta": "(name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)",
     "fieldsync_replica": (
         "(id INTEGER PRIMARY KEY CHECK (id = 1), replica_id TEXT NOT NULL, name TEXT NOT NULL, "
@@ -49,16 +49,17 @@ _TABLES = {
         "PRIMARY KEY (number, gid)) WITHOUT ROWID"
     ),
 }
+"""The engine's tables beside those of the change log, and their columns."""
 
 
 def create_bookkeeping(connection: sqlite3.Connection) -> None:
     """Make the engine's tables, those of the change log included, and declare them."""
-    for name, columns in _TABLES.items():
+    for name, columns in TABLES.items():
         connection.execute(f"CREATE TABLE {name} {columns}")
     for statement in LOG_SCHEMA:
         connection.execute(statement)
     connection.execute("INSERT INTO fieldsync_meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
-    for name in (*_TABLES, *LOG_TABLES):
+    for name in (*TABLES, *LOG_TABLES):
         declare(connection, name)
 
 

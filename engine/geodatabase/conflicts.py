@@ -14,6 +14,7 @@ from engine.errors import EditRefusedError, FeatureNotFoundError
 from engine.geodatabase.applying import applying
 from engine.geodatabase.cells import as_new, decode_row, encode_row
 from engine.geodatabase.difference import Row, three_way
+from engine.geodatabase.fetch_queue import enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
@@ -353,7 +354,8 @@ def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, Lay
 
 
 def _bring_back(logged: LoggedTable, gid: str, theirs: Row | None) -> None:
-    """Undo a local delete: the row is what the service has, or had if the delete was sent."""
+    """Undo a local delete: the row is what the service has, or had if the delete was sent. The data
+    of an attachment went with the delete; the next sync fetches it."""
     entry = logged.entry(gid)
     if logged.stored(gid) is not None:
         return
@@ -365,6 +367,8 @@ def _bring_back(logged: LoggedTable, gid: str, theirs: Row | None) -> None:
     base = logged.base(entry, None)
     if base is not None:
         logged.insert(base, logged.base_key(entry))
+        logged.set_data(entry, 0)
+        enqueue_if_empty(logged.connection, logged.table, gid)
         logged.settle(gid)
 
 

@@ -1,8 +1,8 @@
 """Attachments whose row has come down and whose data has not: what is still to be fetched.
 
-An entry is written in the transaction that merges the attachment's row, and removed in the one
-that stores its data, so neither a crash nor a bad link loses a photo. Functions that write need an
-open transaction.
+An entry is written in the transaction that merges the attachment's row or brings it back, and
+removed in the one that stores its data, so neither a crash nor a bad link loses a photo.
+Functions that write need an open transaction.
 """
 
 import sqlite3
@@ -15,7 +15,8 @@ from engine.geodatabase.sql import quote
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetch:
-    """One attachment to fetch, by ``url`` or from the file ``spool_name`` of the spool folder.
+    """One attachment to fetch, by ``url`` or from the file ``spool_name`` of the spool folder; with
+    neither its feature must be asked where it is.
 
     ``size_bytes`` is what the service said, None if it did not. ``attempts`` have failed so far,
     the last one with ``error``.
@@ -37,6 +38,21 @@ def enqueue(connection: sqlite3.Connection, fetches: Iterable[Fetch]) -> None:
         "VALUES (?, ?, ?, ?, ?)",
         [(f.number, f.gid, f.url, f.spool_name, f.size_bytes) for f in fetches],
     )
+
+
+def enqueue_if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str) -> None:
+    """Ask for the data of an attachment whose row was brought back, if it came without."""
+    for data in table.noted:
+        found = connection.execute(
+            f"SELECT DATA_SIZE FROM {quote(table.name)}"
+            f" WHERE {quote(table.global_id)} = ? AND {quote(data)} IS NULL",
+            (gid,),
+        ).fetchone()
+        if found is not None:
+            fetch = Fetch(
+                number=table.number, gid=gid, url=None, spool_name=None, size_bytes=found[0]
+            )
+            enqueue(connection, [fetch])
 
 
 def next_fetches(

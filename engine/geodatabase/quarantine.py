@@ -14,6 +14,7 @@ from engine.errors import FeatureNotFoundError
 from engine.geodatabase.applying import applying
 from engine.geodatabase.cells import encode_row
 from engine.geodatabase.difference import Row
+from engine.geodatabase.fetch_queue import enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
@@ -209,9 +210,9 @@ def discard(
     """Give the edit up: the row becomes the service's again, a row added here is deleted.
 
     Rows held with it are given up too. Only the record keeps what they were. A large column that
-    was changed is emptied: the log has no copy, so it must be fetched again. Returns the GlobalIDs
-    of all rows given up. ``tables`` are all tables of the file. Needs an open transaction, and no
-    batch in flight that holds the row.
+    was changed is emptied: the log has no copy, so the next sync fetches it again. Returns the
+    GlobalIDs of all rows given up. ``tables`` are all tables of the file. Needs an open
+    transaction, and no batch in flight that holds the row.
     """
     known = {table.number: table for table in tables}
     direction, layer, gid = _open(connection, quarantine_id)
@@ -275,4 +276,5 @@ def _undo(logged: LoggedTable, gid: str) -> None:
         logged.replace_row(stored.row, base)
         if entry.data:
             logged.set_cells(gid, dict.fromkeys(logged.table.noted))
+    enqueue_if_empty(logged.connection, logged.table, gid)
     logged.drop(entry)

@@ -54,6 +54,12 @@ async def photos_of(
     return found
 
 
+async def photo_of(context: SyncContext, table: LayerTable, global_id: str) -> Photo | None:
+    """That attachment, as its feature on the service lists it; None if it does not."""
+    parents = await context.database.read(_parents, table, [global_id])
+    return (await photos_of(context, table.layer_id, parents.values())).get(global_id)
+
+
 async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[str, bool]:
     """GlobalID → whether it is as it was sent, for those of the edits' attachments that are there.
 

@@ -18,6 +18,7 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.model import ConflictPolicy
 from engine.service.download import using
 from engine.sync.context import SyncContext
+from engine.sync.photo_check import photo_of
 
 
 async def fetch_photos(context: SyncContext) -> None:
@@ -67,12 +68,16 @@ async def _fetch(context: SyncContext, fetch: Fetch) -> None:
 
 
 async def _download(context: SyncContext, fetch: Fetch, path: Path) -> None:
-    if fetch.url is None:
-        raise ProtocolError("the service gave neither its data nor a URL")
+    url, expected = fetch.url, fetch.size_bytes
+    if url is None:
+        photo = await photo_of(context, _table(context, fetch), fetch.gid)
+        if photo is None:
+            raise ProtocolError("its feature on the service does not list it")
+        url, expected = photo.url, photo.size_bytes
     context.folder.mkdir(exist_ok=True)
-    size = await context.service.download_attachment(fetch.url, path)
-    if fetch.size_bytes is not None and size != fetch.size_bytes:
-        raise ProtocolError(f"{size} bytes came instead of {fetch.size_bytes}")
+    size = await context.service.download_attachment(url, path)
+    if expected is not None and size != expected:
+        raise ProtocolError(f"{size} bytes came instead of {expected}")
 
 
 def _store(connection: sqlite3.Connection, context: SyncContext, fetch: Fetch, path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
+from engine.geodatabase.bookkeeping import TABLES
 from engine.geodatabase.change_log import Edit, drop_settled, iterate_pending
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import SQL_TYPES, Column, LayerTable
@@ -110,6 +111,7 @@ def create_file(
     connection.execute("BEGIN IMMEDIATE")
     for statement in LOG_SCHEMA:
         connection.execute(statement)
+    connection.execute(f"CREATE TABLE fieldsync_fetch {TABLES['fieldsync_fetch']}")
     for table in tables:
         connection.execute(table_sql(table))
         create_log(connection, table, permissions or Permissions())

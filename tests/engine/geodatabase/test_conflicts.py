@@ -20,6 +20,7 @@ from engine.geodatabase.conflicts import (
     resolve,
     store_deleted,
 )
+from engine.geodatabase.fetch_queue import next_fetches
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.retention import prune_resolved
 from engine.model import ConflictPolicy
@@ -147,6 +148,27 @@ def test_resolve_when_deleted_here_then_the_chosen_side_stands(
     assert brief(engine, table) == pending
     if is_there:
         assert cells(engine, G1, "fid") == (1,)
+
+
+@pytest.mark.parametrize("before", ["", "UPDATE \"trees__ATTACH\" SET DATA='mine'"])
+def test_resolve_when_a_photo_was_deleted_here_and_theirs_is_kept_then_its_bytes_are_to_be_fetched(
+    tmp_path: Path, before: str
+) -> None:
+    photos = attachments_of(TREES)
+    connection = create_file(tmp_path / "b.gpkg", TREES, photos)
+    insert_own(connection, TREES, two_rows(TREES))
+    insert_own(connection, photos, [(G2, G1, "old.jpg", 3)])
+    connection.execute(before)
+    connection.execute('DELETE FROM "trees__ATTACH"')
+    merge(connection, photos, [(G2, G1, "new.jpg", 5)], policy=MANUAL)
+
+    decide(connection, THEIRS, TREES, photos)
+
+    (fetch,) = next_fetches(connection)
+    assert (fetch.number, fetch.gid, fetch.size_bytes) == (photos.number, G2, 5)
+    assert (fetch.url, fetch.spool_name) == (None, None)
+    assert not has_pending(connection, photos, everything=True)
+    connection.close()
 
 
 def test_resolve_when_deleted_there_and_mine_is_kept_then_it_is_added_again(

@@ -9,6 +9,7 @@ import pytest
 from engine.errors import FeatureNotFoundError
 from engine.geodatabase.acknowledge import acknowledge, record_sent
 from engine.geodatabase.change_log import EditState, drop_settled, edit_of, pending_edits
+from engine.geodatabase.fetch_queue import next_fetches
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.quarantine import (
     HELD_CODE,
@@ -288,6 +289,19 @@ def test_discard_when_photo_bytes_were_changed_then_they_are_to_be_fetched_again
 
     found = engine.execute('SELECT ATT_NAME,DATA_SIZE,DATA FROM "trees__ATTACH"').fetchall()
     assert found == [("photo.jpg", 3, None)]
+    assert [(f.gid, f.size_bytes) for f in next_fetches(engine)] == [(G1, 3)]
+
+
+def test_discard_when_a_delete_of_a_photo_was_refused_then_its_bytes_are_to_be_fetched(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    insert_own(engine, PHOTOS, [(G1, G2, "photo.jpg", 3)])
+    engine.execute('DELETE FROM "trees__ATTACH"')
+    number = refuse(engine, PHOTOS)
+
+    give_up(engine, number, table)
+
+    assert [f.gid for f in next_fetches(engine)] == [G1]
 
 
 def test_inbound_when_a_row_is_set_aside_then_retry_and_discard_only_close_the_record(
