@@ -18,9 +18,13 @@ _SKIPS = pytest.StashKey[list[tuple[str, str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell that runs us in the background ignores Ctrl-C for us and for what we start.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell that runs us in the background, or nohup, lets us and what we start ignore these.
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     config.stash[_SKIPS] = []
     config.pluginmanager.register(_SkipCounter(config.stash[_SKIPS]), "fieldsync-skips")
 
