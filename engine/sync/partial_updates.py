@@ -110,6 +110,9 @@ class PartialUpdates:
             )
             layer = context.layers[table.layer_id]
             omitted = {n: v for n, v in before.items() if v is not None and n not in sent}
+            # Those went with their parent, whether this service clears attributes or not.
+            for name in await self._orphaned(table, omitted, after):
+                del omitted[name]
             clearable = [n for n in omitted if (field := layer.field(n)) and field.nullable]
             # A service that clears one clears all; what else is empty is somebody else's edit.
             is_cleared = bool(clearable) and all(after.get(n) is None for n in clearable)
@@ -126,6 +129,21 @@ class PartialUpdates:
                 await self._conclude(KEEPS)
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
         faults.point("canary.judged")
+
+    async def _orphaned(
+        self, table: LayerTable, omitted: Attributes, after: Attributes
+    ) -> list[str]:
+        """Columns that hold the GlobalID of a parent and were emptied, perhaps by its delete: the
+        service does not have the parent any more."""
+        context = self._context
+        orphaned = []
+        for number, name in context.parents().get(table.number, ()):
+            parent = normalise_guid(omitted.get(name))
+            if parent is not None and after.get(name) is None:
+                origin = next(t for t in context.tables if t.number == number)
+                if not await find(context, origin, [parent]):
+                    orphaned.append(name)
+        return list(dict.fromkeys(orphaned))
 
     async def _conclude(self, what: str) -> None:
         await self._context.write(remember, self._name, what)

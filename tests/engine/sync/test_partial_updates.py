@@ -9,7 +9,7 @@ from engine.errors import LinkError
 from engine.geodatabase.change_log import Edit
 from engine.sync.parameters import PushChannel
 from engine.sync.partial_updates import PartialUpdates
-from tests.engine.sync.fleet import HYDRANTS, Fleet, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
 from tests.feature_service import Profile
@@ -138,3 +138,41 @@ async def test_row_that_others_emptied_after_a_canary_that_never_arrived_stays_e
 
     row = (await world.rows())[HYDRANTS][gid(1)]
     assert (row["name"], row["status"], row["serial"]) == (None, None, 77)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_key_that_was_emptied_with_the_delete_of_its_parent_is_not_brought_back(
+    world: Fleet, monkeypatch: pytest.MonkeyPatch, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    # Beside its note a visit has only the key of its hydrant.
+    foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
+    watch = PartialUpdates.watch
+
+    async def watch_and_delete_parent(self: PartialUpdates, edit: Edit) -> None:
+        await watch(self, edit)
+        await world.change(VISITS, gid(1001), hydrant=None)
+        await world.edit(HYDRANTS, deletes=[gid(1)])
+
+    monkeypatch.setattr(PartialUpdates, "watch", watch_and_delete_parent)
+
+    await a.sync()
+
+    row = (await world.rows())[VISITS][gid(1001)]
+    assert (row["note"], row["hydrant"]) == ("mine", None)
+    assert not [m for m in a.messages if "clears attributes" in m]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_key_of_a_parent_that_is_there_is_mended(
+    tmp_path: Path, channel: PushChannel
+) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=channel)
+        foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
+
+        await a.sync()
+
+        row = (await world.rows())[VISITS][gid(1001)]
+        assert (row["note"], row["hydrant"]) == ("mine", gid(1))
+        await world.assert_agreed()
