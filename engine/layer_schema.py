@@ -239,6 +239,7 @@ class ServiceSchema:
     supports_attachments_direction: bool
     supports_registering: bool
     supports_rollback: bool
+    supports_branch_reconcile: bool
     supports_global_ids: bool
     supports_change_tracking: bool
     supports_uploads: bool
@@ -276,6 +277,7 @@ class ServiceSchema:
             supports_attachments_direction=sync.get("supportsAttachmentsSyncDirection") is True,
             supports_registering=sync.get("supportsRegisteringExistingData") is True,
             supports_rollback=sync.get("supportsRollbackOnFailure") is True,
+            supports_branch_reconcile=sync.get("supportsBranchVersionReconcile") is True,
             supports_global_ids=value.get("supportsApplyEditsWithGlobalIds") is True,
             supports_change_tracking="changetracking" in capabilities(value),
             # Editing brings it along ("Feature service", capabilities).

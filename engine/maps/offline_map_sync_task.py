@@ -294,6 +294,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             push_channel=self._parameters.push_channel,
             allow_full_download=self._parameters.allow_full_download,
             keep_geodatabase_deltas=self._parameters.keep_geodatabase_deltas,
+            reconcile_branch_version=self._parameters.reconcile_branch_version,
         )
 
 

@@ -21,7 +21,10 @@ def preferred_channel(schema: ServiceSchema, layers: Iterable[LayerSchema]) -> P
 def choose_channel(context: SyncContext) -> Channel:
     """The one that was asked for, or the one that suits the service."""
     wanted = context.parameters.push_channel
-    if wanted is PushChannel.AUTO:
+    if context.parameters.reconcile_branch_version:
+        _require_reconcile(context)
+        wanted = PushChannel.SYNCHRONIZE_REPLICA
+    elif wanted is PushChannel.AUTO:
         wanted = preferred_channel(context.schema, context.layers.values())
     if wanted is PushChannel.APPLY_EDITS:
         return ApplyEditsChannel(context.service, context.schema)
@@ -38,7 +41,23 @@ def choose_channel(context: SyncContext) -> Channel:
         replica_id=context.replica.replica_id,
         sync_model=context.replica.sync_model,
         generations=generations,
+        reconcile_branch_version=context.parameters.reconcile_branch_version,
     )
+
+
+def _require_reconcile(context: SyncContext) -> None:
+    """Only ``synchronizeReplica`` can ask for it, and not of every service ("Synchronize
+    replica")."""
+    if not context.schema.supports_branch_reconcile:
+        raise BadParameterError(
+            f"{context.schema.url} cannot reconcile a branch version while it syncs",
+            remedy="Sync without reconcile_branch_version; the owner can reconcile it",
+        )
+    if context.parameters.push_channel is PushChannel.APPLY_EDITS:
+        raise BadParameterError(
+            "reconcile_branch_version does not go with the push channel applyEdits",
+            remedy="Leave the push channel to the sync",
+        )
 
 
 def _require_rollback(context: SyncContext) -> None:

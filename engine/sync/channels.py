@@ -159,8 +159,10 @@ class SynchronizeReplicaChannel(Channel):
         replica_id: str,
         sync_model: SyncModel,
         generations: Mapping[int, int],
+        reconcile_branch_version: bool = False,
     ) -> None:
         super().__init__(service, schema)
+        self._reconcile = reconcile_branch_version
         self._replica_id = replica_id
         self._sync_model = sync_model
         self._generations = dict(generations)
@@ -180,6 +182,8 @@ class SynchronizeReplicaChannel(Channel):
             "async": "true" if is_job else "false",
             **sending.upload_form,
         }
+        if self._reconcile:
+            form["reconcileBranchVersion"] = "true"
         if self._schema.supports_rollback:
             form["rollbackOnFailure"] = "true" if sending.rollback else "false"
         if self._sync_model is SyncModel.PER_LAYER:

@@ -93,7 +93,8 @@ class SyncGeodatabaseParameters:
     ``allow_full_download`` False: where the service cannot tell what has changed, edits are sent,
     but all rows are not fetched anew; the sync ends with :exc:`FullDownloadRequired`.
     ``keep_geodatabase_deltas`` keeps what was to be sent and what came as delta files beside the
-    geodatabase, whether the sync succeeds or fails.
+    geodatabase, whether the sync succeeds or fails. ``reconcile_branch_version``: the service is to
+    reconcile the replica's branch version with the default one when it has taken the edits.
     """
 
     geodatabase_sync_direction: SyncDirection = SyncDirection.BIDIRECTIONAL
@@ -103,6 +104,7 @@ class SyncGeodatabaseParameters:
     push_channel: PushChannel = PushChannel.AUTO
     allow_full_download: bool = True
     keep_geodatabase_deltas: bool = False
+    reconcile_branch_version: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,3 +117,4 @@ class OfflineMapSyncParameters:
     push_channel: PushChannel = PushChannel.AUTO
     allow_full_download: bool = True
     keep_geodatabase_deltas: bool = False
+    reconcile_branch_version: bool = False

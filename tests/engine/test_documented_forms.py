@@ -4,6 +4,7 @@ The forms in ``documented/`` are the examples of the ArcGIS REST API's own pages
 """
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from engine.service.feature_service import FeatureService
 from engine.service.operation import _says_no_data, link, wait_for_job
 from engine.service.replica_file import generations
 from engine.service.session import Session
+from engine.service.sign_in import _life_s
+from engine.service.uploads import Uploads
 from engine.sync.channels import EditAnswer
 from engine.sync.edit_codes import remedy_of
 from native.decoder import Rows, decode
@@ -191,3 +194,43 @@ def test_every_kind_of_answer_is_told_to_have_data_or_none() -> None:
 
     without = {kind for kind in kinds if _says_no_data({"responseType": kind})}
     assert without == {k for k, meaning in kinds.items() if meaning.startswith("no edits")}
+
+
+def test_feature_as_it_is_documented() -> None:
+    layer = Layer(
+        id=0,
+        columns=tuple(
+            Column(name=name, type=FIELD_TYPES[f"esriFieldType{kind}"])
+            for name, kind in (("OWNER", "String"), ("VALUE", "Double"), ("LASTUPDATE", "Date"))
+        ),
+        geometry_type="esriGeometryPoint",
+    )
+    document = json.dumps({"features": [form("feature_object")]}).encode()
+
+    (rows,) = (
+        e for e in decode(lambda: [document], [layer], default_layer=0) if isinstance(e, Rows)
+    )
+
+    assert rows.rows[0][:3] == ("Joe Smith", 94820.37, "2008-11-26T01:39:11.096Z")
+
+
+async def test_uploads_from_their_registration_to_the_item() -> None:
+    forms = form("uploads")
+    replies = [json_answer(forms[n]) for n in ("register_response", "commit_response")]
+    replies += [json_answer(forms["item_resource"]), json_answer(forms["register_response"])]
+    async with HttpServer(*replies) as server, Session() as session:
+        uploads = Uploads(FeatureService(f"{server.origin}/FeatureServer", session))
+
+        assert await uploads.register("edits.json") == "ib740c7bb-e5d0-4156-9cea-12fa7d3a472c"
+        await uploads.commit("i912f0648-a455-4d08-ae95-44eb5b82de2e", 3)
+        assert await uploads.is_committed("i912f0648-a455-4d08-ae95-44eb5b82de2e") is True
+        assert await uploads.is_committed("ib740c7bb-e5d0-4156-9cea-12fa7d3a472c") is False
+
+    assert server.requests[1].field("parts") == "1,2,3"
+
+
+def test_token_lasts_until_it_expires() -> None:
+    answer = form("generate_token_request")["response"]
+    now = datetime.fromtimestamp(answer["expires"] / 1000 - 3600, UTC)
+
+    assert _life_s(answer, now, 7200) == pytest.approx(3600)

@@ -37,6 +37,7 @@ def synchronize(
     *,
     schema: ServiceSchema | None = None,
     model: SyncModel = SyncModel.PER_REPLICA,
+    reconcile: bool = False,
     **generations: int,
 ) -> Channel:
     return SynchronizeReplicaChannel(
@@ -45,6 +46,7 @@ def synchronize(
         replica_id="{R}",
         sync_model=model,
         generations={int(name[1:]): generation for name, generation in generations.items()},
+        reconcile_branch_version=reconcile,
     )
 
 

@@ -73,6 +73,14 @@ async def test_the_form_of_a_replica_with_a_generation_per_layer(tmp_path: Path)
     ]
 
 
+async def test_a_branch_version_is_reconciled_only_if_that_was_asked_for(tmp_path: Path) -> None:
+    plain = await forms(synchronize, tmp_path, NO_EDITS)
+    asked = await forms(synchronize, tmp_path, NO_EDITS, reconcile=True)
+
+    assert "reconcileBranchVersion" not in plain
+    assert asked["reconcileBranchVersion"] == "true"
+
+
 # --- against the reference service ----------------------------------------------------------------
 
 
