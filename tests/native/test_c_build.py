@@ -107,9 +107,3 @@ def test_other_compilers_and_processors(
 ) -> None:
     for command in build(tmp_path, compiler, *flags):
         assert run(*emulator, *command) == "ok\n"
-
-
-@pytest.mark.slow
-@needs(CLANG)
-def test_a_moment_of_fuzzing_finds_nothing() -> None:
-    assert "no findings" in run("scripts/fuzz", "20")

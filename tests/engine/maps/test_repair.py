@@ -318,7 +318,7 @@ async def test_repair_without_a_link_leaves_the_damaged_file_in_its_place(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_random_damage_loses_nothing_in_silence(world: Fleet, seed: int) -> None:
     draw = random.Random(seed)
     a = await taken(world)

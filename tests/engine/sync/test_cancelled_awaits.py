@@ -101,4 +101,4 @@ def test_work_cancelled_at_an_await_then_next_run_ends_well(
 def test_work_cancelled_at_many_awaits_then_next_run_ends_well(
     tmp_path: Path, story: type[Story]
 ) -> None:
-    _cancel_at_some(story(), tmp_path, 10)
+    _cancel_at_some(story(), tmp_path, 5)

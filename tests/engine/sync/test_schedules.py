@@ -32,7 +32,7 @@ def test_schedule_when_played_then_every_edit_is_accounted_for(player: Player, s
 
 @pytest.mark.slow
 def test_schedules_when_played_then_every_edit_is_accounted_for(player: Player) -> None:
-    wrong = {seed: player.play(draw_schedule(seed)) for seed in range(7, 37)}
+    wrong = {seed: player.play(draw_schedule(seed)) for seed in range(7, 19)}
 
     assert not any(wrong.values()), {seed: lines[:3] for seed, lines in wrong.items() if lines}
 

@@ -14,7 +14,7 @@ from tests.engine.sync.thin_line import run
 async def test_edits_over_a_bad_line_cost_little_more_than_their_file(
     tmp_path: Path, channel: PushChannel
 ) -> None:
-    report = await run(tmp_path, edits=2500, seed=5, channel=channel)
+    report = await run(tmp_path, edits=1500, seed=5, channel=channel)
 
     assert report.failed >= 5
     # In so few requests chance is large, so what the line broke is not counted; the run at full
