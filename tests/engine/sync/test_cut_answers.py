@@ -75,4 +75,4 @@ async def test_a_sync_cut_at_some_bytes_ends_as_if_it_were_not(
 async def test_a_sync_cut_at_many_bytes_ends_as_if_it_were_not(
     tmp_path: Path, is_async: bool
 ) -> None:
-    await story(tmp_path, Profile(job_polls=0, supports_async=is_async), 35, seed=2)
+    await story(tmp_path, Profile(job_polls=0, supports_async=is_async), 18, seed=2)
