@@ -119,7 +119,7 @@ def deletes_are_not_read_back() -> Iterator[None]:
     async def nothing(context: Any, cases: Sequence[Any]) -> None:
         return
 
-    with patch.object(settlement, "_refresh_related", nothing):
+    with patch.object(settlement, "refresh_related", nothing):
         yield
 
 
