@@ -46,7 +46,7 @@ from engine.sync.context import lock_path, spool_folder
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.job import Job, Narrator
-from engine.sync.job_json import check_kind, text_in
+from engine.sync.job_json import check_kind, job_json, parameters_in, text_in
 from engine.sync.parameters import GenerateGeodatabaseParameters
 from engine.sync.replica_request import definition_of
 from engine.sync.results import SyncTotals
@@ -104,7 +104,7 @@ class RepairOfflineMapJob(Job[RepairOfflineMapResult]):
         self._time: Clock = clock or SystemClock()
 
     def to_json(self) -> dict[str, object]:
-        return {"kind": self.kind, "folder": str(self.folder), "again": self.again}
+        return job_json(self.kind, {"again": self.again}, folder=str(self.folder))
 
     @classmethod
     def from_json(
@@ -116,7 +116,8 @@ class RepairOfflineMapJob(Job[RepairOfflineMapResult]):
     ) -> Self:
         """The job that :meth:`to_json` told of, not started, to go on after a restart."""
         check_kind(value, cls.kind)
-        folder, again = text_in(value, "folder"), value.get("again") is True
+        again = parameters_in(value, dict[str, bool]).get("again", False)
+        folder = text_in(value, "folder")
         return cls(folder, again=again, credential=credential, clock=clock)
 
     async def _run(self) -> RepairOfflineMapResult:

@@ -1,5 +1,6 @@
 """Which host a URL belongs to, and so who may see a token."""
 
+from collections.abc import Collection
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -66,10 +67,15 @@ def server_context(url: str) -> str:
 
     ``https://host/arcgis/rest/services/Trees/FeatureServer`` → ``https://host/arcgis``
     """
+    return url_above(url, _BELOW_A_CONTEXT)
+
+
+def url_above(url: str, names: Collection[str]) -> str:
+    """``url`` up to the first segment of its path that is one of ``names``, or empty."""
     parts = urlsplit(url)
     kept: list[str] = []
     for segment in parts.path.split("/")[1:]:
-        if not segment or segment.casefold() in _BELOW_A_CONTEXT:
+        if not segment or segment.casefold() in names:
             break
         kept.append(segment)
     return "/".join([f"{parts.scheme}://{parts.netloc}", *kept])

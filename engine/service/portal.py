@@ -23,7 +23,7 @@ from engine.errors import (
 from engine.layer_schema import JsonObject
 from engine.service.answer import json_object, place, raise_error_in
 from engine.service.download import discard, download
-from engine.service.hosts import host_name
+from engine.service.hosts import host_name, url_above
 from engine.service.session import Session
 from engine.service.sign_in import ARCGIS_ONLINE, SMALL_REFUSAL_BYTES
 
@@ -271,12 +271,7 @@ def _portal_url(url: str) -> str:
             f"the URL {place(url)} was given with credentials in it",
             remedy="Leave user and password out of the URL",
         )
-    kept: list[str] = []
-    for segment in parts.path.split("/")[1:]:
-        if not segment or segment.casefold() in _BELOW_A_PORTAL:
-            break
-        kept.append(segment)
-    return "/".join([f"{parts.scheme}://{parts.netloc}", *kept])
+    return url_above(url.strip(), _BELOW_A_PORTAL)
 
 
 def _resource(value: JsonObject) -> ItemResource:

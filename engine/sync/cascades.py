@@ -45,9 +45,7 @@ def _watch_below(
     for dependent in dependents:
         if dependent.table.is_attachment:
             continue
-        column = dependent.parent_column or parent.global_id
-        values = [cells.get(column) for cells in deleted]
-        children = _related(connection, dependent.table, dependent.key_column, values)
+        children = _children(connection, parent, dependent, deleted)
         watch(connection, dependent.table, children, Reason.RELATED)
         if children and dependent.dependents:
             below = list(children.values())
@@ -86,9 +84,7 @@ async def _refresh_below(
         child = dependent.table
         if child.is_attachment:
             continue
-        column = dependent.parent_column or parent.global_id
-        values = [cells.get(column) for cells in deleted]
-        children = await context.database.read(_related, child, dependent.key_column, values)
+        children = await context.database.read(_children, parent, dependent, deleted)
         present = await refresh(context, child, list(children), absent_means_deleted=True)
         gone = [cells for gid, cells in children.items() if gid not in present]
         if gone and dependent.dependents:
@@ -100,10 +96,16 @@ def _cells(edit: Edit) -> Cells:
     return dict(zip(edit.table.row_names, row, strict=False))
 
 
-def _related(
-    connection: sqlite3.Connection, child: LayerTable, key_column: str, values: Sequence[object]
+def _children(
+    connection: sqlite3.Connection,
+    parent: LayerTable,
+    dependent: Dependent,
+    deleted: Sequence[Cells],
 ) -> dict[str, Cells]:
-    """The rows that belong to those of these keys, also those that were deleted or moved here."""
+    """The rows that belong to the deleted ones, also those that were deleted or moved here."""
+    child, key_column = dependent.table, dependent.key_column
+    column = dependent.parent_column or parent.global_id
+    values = [cells.get(column) for cells in deleted]
     names = child.row_names
     statement = f"SELECT {quoted(names)} FROM {quote(child.name)} WHERE {quote(key_column)}=?"
     found = [row for value in values for row in connection.execute(statement, (value,))]

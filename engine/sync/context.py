@@ -14,6 +14,7 @@ from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.connection import Database
 from engine.geodatabase.dependents import dependents_of
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.merge import MergeCounts
 from engine.geodatabase.relations import Relation
 from engine.geodatabase.replica import Replica
 from engine.layer_schema import LayerSchema, ServiceSchema
@@ -113,6 +114,16 @@ class LocalContext:
 
     def layer_result(self, table: LayerTable) -> SyncLayerResult:
         return self.result.layer(table.layer_id)
+
+    def count_downloaded(self, table: LayerTable, merged: MergeCounts) -> None:
+        """Add what was merged into ``table`` to its layer's result."""
+        result = self.layer_result(table)
+        counts = result.attachments_downloaded if table.is_attachment else result.downloaded
+        counts.added += merged.added
+        counts.updated += merged.updated
+        counts.deleted += merged.deleted
+        counts.unchanged += merged.unchanged
+        counts.conflicts += merged.conflicts
 
     def feature_table(self, layer_id: int) -> LayerTable | None:
         return next(

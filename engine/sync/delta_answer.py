@@ -6,7 +6,7 @@ edit of which nothing is known yet is left out: it stays pending on its device.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -68,7 +68,7 @@ def write_acknowledgement(
     }
     with atomic.new_file(path) as stream:
         writer = DeltaWriter(_header(delta, now))
-        for number, edits in _chunks(delta):
+        for number, edits in delta.edits_by_table(CHUNK):
             answers = []
             for edit in edits:
                 answer = _answer(connection, parts[number], edit)
@@ -104,19 +104,6 @@ def _header(delta: DeltaFile, now: str) -> DeltaHeader:
         "acknowledged_at": now,
     }
     return replace(header, id=new_delta_id(), layers=tuple(layers), about=about)
-
-
-def _chunks(delta: DeltaFile) -> Iterator[tuple[int, list[CarriedEdit]]]:
-    edits: list[CarriedEdit] = []
-    for event in delta.edits():
-        if not isinstance(event, CarriedEdit):
-            continue
-        if edits and (edits[0].number != event.number or len(edits) >= CHUNK):
-            yield edits[0].number, edits
-            edits = []
-        edits.append(event)
-    if edits:
-        yield edits[0].number, edits
 
 
 def _answer(connection: sqlite3.Connection, parts: TableParts, edit: CarriedEdit) -> Answer | None:

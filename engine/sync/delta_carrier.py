@@ -6,7 +6,7 @@ here too: batches, journal, lost answers, refused edits. It stays until all is a
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from engine import atomic
@@ -61,7 +61,7 @@ async def build_carrier(
     """
     schema = await service.load()
     await _check_service(delta, service, schema)
-    ids = sorted({number >> 1 for number in delta.numbers})
+    ids = delta.layer_ids
     layers = await service.layers(ids, schema)
     for layer in layers:
         _check_layer(delta, layer)
@@ -146,7 +146,6 @@ def _reference(delta: DeltaFile) -> SpatialReference | None:
 def _record(delta: DeltaFile, service: FeatureService, schema: ServiceSchema, now: str) -> Replica:
     header, generations = delta.header, delta.generations
     model = SyncModel(str(header.about.get("sync_model")))
-    ids = sorted({number >> 1 for number in delta.numbers})
     return Replica(
         replica_id=header.replica,
         name=carrier_name(delta),
@@ -156,7 +155,9 @@ def _record(delta: DeltaFile, service: FeatureService, schema: ServiceSchema, no
         server_generation=generations["replica"],
         created_at=now,
         machine_id=machine_id(),
-        layers=tuple(ReplicaLayer(layer_id=i, generation=generations.get(str(i))) for i in ids),
+        layers=tuple(
+            ReplicaLayer(layer_id=i, generation=generations.get(str(i))) for i in delta.layer_ids
+        ),
     )
 
 
@@ -173,7 +174,7 @@ async def _fill(delta: DeltaFile, service: FeatureService, geodatabase: Geodatab
     schemas = {s.schema.id: s.schema for s in geodatabase.layers}
     database = geodatabase.database
     await database.write(_make_carried)
-    async for number, edits in _in_batches(delta, QUERY_ROWS):
+    for number, edits in delta.edits_by_table(QUERY_ROWS):
         one, some = parts[number], [e for e in edits if e.operation is not EditOperation.ADD]
         if one.table.is_attachment:
             rows = [table_row(one.table, e.global_id, e.base) for e in some]
@@ -205,18 +206,6 @@ async def _present(
     codec = parts.layer
     rows = await query_by_global_ids(service, schema, codec, gids, reference)
     return {g: None if r is None else table_rows(parts.table, [r])[0] for g, r in rows.items()}
-
-
-async def _in_batches(delta: DeltaFile, size: int) -> AsyncIterator[tuple[int, list[CarriedEdit]]]:
-    edits: list[CarriedEdit] = []
-    for event in delta.edits():
-        if isinstance(event, CarriedEdit):
-            if edits and (edits[0].number != event.number or len(edits) >= size):
-                yield edits[0].number, edits
-                edits = []
-            edits.append(event)
-    if edits:
-        yield edits[0].number, edits
 
 
 def _chunks(

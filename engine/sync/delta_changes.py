@@ -20,7 +20,6 @@ from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.journal import Batch, BatchKind, BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
-from engine.geodatabase.merge import MergeCounts
 from engine.geodatabase.replica import Replica
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import order_table, stage_table
@@ -243,7 +242,7 @@ def _apply(
         table = next(t for t in context.tables if t.number == part.number)
         found = [table_row(table, gid, cells) for gid, cells in rows]
         merged = merge_rows(connection, context, table, found, deleted)
-        _add_counts(context, table, merged)
+        context.count_downloaded(table, merged)
     for one in sections:
         if one.part.role is Role.SOURCE:
             _ask_for(connection, context, one)
@@ -283,16 +282,6 @@ def _ask_for(connection: sqlite3.Connection, context: LocalContext, one: BlockSe
                 Fetch(number=table.number, gid=gid, url=url, spool_name=None, size_bytes=size)
             )
     fetch_queue.enqueue(connection, fetches)
-
-
-def _add_counts(context: LocalContext, table: LayerTable, merged: MergeCounts) -> None:
-    result = context.layer_result(table)
-    counts = result.attachments_downloaded if table.is_attachment else result.downloaded
-    counts.added += merged.added
-    counts.updated += merged.updated
-    counts.deleted += merged.deleted
-    counts.unchanged += merged.unchanged
-    counts.conflicts += merged.conflicts
 
 
 def _finish(

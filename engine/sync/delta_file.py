@@ -128,6 +128,11 @@ class DeltaFile:
         """The tables that it speaks of."""
         return sorted({Part.of(part_id).number for part_id in self.layers})
 
+    @property
+    def layer_ids(self) -> list[int]:
+        """The layers that these tables, or the tables of their attachments, are of."""
+        return sorted({number >> 1 for number in self.numbers})
+
     def sections(self, *, applied: int = 0) -> Iterator[BlockSection]:
         """The sections in their order, without those of the first ``applied`` blocks."""
         with _open(self.path) as reader:
@@ -168,6 +173,19 @@ class DeltaFile:
                 case _:
                     yield one
         self._check(not bases)
+
+    def edits_by_table(self, size: int) -> Iterator[tuple[int, list[CarriedEdit]]]:
+        """The edits, at most ``size`` at a time, those of one table together; with its number."""
+        some: list[CarriedEdit] = []
+        for event in self.edits():
+            if not isinstance(event, CarriedEdit):
+                continue
+            if some and (some[0].number != event.number or len(some) >= size):
+                yield some[0].number, some
+                some = []
+            some.append(event)
+        if some:
+            yield some[0].number, some
 
     def _edit(
         self,

@@ -147,9 +147,9 @@ async def merge_file(
         faults.point("slice.merged")
         await context.clock.sleep(SLICE_GAP_S)
     faults.point("download.merged")
-    for number, merged in work.counts.items():
-        _count(context, number, merged)
     for table in tables:
+        if table.number in work.counts:
+            context.count_downloaded(table, work.counts[table.number])
         context.layer_result(table).downloaded.out_of_area += len(departed.get(table.number, ()))
     for wrong in staged.undecodable:
         context.layer_result(wrong.table).downloaded.undecodable += 1
@@ -378,14 +378,3 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
     replica.set_last_sync(connection, now)
     faults.point("generation.moved")
     return True
-
-
-def _count(context: SyncContext, number: int, merged: merge.MergeCounts) -> None:
-    table = next(t for t in context.tables if t.number == number)
-    result = context.layer_result(table)
-    counts = result.attachments_downloaded if table.is_attachment else result.downloaded
-    counts.added += merged.added
-    counts.updated += merged.updated
-    counts.deleted += merged.deleted
-    counts.unchanged += merged.unchanged
-    counts.conflicts += merged.conflicts

@@ -448,3 +448,13 @@ def test_disk_fails_in_a_repair_then_the_next_run_ends_well(
     tmp_path: Path, fault: DiskFault
 ) -> None:
     assert fail_anywhere(Repair, tmp_path, fault, samples=3, seed=5)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_job_made_again_from_its_json_repairs_as_the_first_would(
+    tmp_path: Path, again: bool
+) -> None:
+    job = RepairOfflineMapJob(tmp_path / "map", again=again)
+    other = RepairOfflineMapJob.from_json(job.to_json())
+    assert (other.folder, other.again) == (job.folder, again)
+    assert other.to_json() == job.to_json()

@@ -31,6 +31,8 @@ from tests.feature_service import (
     Security,
     seeded_mint,
 )
+from tests.feature_service.edits import EditSession
+from tests.feature_service.hosted import Actor, Hosted
 from tests.test_feature_service.client import Client
 from tests.test_feature_service.world import HYDRANTS, PIPES, VISITS, ZONES, gid, write_world
 
@@ -368,3 +370,14 @@ def found(result: SyncGeodatabaseResult) -> EditCounts:
             for name in ("found", "applied", "conflict", "quarantined", "held", "pending"):
                 setattr(total, name, getattr(total, name) + getattr(counts, name))
     return total
+
+
+def edit_inside(inside: Hosted, layer_id: int, edits: dict[str, Any]) -> None:
+    """The office's edit, made at once: nobody may wait in the middle of a device's step."""
+    layer = inside.layer(layer_id)
+    with inside.store.transaction():
+        session = EditSession(inside, Actor(), origin="", by_global_id=True, is_sync=False)
+        for kind, items in edits.items():
+            results = getattr(session, kind)(layer, items)
+            assert all(r["success"] for r in results), results
+        session.finish(rollback_on_failure=True)

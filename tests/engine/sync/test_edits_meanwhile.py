@@ -10,10 +10,8 @@ import pytest
 from engine import faults
 from engine.errors import EngineError
 from engine.sync.parameters import PushChannel
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, edit_inside, fleet, gid
 from tests.feature_service import Profile
-from tests.feature_service.edits import EditSession
-from tests.feature_service.hosted import Actor
 
 CHANNELS = (PushChannel.APPLY_EDITS, PushChannel.SYNCHRONIZE_REPLICA)
 
@@ -42,14 +40,7 @@ def at(number: int, point: str, act: Callable[[], None]) -> tuple[Callable[[str]
 
 def office_edit(world: Fleet, **edits: object) -> None:
     """An edit on the service, made at once."""
-    inside = world.inside
-    layer = inside.layer(HYDRANTS)
-    with inside.store.transaction():
-        session = EditSession(inside, Actor(), origin="", by_global_id=True, is_sync=False)
-        for kind, items in edits.items():
-            results = getattr(session, kind)(layer, items)
-            assert all(r["success"] for r in results), results
-        session.finish(rollback_on_failure=True)
+    edit_inside(world.inside, HYDRANTS, edits)
 
 
 @pytest.mark.parametrize("channel", CHANNELS)

@@ -23,8 +23,7 @@ from tests.engine.sync.schedules.world import (
     plain,
     single,
 )
-from tests.feature_service.edits import EditSession
-from tests.feature_service.hosted import Actor, Hosted
+from tests.feature_service.hosted import Hosted
 
 _LAYERS = (HYDRANTS, HYDRANTS, HYDRANTS, PIPES, VISITS, VISITS, NOTES)
 _NARROW = (HYDRANTS, HYDRANTS, HYDRANTS, VISITS, VISITS, NOTES)
@@ -377,14 +376,3 @@ def _wire(values: dict[str, Any]) -> dict[str, Any]:
         name: round(value.timestamp() * 1000) if isinstance(value, datetime) else value
         for name, value in values.items()
     }
-
-
-def edit_inside(inside: Hosted, layer_id: int, edits: dict[str, Any]) -> None:
-    """The office's edit, made at once: nobody may wait in the middle of a device's step."""
-    layer = inside.layer(layer_id)
-    with inside.store.transaction():
-        session = EditSession(inside, Actor(), origin="", by_global_id=True, is_sync=False)
-        for kind, items in edits.items():
-            results = getattr(session, kind)(layer, items)
-            assert all(r["success"] for r in results), results
-        session.finish(rollback_on_failure=True)

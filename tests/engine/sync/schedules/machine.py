@@ -21,14 +21,13 @@ from engine.geodatabase.quarantine import Direction
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.results import SyncGeodatabaseResult
-from tests.engine.sync.fleet import SERVICE, Device
+from tests.engine.sync.fleet import SERVICE, Device, edit_inside
 from tests.engine.sync.schedules import audit
 from tests.engine.sync.schedules.edits import (
     Values,
     draw_office_edit,
     edit_by_api,
     edit_by_foreigner,
-    edit_inside,
     in_flight,
 )
 from tests.engine.sync.schedules.ledger import Delete, Ledger, Write
