@@ -5,6 +5,7 @@ operational layers refer to the geodatabase files beside it.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -27,13 +28,26 @@ MAX_BYTES = 64 * 1024 * 1024  # a web map with its symbols is far smaller
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapService:
-    """One geodatabase of the map: its file in the map's folder and its feature service."""
+    """One geodatabase of the map: its file in the map's folder and its feature service.
+
+    ``package_item_id``: the package of the map area that it was taken from; empty without one.
+    """
 
     file: str
     url: str
+    package_item_id: str = ""
 
     def to_json(self) -> dict[str, object]:
-        return {"file": self.file, "url": self.url}
+        package = {"package_item_id": self.package_item_id} if self.package_item_id else {}
+        return {"file": self.file, "url": self.url, **package}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> Self:
+        return cls(
+            file=_file_name(value["file"]),
+            url=str(value["url"]),
+            package_item_id=str(value.get("package_item_id") or ""),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +82,9 @@ class PackageInfo:
     """How a map was taken. ``taken_at`` is UTC text; ``item_id`` and the URL of its ``portal`` are
     empty without a portal item.
 
-    ``job_id``: the job that took it; empty if that is not known. ``left_out``: what of it was not
-    taken.
+    ``area_item_id``: the map area that was prepared ahead of time, if it was taken from one; then
+    ``item_id`` is the web map's, if that is known. ``job_id``: the job that took it; empty if that
+    is not known. ``left_out``: what of it was not taken.
     """
 
     title: str
@@ -79,6 +94,7 @@ class PackageInfo:
     services: tuple[MapService, ...]
     item_id: str = ""
     portal: str = ""
+    area_item_id: str = ""
     left_out: tuple[LeftOut, ...] = ()
     area: Envelope | None = None
     job_id: str = ""
@@ -91,6 +107,7 @@ class PackageInfo:
             "title": self.title,
             "item_id": self.item_id,
             "portal": self.portal,
+            "area_item_id": self.area_item_id,
             "taken_how": self.taken_how,
             "taken_at": self.taken_at,
             "update_mode": self.update_mode,
@@ -115,16 +132,15 @@ class PackageInfo:
                 remedy="It may have been written by a newer fieldsync; install that",
             )
         try:
-            found = tuple(
-                MapService(file=_file_name(s["file"]), url=str(s["url"])) for s in services
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            found = tuple(MapService.from_json(service) for service in services)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MapError(f"{folder / INFO_NAME} names a service without file and url") from error
         known = set(cls.__dataclass_fields__) | {"format"}
         return cls(
             title=str(value.get("title", folder.name)),
             item_id=str(value.get("item_id") or ""),
             portal=str(value.get("portal") or ""),
+            area_item_id=str(value.get("area_item_id") or ""),
             left_out=_left_out(value.get("left_out")),
             taken_how=str(value.get("taken_how", "")),
             taken_at=str(value.get("taken_at", "")),
