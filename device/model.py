@@ -40,6 +40,17 @@ class Link:
     reach: Reach = Reach.UNKNOWN
 
 
+class ClockTrust(Enum):
+    """Who has said what time it is."""
+
+    NONE = "none"
+    """Nobody, since the device started: the clock may be wrong by years."""
+    MODEM = "modem"
+    """The mobile network."""
+    NTP = "ntp"
+    """A time server, or a clock on the board that was set by one."""
+
+
 class FailureClass(Enum):
     """Why a run failed, as far as it says when to try again."""
 
