@@ -40,6 +40,7 @@ _HOMES = {
     "engine.geodatabase.geodatabase": ("Geodatabase",),
     "engine.geodatabase.history": ("RowVersion", "VersionSource"),
     "engine.geodatabase.quarantine": ("Quarantined",),
+    "engine.geodatabase.shape": ("Shape", "ShapedRow", "ShapeKind"),
     "engine.geodatabase.feature_table": ("Feature", "FeatureTable"),
     "engine.service.credential_store": ("ArcGISCredentialStore",),
     "engine.service.credentials": (
@@ -76,6 +77,7 @@ _HOMES = {
     "engine.sync.geodatabase_jobs": ("GenerateGeodatabaseJob", "SyncGeodatabaseJob"),
     "engine.sync.geodatabase_sync_task": ("GeodatabaseSyncTask",),
     "engine.maps.offline_map": ("OfflineMap",),
+    "engine.maps.operational_layers": ("OperationalLayer",),
     "engine.maps.relocation": ("relocate_service",),
     "engine.maps.repair": (
         "RepairOfflineMapJob",
@@ -159,6 +161,11 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         Salvaged as Salvaged,
         SalvagedEdit as SalvagedEdit,
     )
+    from engine.geodatabase.shape import (
+        Shape as Shape,
+        ShapedRow as ShapedRow,
+        ShapeKind as ShapeKind,
+    )
     from engine.maps.offline_map import (
         OfflineMap as OfflineMap,
     )
@@ -181,6 +188,9 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     from engine.maps.offline_map_task import (
         GenerateOfflineMapJob as GenerateOfflineMapJob,
         OfflineMapTask as OfflineMapTask,
+    )
+    from engine.maps.operational_layers import (
+        OperationalLayer as OperationalLayer,
     )
     from engine.maps.relocation import (
         relocate_service as relocate_service,

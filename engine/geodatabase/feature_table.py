@@ -19,10 +19,12 @@ from engine.geodatabase.feature import Feature, FeatureForm, Geometry, Keep
 from engine.geodatabase.layer_table import LayerTable, is_stored
 from engine.geodatabase.local_edit import AttachmentEdit, LocalEdit, RelatedFeature
 from engine.geodatabase.relations import Relation
+from engine.geodatabase.shape import Shape, ShapedRow
+from engine.geodatabase.spatial_reference import reference_of
 from engine.geodatabase.table_access import TableAccess
 from engine.geodatabase.triggers import Permissions
 from engine.layer_schema import Field, LayerSchema
-from engine.model import EditOperation
+from engine.model import EditOperation, SpatialReference
 from engine.values import ColumnValue
 
 __all__ = [
@@ -102,6 +104,11 @@ class FeatureTable:
         return self._layer.schema.geometry_type
 
     @property
+    def spatial_reference(self) -> SpatialReference:
+        """What the coordinates in the table are in."""
+        return reference_of(self._layer.features.srs_id, self.schema.spatial_reference)
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """The layer's fields as the service defines them."""
         return self._layer.schema.fields
@@ -149,6 +156,42 @@ class FeatureTable:
                 yield self._form.feature(row)
             if after is None:
                 return
+
+    async def query_shapes(
+        self,
+        where: str = "",
+        parameters: Sequence[ColumnValue] = (),
+        *,
+        fields: Sequence[str] = (),
+    ) -> AsyncIterator[ShapedRow]:
+        """The rows that :meth:`query_features` finds, with their shapes and some ``fields`` only.
+
+        A field that the table does not have is None in every row.
+        """
+        table = self._table
+        columns = [table.field_column(name) for name in fields]
+        geometry = [] if table.geometry is None else [table.geometry]
+        names = [table.global_id, *geometry, *dict.fromkeys(c for c in columns if c is not None)]
+        places = [None if c is None else names.index(c) for c in columns]
+        after: int | None = None
+        while True:
+            page, after = await self._access.read(
+                rows.read_page, table, where, tuple(parameters), after, names
+            )
+            for row in page:
+                yield ShapedRow(
+                    global_id=str(row[0]),
+                    shape=Shape.from_blob(row[1]) if geometry else None,
+                    values=tuple(None if at is None else row[at] for at in places),
+                )
+            if after is None:
+                return
+
+    def shape_in(self, version: Mapping[str, object] | None) -> Shape | None:
+        """The shape in a version of a row as conflicts and the quarantine keep it."""
+        cell = None if version is None else version.get(self._table.geometry or "")
+        text = cell.get("hex") if isinstance(cell, Mapping) else None
+        return Shape.from_blob(bytes.fromhex(text)) if isinstance(text, str) else None
 
     async def feature(self, global_id: str) -> Feature:
         """The feature of that GlobalID; :exc:`FeatureNotFoundError` if there is none."""

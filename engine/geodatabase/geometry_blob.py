@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 _ENVELOPE_BYTES = (0, 32, 48, 48, 64)
 _HEADER_BYTES = 8
-_POINT, _LINE, _POLYGON = 1, 2, 3
-_COLLECTIONS = frozenset((4, 5, 6, 7))
+POINT, LINE, POLYGON = 1, 2, 3
+COLLECTIONS = frozenset((4, 5, 6, 7))
 _MOST_NESTED = 16
 _MOST_DEGREES = 400.0
 _DEGREES = 1e-7
@@ -21,8 +21,8 @@ _LENGTH = 1e-2
 _IS_BIG_HOST = sys.byteorder == "big"
 
 
-class _Parts(NamedTuple):
-    """A geometry taken apart: types and counts, and all ordinates in order."""
+class Parts(NamedTuple):
+    """A geometry taken apart: types and counts in the order they stand in, and all ordinates."""
 
     skeleton: tuple[int, ...]
     ordinates: "array[float]"
@@ -35,7 +35,7 @@ def same_geometry(one: object, other: object) -> bool:
     """
     if one == other:
         return True
-    a, b = _body(one), _body(other)
+    a, b = wkb_of(one), wkb_of(other)
     if a is None or b is None:
         return False
     if a == b:
@@ -44,7 +44,7 @@ def same_geometry(one: object, other: object) -> bool:
     # is made of NaNs (of any bits), needs the long way.
     if a[:5] == b[:5] and len(a) > 37:
         return False
-    mine, theirs = _parts(a), _parts(b)
+    mine, theirs = take_apart(a), take_apart(b)
     if mine is None or theirs is None or mine.skeleton != theirs.skeleton:
         return False
     pairs = zip(mine.ordinates, theirs.ordinates, strict=True)
@@ -58,10 +58,10 @@ def nearly_same_geometry(one: object, other: object) -> bool:
     centimetre, or the like in degrees (values up to 400 are taken for degrees)."""
     if same_geometry(one, other):
         return True
-    a, b = _body(one), _body(other)
+    a, b = wkb_of(one), wkb_of(other)
     if a is None or b is None:
         return False
-    mine, theirs = _parts(a), _parts(b)
+    mine, theirs = take_apart(a), take_apart(b)
     if mine is None or theirs is None or mine.skeleton != theirs.skeleton:
         return False
     return all(
@@ -70,7 +70,18 @@ def nearly_same_geometry(one: object, other: object) -> bool:
     )
 
 
-def _body(blob: object) -> bytes | None:
+def take_apart(wkb: bytes) -> Parts | None:
+    """The parts of a WKB geometry; None if it is broken or of a type that GeoPackage lacks."""
+    skeleton: list[int] = []
+    ordinates = array("d")
+    try:
+        end = _take(wkb, 0, skeleton, ordinates, 0)
+    except (struct.error, ValueError, IndexError):
+        return None
+    return Parts(tuple(skeleton), ordinates) if end == len(wkb) else None
+
+
+def wkb_of(blob: object) -> bytes | None:
     """The WKB behind the header; None if this is no GeoPackage geometry."""
     if not isinstance(blob, bytes) or len(blob) < _HEADER_BYTES or blob[:2] != b"GP":
         return None
@@ -78,16 +89,6 @@ def _body(blob: object) -> bytes | None:
     if envelope >= len(_ENVELOPE_BYTES):
         return None
     return blob[_HEADER_BYTES + _ENVELOPE_BYTES[envelope] :]
-
-
-def _parts(wkb: bytes) -> _Parts | None:
-    skeleton: list[int] = []
-    ordinates = array("d")
-    try:
-        end = _take(wkb, 0, skeleton, ordinates, 0)
-    except (struct.error, ValueError, IndexError):
-        return None
-    return _Parts(tuple(skeleton), ordinates) if end == len(wkb) else None
 
 
 def _take(wkb: bytes, at: int, skeleton: list[int], ordinates: "array[float]", depth: int) -> int:
@@ -122,14 +123,14 @@ def _take(wkb: bytes, at: int, skeleton: list[int], ordinates: "array[float]", d
         ordinates.extend(values)
         at = end
 
-    if kind == _POINT:
+    if kind == POINT:
         points(1)
-    elif kind == _LINE:
+    elif kind == LINE:
         points(count())
-    elif kind == _POLYGON:
+    elif kind == POLYGON:
         for _ in range(count()):
             points(count())
-    elif kind in _COLLECTIONS:
+    elif kind in COLLECTIONS:
         for _ in range(count()):
             at = _take(wkb, at, skeleton, ordinates, depth + 1)
     else:

@@ -24,12 +24,15 @@ def read_page(
     where: str,
     parameters: Sequence[ColumnValue],
     after: int | None,
+    names: Sequence[str] | None = None,
 ) -> tuple[list[Row], int | None]:
     """The rows that fulfil ``where`` behind the key ``after``, about a megabyte of them.
 
-    Also the last one's key, to go on with; None if there are no more.
+    ``names`` are the columns that are wanted, all if it is None. Also the last one's key, to go on
+    with; None if there are no more.
     """
     key, name = quote(table.key), quote(table.name)
+    wanted = table.row_names if names is None else names
     # The line break keeps a comment in the condition from swallowing what follows.
     condition = f"AND (\n{where}\n)" if where.strip() else ""
     first = -(2**63) if after is None else after + 1
@@ -37,7 +40,7 @@ def read_page(
     size = 0
     try:
         cursor = connection.execute(
-            f"SELECT {key}, {quoted(table.row_names)} FROM {name} WHERE {key} >= ? {condition} "
+            f"SELECT {key}, {quoted(wanted)} FROM {name} WHERE {key} >= ? {condition} "
             f"ORDER BY {key}",
             (first, *parameters),
         )

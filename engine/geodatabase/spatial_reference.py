@@ -45,6 +45,13 @@ def srs_id(reference: SpatialReference) -> int:
     return _UNDEFINED_CARTESIAN
 
 
+def reference_of(number: int, service: SpatialReference) -> SpatialReference:
+    """The reference with that id; in the spelling of the ``service``'s if it is the same."""
+    if number == srs_id(service) or number <= 0 or number >= _CUSTOM:
+        return service
+    return SpatialReference.of(number)
+
+
 def create_reference_table(connection: sqlite3.Connection) -> None:
     """Make ``gpkg_spatial_ref_sys`` with the rows that every GeoPackage has."""
     connection.execute(

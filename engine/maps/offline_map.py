@@ -14,6 +14,7 @@ from engine.errors import (
 )
 from engine.geodatabase.feature_table import FeatureTable
 from engine.geodatabase.geodatabase import Geodatabase
+from engine.maps.operational_layers import OperationalLayer, operational_layers
 from engine.maps.package_info import MAP_NAME, PackageInfo, read_json
 
 
@@ -99,6 +100,18 @@ class OfflineMap:
     @property
     def geodatabases(self) -> list[Geodatabase]:
         return list(self._geodatabases)
+
+    @property
+    def operational_layers(self) -> list[OperationalLayer]:
+        """The layers of the web map, the lowest first, then its tables; each with its feature
+        table, if that is on this device."""
+        urls = {service.file: service.url for service in self.info.services}
+        tables: dict[str, list[FeatureTable]] = {}
+        for geodatabase in self._geodatabases:
+            url = urls.get(geodatabase.path.name, geodatabase.service_url)
+            tables.setdefault(url, []).extend(geodatabase.feature_tables)
+        missing = self.layer_errors | self.table_errors
+        return operational_layers(self._definition, self.info.portal, tables, missing)
 
     @property
     def layers(self) -> list[FeatureTable]:

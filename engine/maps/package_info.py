@@ -191,12 +191,12 @@ def web_map(
     """The web map of a map taken from plain feature services.
 
     ``services``: each with the item id of its service, and its layers with their definition
-    expression (empty: none).
+    expression (empty: none). A service lists its uppermost layer first, a web map its lowest.
     """
     layers: list[dict[str, object]] = []
     tables: list[dict[str, object]] = []
     for service, item_id, schemas in services:
-        for layer, where in schemas:
+        for layer, where in reversed(schemas):
             entry: dict[str, object] = {
                 "id": f"{Path(service.file).stem}_{layer.id}",
                 "title": layer.name,

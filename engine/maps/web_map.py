@@ -7,7 +7,7 @@ layer", "Offline". Whatever a web map holds beside that is kept as it is in ``ma
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 from engine.errors import MapError
@@ -88,7 +88,8 @@ class WebMapLayer:
     ``service_url`` and ``layer_id`` are of its feature service; without one ``problem`` says why
     its rows cannot be taken. ``where`` is its definition expression. A subtype group layer is one
     layer of the service: what its sublayers show is all in there. ``stays_online``: its author
-    wants that. ``is_embedded``: its features stand in the map itself.
+    wants that. ``is_embedded``: its features stand in the map itself. ``is_visible`` and
+    ``opacity`` (0–1) count its groups in; ``definition`` is its JSON in the map.
     """
 
     id: str
@@ -101,6 +102,9 @@ class WebMapLayer:
     problem: str = ""
     stays_online: bool = False
     is_embedded: bool = False
+    is_visible: bool = True
+    opacity: float = 1.0
+    definition: JsonObject = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def can_be_taken(self) -> bool:
@@ -174,6 +178,17 @@ def _joined(texts: list[str]) -> str:
     return texts[0] if len(texts) == 1 else " OR ".join(f"({text})" for text in texts)
 
 
+class _Group(NamedTuple):
+    """What a group of layers decides for those in it."""
+
+    stays_online: bool
+    is_visible: bool
+    opacity: float
+
+
+_NO_GROUP = _Group(stays_online=False, is_visible=True, opacity=1.0)
+
+
 class _Reader:
     """Reads lists of layers. Each gets an id of its own, also where the map gives none or twice."""
 
@@ -184,27 +199,31 @@ class _Reader:
         self._urls: dict[tuple[str, str], str] = {}
 
     def read(self, listed: object, *, is_table: bool) -> Iterator[WebMapLayer]:
-        yield from self._listed(listed, is_table=is_table, stays_online=False, depth=0)
+        yield from self._listed(listed, _NO_GROUP, is_table=is_table, depth=0)
 
     def _listed(
-        self, listed: object, *, is_table: bool, stays_online: bool, depth: int
+        self, listed: object, group: "_Group", *, is_table: bool, depth: int
     ) -> Iterator[WebMapLayer]:
         if depth > MAX_DEPTH:
             raise MapError(f"the web map has groups in groups, more than {MAX_DEPTH} deep")
         for value in listed if isinstance(listed, list) else ():
             if not isinstance(value, dict):
                 raise MapError("the web map has a layer that is no object")
-            is_online = stays_online or _text(value, "id") in self._online
+            inside = _Group(
+                stays_online=group.stays_online or _text(value, "id") in self._online,
+                is_visible=group.is_visible and value.get("visibility") is not False,
+                opacity=group.opacity * _opacity(value),
+            )
             if _text(value, "layerType") in _GROUPS:
                 for name, of_tables in (("layers", is_table), ("tables", True)):
                     yield from self._listed(
-                        value.get(name), is_table=of_tables, stays_online=is_online, depth=depth + 1
+                        value.get(name), inside, is_table=of_tables, depth=depth + 1
                     )
             else:
-                yield self._layer(value, is_table=is_table, stays_online=is_online)
+                yield self._layer(value, inside, is_table=is_table)
 
     def _layer(
-        self, value: Mapping[str, object], *, is_table: bool, stays_online: bool
+        self, value: Mapping[str, object], inside: "_Group", *, is_table: bool
     ) -> WebMapLayer:
         kind, layer_id = _text(value, "layerType"), self._free_id(_text(value, "id"))
         layer = WebMapLayer(
@@ -213,9 +232,12 @@ class _Reader:
             type=kind or "ArcGISFeatureLayer",
             is_table=is_table,
             where=_text(_object(value, "layerDefinition"), "definitionExpression").strip(),
-            stays_online=stays_online,
+            stays_online=inside.stays_online,
+            is_visible=inside.is_visible,
+            opacity=inside.opacity,
+            definition=value,
         )
-        if stays_online:
+        if layer.stays_online:
             return replace(layer, problem="its author wants it to stay online")
         if kind not in _OF_FEATURES:
             return replace(layer, problem=f"layers of the type {kind} cannot be taken offline")
@@ -275,6 +297,11 @@ def _word(value: JsonObject, name: str, default: W, notes: list[str]) -> W:
     except ValueError:
         notes.append(f"the map's offline setting {name} is {given!r}, which is not known")
         return default
+
+
+def _opacity(value: JsonObject) -> float:
+    given = value.get("opacity")
+    return min(1.0, max(0.0, given)) if isinstance(given, int | float) else 1.0
 
 
 def _object(value: JsonObject, name: str) -> JsonObject:

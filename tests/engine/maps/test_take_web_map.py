@@ -157,6 +157,22 @@ async def test_map_tells_where_it_is_from_and_keeps_the_web_map(office: Office) 
         assert {g.sync_model for g in map_.geodatabases} == {SyncModel.PER_LAYER}
 
 
+async def test_layers_of_the_web_map_have_their_tables(office: Office) -> None:
+    await office.take()
+
+    async with OfflineMap.open(office.folder) as map_:
+        layers = map_.operational_layers
+        assert [(one.id, one.definition_expression) for one in layers] == [
+            ("water_0", "serial < 3"),
+            ("again", "serial = 8"),
+            ("wells_0", ""),
+            ("wells_1", ""),
+            (f"water_{VISITS}", ""),
+        ]
+        assert all(one.feature_table in map_.layers for one in layers if not one.is_table)
+        assert layers[0].feature_table is layers[1].feature_table is not layers[2].feature_table
+
+
 async def test_map_that_was_taken_syncs(office: Office) -> None:
     await office.take()
     async with OfflineMap.open(office.folder) as map_:
