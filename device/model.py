@@ -38,6 +38,10 @@ class Link:
     since: float
     """When it came up, as it is now."""
     reach: Reach = Reach.UNKNOWN
+    is_preferred: bool = True
+    """The kernel sends what leaves the device over this one: its route has the lowest metric."""
+    underlay: str | None = None
+    """The interface that an overlay, such as a VPN, rides on."""
 
 
 class ClockTrust(Enum):
@@ -72,6 +76,8 @@ class WaitReason(Enum):
     PAUSED = "paused"
     NO_LINK = "no_link"
     LINK_SETTLING = "link_settling"
+    EDITS_SETTLING = "edits_settling"
+    """Edits were made a moment ago; more may follow."""
     PORTAL = "portal"
     BACK_OFF = "back_off"
     RETRY_AFTER = "retry_after"
@@ -90,7 +96,7 @@ class WaitReason(Enum):
 class Run:
     """Sync now, over ``link``: at most so many bytes (None: no limit), for at most so many seconds.
 
-    ``pull`` is False where only edits may go up, because the disk is nearly full.
+    ``pull`` is False where only edits may go up: the disk is nearly full, or the link is dear.
     """
 
     link: Link

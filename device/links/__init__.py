@@ -1,0 +1,1 @@
+"""The ways out of the device: what the kernel tells of them, and where they are proven to lead."""

@@ -1,0 +1,76 @@
+"""How long links are left alone after a failure: full jitter, per class of link and of failure.
+
+Anything between nothing and a limit that doubles with each failure, so that devices which failed
+together do not come back together. Only an acknowledgement of the service starts it anew: a link
+that comes up, or a connection that was made, proves nothing.
+"""
+
+import random
+from collections.abc import Iterable
+
+from device.model import FailureClass, LinkClass
+from device.policy.rules import Rules
+from device.policy.state import BackoffWait
+
+_SLOW = frozenset({FailureClass.PORTAL, FailureClass.CLOCK})
+_OF_ONE_CLASS = frozenset({FailureClass.LINK, FailureClass.PORTAL})
+"""Failures that tell of the way, and not of the service or of the device."""
+_MOST_DOUBLINGS = 30
+
+
+class Backoff:
+    """The waits that are in force."""
+
+    def __init__(self, rules: Rules, rng: random.Random) -> None:
+        self._rules = rules
+        self._random = rng
+        self._waits: dict[tuple[LinkClass, FailureClass], BackoffWait] = {}
+
+    @property
+    def waits(self) -> tuple[BackoffWait, ...]:
+        return tuple(self._waits.values())
+
+    def failed(self, link_class: LinkClass, failure: FailureClass, now: float) -> None:
+        """A run over that class failed so, at ``now``."""
+        self._wait(link_class, failure, now)
+        if failure is FailureClass.PORTAL:
+            # Its own wait ends with the next link event; links that come and go must not mean that
+            # it is tried each time.
+            self._wait(link_class, FailureClass.LINK, now)
+
+    def acknowledged(self, link_class: LinkClass, *, but_for: FailureClass | None = None) -> None:
+        """The service acknowledged something that came over that class.
+
+        ``but_for`` is how the same run failed in the end: a map that fails each time must not be
+        tried again at once because another one does well. A link that breaks is different: each
+        try brings some more over it.
+        """
+        self._forget(
+            key
+            for key in self._waits
+            if (key[0] is link_class or key[1] not in _OF_ONE_CLASS)
+            and (key[1] is not but_for or but_for is FailureClass.LINK)
+        )
+
+    def link_changed(self, link_class: LinkClass) -> None:
+        """A link of that class came up, or is another one now: there may be no portal on it."""
+        self._forget([(link_class, FailureClass.PORTAL)])
+
+    def clock_trusted(self) -> None:
+        self._forget(key for key in self._waits if key[1] is FailureClass.CLOCK)
+
+    def _wait(self, link_class: LinkClass, failure: FailureClass, now: float) -> None:
+        key = (link_class, failure)
+        number = self._waits[key].failures if key in self._waits else 0
+        rules = self._rules.of(link_class)
+        base, limit = rules.backoff_base_s, rules.backoff_limit_s
+        if failure in _SLOW:
+            base, limit = self._rules.slow_backoff_base_s, self._rules.slow_backoff_limit_s
+        pause = self._random.uniform(0, min(limit, base * 2 ** min(number, _MOST_DOUBLINGS)))
+        self._waits[key] = BackoffWait(
+            link_class=link_class, failure=failure, failures=number + 1, until=now + pause
+        )
+
+    def _forget(self, keys: Iterable[tuple[LinkClass, FailureClass]]) -> None:
+        for key in list(keys):
+            self._waits.pop(key, None)

@@ -1,0 +1,96 @@
+"""What became of a run, and what an error says about trying again."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from device.model import FailureClass, Run
+from engine import EngineError
+
+_LOCAL_NUMBERS = frozenset({1, 5, 12, 13, 17, 22, 23, 24, 27, 28, 30, 36, 122})
+"""Numbers of system errors that tell of the device's own files: EPERM, EIO, ENOMEM, EACCES, EEXIST,
+EINVAL, ENFILE, EMFILE, EFBIG, ENOSPC, EROFS, ENAMETOOLONG, EDQUOT."""
+
+_BY_CODE = {
+    "link": FailureClass.LINK,
+    "untrusted-certificate": FailureClass.PORTAL,
+    "captive-portal": FailureClass.PORTAL,
+    "certificate-date": FailureClass.CLOCK,
+    "authentication": FailureClass.AUTHENTICATION,
+    "permission-denied": FailureClass.AUTHENTICATION,
+    "credentials": FailureClass.AUTHENTICATION,
+    "service-busy": FailureClass.SERVER,
+    "service": FailureClass.SERVER,
+    "service-refused": FailureClass.SERVER,
+    "protocol": FailureClass.SERVER,
+    "not-a-feature-service": FailureClass.SERVER,
+    "sync-not-enabled": FailureClass.SERVER,
+    "replica-not-found": FailureClass.SERVER,
+    "full-download-required": FailureClass.SERVER,
+    "schema-changed": FailureClass.SERVER,
+}
+"""Code of an error → class. Every other code is about the device itself."""
+_TELLING = (FailureClass.CLOCK, FailureClass.PORTAL)
+"""What an error may have been caused by while it says something more general itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """How a run ended."""
+
+    run: Run
+    started_at: float
+    is_complete: bool
+    """It came to its end, whatever it found there."""
+    acknowledged: int = 0
+    """Edits that the service acknowledged, and changes that were merged here."""
+    failure: FailureClass | None = None
+    retry_after_s: float | None = None
+    """What the service asked for."""
+
+
+def classify(error: BaseException, *, is_clock_trusted: bool) -> FailureClass:
+    """What an error says about trying again.
+
+    A certificate that is not valid yet, or not any more, is the clock's fault as long as nobody has
+    told this device the time; after that it is the service's.
+    """
+    found = [_class_of(one) for one in chain(error)]
+    first = found[0]
+    telling = next((kind for kind in found if kind in _TELLING), None)
+    if telling is not None and first is not FailureClass.LOCAL:
+        first = telling
+    if first is FailureClass.CLOCK and is_clock_trusted:
+        return FailureClass.SERVER
+    return first
+
+
+def retry_after_s(error: BaseException) -> float | None:
+    """How long the service asks to be left alone."""
+    for one in chain(error):
+        asked = getattr(one, "retry_after_s", None)
+        if isinstance(asked, int | float) and asked >= 0:
+            return float(asked)
+    return None
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__
+
+
+def _class_of(error: BaseException) -> FailureClass:
+    if isinstance(error, EngineError):
+        return _BY_CODE.get(error.code, FailureClass.LOCAL)
+    if isinstance(error, sqlite3.Error):
+        return FailureClass.LOCAL
+    if isinstance(error, TimeoutError):
+        return FailureClass.LINK
+    if isinstance(error, OSError) and error.errno not in _LOCAL_NUMBERS:
+        return FailureClass.LOCAL if error.filename is not None else FailureClass.LINK
+    return FailureClass.LOCAL
