@@ -135,6 +135,7 @@ def _permissions(stored: StoredLayer, now: LayerSchema, replica: Replica) -> Per
         can_update=present.can_update and allowed.can_update,
         can_delete=present.can_delete and allowed.can_delete,
         allows_geometry_updates=present.allows_geometry_updates and allowed.allows_geometry_updates,
+        because=present.because or allowed.because,
     )
 
 

@@ -11,17 +11,33 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.replica import Replica
 from engine.geodatabase.sql import literal, quote
 from engine.layer_schema import LayerSchema
-from engine.model import AttachmentSyncDirection
+from engine.model import AttachmentSyncDirection, PreplannedUpdateMode
+
+_BECAUSE = {
+    PreplannedUpdateMode.NO_UPDATES: "this map was taken without updates",
+    PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES: "this map is kept current by packages",
+    PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES: (
+        "this map is kept current by packages and takes new features only"
+    ),
+}
+"""Update modes in which not everything is permitted that the service allows ("PreplannedUpdateMode"
+of the ArcGIS Maps SDK), and what a person is told. What would never be sent is refused, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What may be done with the rows of a layer on this device."""
+    """What may be done with the rows of a layer on this device.
+
+    ``needs_new_parent``: attachments are added to features that were added here and not yet sent,
+    and to no others. ``because``: why it is less than the service allows, for a person.
+    """
 
     can_create: bool = True
     can_update: bool = True
     can_delete: bool = True
     allows_geometry_updates: bool = True
+    needs_new_parent: bool = False
+    because: str = ""
 
     @property
     def allowed(self) -> str:
@@ -37,13 +53,17 @@ class Permissions:
 
 
 def layer_permissions(layer: LayerSchema, replica: Replica) -> Permissions:
-    """What the layer allows, if its edits travel to the service at all."""
+    """What the layer and the map's update mode allow, if edits travel to the service at all."""
+    mode, modes = replica.update_mode, PreplannedUpdateMode
+    is_synced = mode is modes.SYNC_WITH_FEATURE_SERVICES
+    takes_new = is_synced or mode is modes.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES
     uploads = replica.layer(layer.id).sync_direction.uploads
     return Permissions(
-        can_create=uploads and layer.can_create,
-        can_update=uploads and layer.can_update,
-        can_delete=uploads and layer.can_delete,
+        can_create=uploads and takes_new and layer.can_create,
+        can_update=uploads and is_synced and layer.can_update,
+        can_delete=uploads and is_synced and layer.can_delete,
         allows_geometry_updates=layer.allows_geometry_updates,
+        because=_BECAUSE.get(mode, "") if layer.is_editable else "",
     )
 
 
@@ -54,6 +74,9 @@ def attachment_permissions(features: Permissions, replica: Replica) -> Permissio
         can_create=uploads and (features.can_update or features.can_create),
         can_update=uploads and features.can_update,
         can_delete=uploads and (features.can_update or features.can_delete),
+        needs_new_parent=replica.update_mode
+        is PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES,
+        because=features.because,
     )
 
 
@@ -83,6 +106,10 @@ class Refusals:
             text += self._refuse("new rows", f"NOT {known}")
         if not self._permissions.can_update:
             text += self._refuse("changed rows", known)
+        if self._permissions.needs_new_parent and self._table.is_attachment:
+            parent = f"'{{'||upper(trim(NEW.{quote('REL_GLOBALID')},'{{}} '))||'}}'"
+            is_new = self._own_add(parent, self._number - 1)
+            text += self._refuse("attachments of features that are not new", f"NOT {is_new}")
         return text + self._replaced_row("1")
 
     def on_update(self, changed: str) -> str:
@@ -138,8 +165,8 @@ class Refusals:
             f" AND NOT EXISTS(SELECT 1 FROM {self._name} y WHERE y.{self._gid}=c.gid))",
         )
 
-    def _own_add(self, gid: str) -> str:
-        number = self._number
+    def _own_add(self, gid: str, number: int | None = None) -> str:
+        number = self._number if number is None else number
         return (
             f"EXISTS(SELECT 1 FROM fieldsync_change c WHERE c.layer={number} AND c.gid={gid}"
             f" AND c.had_base=0 AND NOT EXISTS(SELECT 1 FROM fieldsync_sent z"
@@ -147,7 +174,9 @@ class Refusals:
         )
 
     def _refuse(self, what: str, condition: str) -> str:
-        message = f"{self._table.name} allows no {what}; it allows {self._permissions.allowed}."
+        allowed, because = self._permissions.allowed, self._permissions.because
+        reason = f", because {because}" if because else ""
+        message = f"{self._table.name} allows no {what}{reason}; it allows {allowed}."
         return f"SELECT RAISE(ABORT,{literal(message)}) WHERE {condition};"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from engine import faults
 from engine.geodatabase.remembered import recall, remember
 from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
+from engine.model import AttachmentSyncDirection, PreplannedUpdateMode, SyncDirection, SyncModel
 
 JsonObject = Mapping[str, object]
 
@@ -35,7 +35,8 @@ class Replica:
     """The replica's record. ``replica_id`` is empty while the service has not given one.
 
     ``name`` is ours, chosen before the service is asked; ``extent`` an Esri JSON geometry; times
-    are ISO 8601 text in UTC; ``machine_id`` tells a cloned card from its original.
+    are ISO 8601 text in UTC; ``machine_id`` tells a cloned card from its original. How the map is
+    kept current, its ``update_mode``, says which edits are permitted in it.
     """
 
     replica_id: str = ""
@@ -50,6 +51,7 @@ class Replica:
     created_at: str = ""
     last_sync_at: str | None = None
     machine_id: str = ""
+    update_mode: PreplannedUpdateMode = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES
     layers: tuple[ReplicaLayer, ...] = ()
 
     def layer(self, layer_id: int) -> ReplicaLayer:
@@ -106,6 +108,7 @@ def get_replica(connection: sqlite3.Connection) -> Replica:
         created_at=record["created_at"],
         last_sync_at=record["last_sync_at"],
         machine_id=record["machine_id"],
+        update_mode=_update_mode(connection),
         layers=tuple(
             ReplicaLayer(
                 layer_id=layer["layer_id"],
@@ -139,6 +142,8 @@ def set_replica(connection: sqlite3.Connection, replica: Replica) -> None:
             replica.machine_id,
         ),
     )
+    if replica.update_mode is not _update_mode(connection):
+        remember(connection, _UPDATE_MODE, replica.update_mode.name)
     known = {id_ for (id_,) in connection.execute("SELECT layer_id FROM fieldsync_layer")}
     for id_ in known | {layer.layer_id for layer in replica.layers}:
         layer = replica.layer(id_)
@@ -149,6 +154,16 @@ def set_replica(connection: sqlite3.Connection, replica: Replica) -> None:
         )
         if not done.rowcount:
             raise ValueError(f"the geodatabase has no layer {id_}")
+
+
+_UPDATE_MODE = "update-mode"
+
+
+def _update_mode(connection: sqlite3.Connection) -> PreplannedUpdateMode:
+    """Not written down for what is synced, as most are."""
+    return PreplannedUpdateMode[
+        recall(connection, _UPDATE_MODE) or PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES.name
+    ]
 
 
 def set_generations(

@@ -41,7 +41,7 @@ from engine.maps.package_info import (
     web_map,
 )
 from engine.maps.web_map import clauses
-from engine.model import Envelope, GenerateOfflineMapUpdateMode
+from engine.model import Envelope, GenerateOfflineMapUpdateMode, PreplannedUpdateMode
 from engine.service.portal import PortalItem
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
@@ -269,7 +269,7 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
                 for number, (task, parameters) in enumerate(chosen):
                     name = _free_name(task.schema.name, [one.service.file for one in taken])
                     generator = task.generator(
-                        parameters, partial / name, is_read_only=self._is_without_updates
+                        parameters, partial / name, update_mode=self._preplanned_mode
                     )
                     made.append(generator)
                     share = 100 / len(chosen)
@@ -301,6 +301,10 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
     @property
     def _is_without_updates(self) -> bool:
         return self._parameters.update_mode is GenerateOfflineMapUpdateMode.NO_UPDATES
+
+    @property
+    def _preplanned_mode(self) -> PreplannedUpdateMode:
+        return PreplannedUpdateMode[self._parameters.update_mode.name]
 
     async def _generate(
         self, task: GeodatabaseSyncTask, generator: GeodatabaseGenerator, narrator: Narrator

@@ -7,7 +7,7 @@ from engine.clock import Clock
 from engine.errors import BadParameterError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.maps.offline_map import OfflineMap
-from engine.maps.package_info import MAP_NAME, MapService
+from engine.maps.package_info import MAP_NAME
 from engine.service.sign_in import Credentials
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 
@@ -37,7 +37,7 @@ async def relocate_service(
                 moved = _moved(map_.definition, service.url, task.url)
                 atomic.write_json(map_.folder / MAP_NAME, moved)
         services = tuple(
-            MapService(file=name, url=task.url) if s.file == name else s for s in map_.info.services
+            replace(s, url=task.url) if s.file == name else s for s in map_.info.services
         )
         replace(map_.info, services=services).write(map_.folder)
     return geodatabase

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine import faults
-from engine.atomic import ProcessLock, disk_errors, require_space, sync_folder
+from engine.atomic import ProcessLock, disk_errors, sync_folder
 from engine.clock import Clock, timestamp
 from engine.errors import (
     BadParameterError,
@@ -22,11 +22,11 @@ from engine.geodatabase.connection import Database
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.package_record import set_package
 from engine.geodatabase.replica import Replica, ReplicaLayer
-from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
-from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
+from engine.layer_schema import LayerSchema, ServiceSchema
+from engine.model import AttachmentSyncDirection, PreplannedUpdateMode, SyncDirection, SyncModel
 from engine.service.feature_service import FeatureService
-from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.abandoned import (
@@ -46,25 +46,29 @@ from engine.sync.parameters import (
 )
 from engine.sync.photos import fetch_photos
 from engine.sync.replica_request import (
-    create_form,
     effective_spatial_reference,
-    estimate,
-    replica_id_of,
     replica_name,
     require_sync,
     require_syncable,
 )
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult, SyncTotals
+from engine.sync.row_source import FirstRows, RowSource, ServiceRows, Wanted
 from engine.sync.rows import codec_layer
 
-EXPECTED_ROW_BYTES = 200  # of JSON; a point with a few attributes has that
+_TAKES_EDITS = frozenset(
+    {
+        PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES,
+        PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES,
+    }
+)
 
 
 class GeodatabaseGenerator:
     """Makes one geodatabase at ``path``: registers a replica, loads its rows and attachments.
 
     The file appears whole or not at all; if anything fails the replica is unregistered again.
-    ``is_read_only``: whatever the service allows, its rows are not edited here.
+    ``rows``: where they come from, if not with that replica. ``update_mode``: how it will be kept
+    current, which says what may be edited in it, whatever the service allows.
     """
 
     def __init__(
@@ -75,7 +79,8 @@ class GeodatabaseGenerator:
         *,
         credential: Credentials | None = None,
         clock: Clock,
-        is_read_only: bool = False,
+        rows: RowSource | None = None,
+        update_mode: PreplannedUpdateMode = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES,
     ) -> None:
         self.url = url
         self.parameters = copy.deepcopy(parameters)
@@ -85,7 +90,8 @@ class GeodatabaseGenerator:
         self.totals = SyncTotals()
         self._credential = credential
         self._clock = clock
-        self._is_read_only = is_read_only
+        self._rows: RowSource = rows or ServiceRows()
+        self._update_mode = update_mode
         self._partial = path.with_name(f".{path.name}.partial")
         self._replica_id = ""
         self._replica_name = ""  # known to the service from the moment we ask for a replica
@@ -142,53 +148,48 @@ class GeodatabaseGenerator:
         self.layers = await service.layers(ids, schema)
         for layer in self.layers:
             require_syncable(layer)
-        counts = await estimate(service, self.layers, self.parameters, schema)
-        expected = sum(counts.values())
-        narrator.info(f"{schema.name}: about {expected} rows in {len(self.layers)} layers")
-        narrator.report(5)
-        require_space(self.path, EXPECTED_ROW_BYTES * expected)
-        name = replica_name()
-        form = create_form(self.parameters, schema, self.layers, name)
         folder = spool_folder(self._partial)
+        wanted = Wanted(
+            service=service,
+            schema=schema,
+            layers=self.layers,
+            parameters=self.parameters,
+            path=self.path,
+            target=folder / "replica.json",
+            replica_name=replica_name(),
+            narrator=narrator,
+        )
+        await self._rows.prepare(wanted)
+        narrator.report(5)
+        form = wanted.form()
         with disk_errors(self.path):
             folder.mkdir(parents=True)
-        target = folder / "replica.json"
         await narrator.breathe()
         with disk_errors(self.path):
-            await asyncio.to_thread(note_replica, folder, self.url, name)
-        self._replica_name = name
-        envelope = await service.create_replica(form, target, narrator.service_says)
-        require_space(self.path, target.stat().st_size)
-        header = await asyncio.to_thread(read_header, target)
-        self._replica_id = await replica_id_of(service, {**envelope, **header.members}, name)
-        faults.point("replica.created")
+            await asyncio.to_thread(note_replica, folder, self.url, wanted.replica_name)
+        self._replica_name = wanted.replica_name
+        first = await self._rows.fetch(wanted)
+        self._replica_id = first.replica_id
+        self._require_generations(first)
         narrator.report(40)
-        replica = self._record(schema, header, envelope, name, form)
-        await self._load(service, schema, replica, target, header, narrator)
+        replica = self._record(schema, first, form)
+        await self._load(service, schema, replica, first, narrator)
         with disk_errors(self.path):
             await asyncio.to_thread(_finish, self._partial, self.path, folder)
         faults.point("geodatabase.generated")
         narrator.report(99)
 
-    def _record(
-        self,
-        schema: ServiceSchema,
-        header: ReplicaHeader,
-        envelope: JsonObject,
-        name: str,
-        form: dict[str, str],
-    ) -> Replica:
-        server, per_layer = generations(header.members)
-        if server is None and not per_layer:
-            server, per_layer = generations(envelope)
+    def _require_generations(self, first: FirstRows) -> None:
         model = self.parameters.sync_model
-        if model is SyncModel.PER_REPLICA and server is None:
+        if model is SyncModel.PER_REPLICA and first.server_generation is None:
             raise ProtocolError(f"{self.url} did not say the replica's generation")
         if model is SyncModel.PER_LAYER:
-            missing = [layer.id for layer in self.layers if layer.id not in per_layer]
+            missing = [i.id for i in self.layers if i.id not in first.layer_generations]
             if missing:
                 raise ProtocolError(f"{self.url} did not say the generation of layers {missing}")
-        may_edit = schema.is_editable and not self._is_read_only
+
+    def _record(self, schema: ServiceSchema, first: FirstRows, form: dict[str, str]) -> Replica:
+        may_edit = schema.is_editable and self._update_mode in _TAKES_EDITS
         direction = _possible(may_edit)
         options = {o.layer_id: o.to_json() for o in self.parameters.layer_options}
         extent = self.parameters.extent
@@ -200,20 +201,21 @@ class GeodatabaseGenerator:
             attachments = AttachmentSyncDirection.NONE
         return Replica(
             replica_id=self._replica_id,
-            name=str(header.members.get("replicaName") or envelope.get("replicaName") or name),
+            name=first.replica_name,
             service_url=self.url,
             item_id=schema.item_id,
-            sync_model=model,
-            server_generation=server,
+            sync_model=self.parameters.sync_model,
+            server_generation=first.server_generation,
             attachment_direction=attachments,
             sync_direction=direction,
             extent=None if extent is None else extent.to_json(),
             created_at=timestamp(self._clock.now()),
             machine_id=machine_id(),
+            update_mode=self._update_mode,
             layers=tuple(
                 ReplicaLayer(
                     layer_id=layer.id,
-                    generation=per_layer.get(layer.id),
+                    generation=first.layer_generations.get(layer.id),
                     sync_direction=_possible(may_edit and layer.is_editable),
                     options=options.get(layer.id, {}),
                 )
@@ -226,8 +228,7 @@ class GeodatabaseGenerator:
         service: FeatureService,
         schema: ServiceSchema,
         replica: Replica,
-        target: Path,
-        header: ReplicaHeader,
+        first: FirstRows,
         narrator: Narrator,
     ) -> None:
         reference = effective_spatial_reference(self.parameters, schema)
@@ -241,15 +242,18 @@ class GeodatabaseGenerator:
                 spatial_reference=reference,
                 spatial_index=self.parameters.spatial_index_for_editable_layers,
             )
+            if first.package is not None:
+                set_package(connection, first.package)
 
         async with await Database.open(self._partial, create=True) as database:
             await database.write(create)
             entries = await database.read(catalog.entries)
-            staged = await database.write(self._fill, entries, target, header)
+            staged = await database.write(self._fill, entries, first)
             self.undecodable = staged.undecodable_count
             if staged.undecodable_count:
                 narrator.warn(f"{staged.undecodable_count} rows of the service cannot be stored")
-            target.unlink()
+            if first.path.parent == spool_folder(self._partial):
+                first.path.unlink()
             narrator.report(70)
             tables = [entry.table for entry in entries]
             context = SyncContext(
@@ -286,8 +290,7 @@ class GeodatabaseGenerator:
         self,
         connection: sqlite3.Connection,
         entries: Sequence[catalog.Entry],
-        target: Path,
-        header: ReplicaHeader,
+        first: FirstRows,
     ) -> Staged:
         tables = [entry.table for entry in entries]
         schemas = {layer.id: layer for layer in self.layers}
@@ -310,7 +313,7 @@ class GeodatabaseGenerator:
         stager = Stager(tables, layers, spool_folder(self._partial), sinks)
 
         def fill(connection: sqlite3.Connection) -> None:
-            stager.read(target, header)
+            stager.read(first.path, first.header)
 
         geopackage.load(connection, fill)
         staged = stager.staged

@@ -19,6 +19,7 @@ from engine.model import (
     AttachmentSyncDirection,
     ConflictPolicy,
     Envelope,
+    PreplannedUpdateMode,
     QueryOption,
     SyncDirection,
     SyncModel,
@@ -29,7 +30,7 @@ from engine.service.sign_in import Credentials
 from engine.sync import registration
 from engine.sync.delta_push import PushDeltaJob
 from engine.sync.deltas import export_delta, import_delta
-from engine.sync.generate import EXPECTED_ROW_BYTES, GeodatabaseGenerator
+from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_jobs import GenerateGeodatabaseJob, SyncGeodatabaseJob
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import (
@@ -40,6 +41,7 @@ from engine.sync.parameters import (
 )
 from engine.sync.replica_request import count_rows, require_sync
 from engine.sync.results import SyncLayerResult
+from engine.sync.row_source import EXPECTED_ROW_BYTES, RowSource
 
 
 class GeodatabaseSyncTask(Loadable):
@@ -159,7 +161,12 @@ class GeodatabaseSyncTask(Loadable):
         return EXPECTED_ROW_BYTES * sum(counts.values())
 
     def generator(
-        self, parameters: GenerateGeodatabaseParameters, path: Path, *, is_read_only: bool = False
+        self,
+        parameters: GenerateGeodatabaseParameters,
+        path: Path,
+        *,
+        rows: RowSource | None = None,
+        update_mode: PreplannedUpdateMode = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES,
     ) -> GeodatabaseGenerator:
         """The work of a generate job, for jobs that are made of several."""
         return GeodatabaseGenerator(
@@ -168,7 +175,8 @@ class GeodatabaseSyncTask(Loadable):
             path,
             credential=self._credential,
             clock=self._clock,
-            is_read_only=is_read_only,
+            rows=rows,
+            update_mode=update_mode,
         )
 
     def create_generate_geodatabase_job(

@@ -28,7 +28,8 @@ from tests.engine.geodatabase.tree_rows import (
 
 
 def open_with(tmp_path: Path, **allowed: bool) -> sqlite3.Connection:
-    connection = create_file(tmp_path / "a.gpkg", TREES, permissions=Permissions(**allowed))
+    permissions = Permissions(**allowed)  # type: ignore[arg-type]
+    connection = create_file(tmp_path / "a.gpkg", TREES, permissions=permissions)
     insert_own(connection, TREES, two_rows(TREES))
     return connection
 
