@@ -1,26 +1,19 @@
 """Taking a map offline, of a web map or of feature services: the task, and the job that does it."""
 
-import asyncio
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Self
-from uuid import uuid4
+from typing import Self
 
 from engine import atomic
 from engine.clock import Clock, timestamp
 from engine.errors import (
     BadParameterError,
     EngineError,
-    JobCancelledError,
-    MapError,
-    StorageFullError,
-    SyncInProgress,
 )
-from engine.geodatabase.geodatabase import Geodatabase
-from engine.layer_schema import LayerSchema
 from engine.maps.map_source import MapSource, left_out
+from engine.maps.map_taking import MapTakingJob, Piece, Taken
 from engine.maps.offline_map import OfflineMap
 from engine.maps.offline_map_parameters import (
     GenerateOfflineMapParameterOverrides,
@@ -36,19 +29,13 @@ from engine.maps.package_info import (
     NO_UPDATES,
     UPDATE_BY_SYNC,
     LeftOut,
-    MapService,
     PackageInfo,
     web_map,
 )
 from engine.maps.web_map import clauses
 from engine.model import Envelope, GenerateOfflineMapUpdateMode, PreplannedUpdateMode
 from engine.service.portal import PortalItem
-from engine.service.session import Session
 from engine.service.sign_in import Credentials
-from engine.sync.abandoned import clear_abandoned_folders
-from engine.sync.generate import GeodatabaseGenerator
-from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
-from engine.sync.job import Job, Narrator
 from engine.sync.job_json import (
     check_kind,
     job_json,
@@ -57,8 +44,6 @@ from engine.sync.job_json import (
     text_in,
     texts_in,
 )
-from engine.sync.parameters import GenerateGeodatabaseParameters
-from engine.sync.results import SyncTotals
 
 
 class OfflineMapTask(MapSource):
@@ -131,7 +116,7 @@ class OfflineMapTask(MapSource):
         return GenerateOfflineMapJob(self, parameters, Path(folder), overrides, clock=self._clock)
 
 
-class GenerateOfflineMapJob(Job[OfflineMap]):
+class GenerateOfflineMapJob(MapTakingJob[OfflineMap]):
     """Makes an offline map. Its result is the map, not yet opened.
 
     The folder appears whole or not at all: it is filled under another name and renamed. ``totals``
@@ -149,14 +134,16 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
         *,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(clock=clock)
+        super().__init__(
+            folder,
+            credential=task.credential,
+            continue_on_errors=parameters.continue_on_errors,
+            clock=clock,
+        )
         self._sync_tasks = task
         self._parameters = copy.deepcopy(parameters)
-        self.folder = folder
         self._overrides = copy.deepcopy(overrides)
-        self._id = str(uuid4())  # noted in the map, so that its own is known again
-        self._goes_on = False
-        self.totals = SyncTotals()
+        self._keys: Mapping[str, OfflineMapParametersKey] = {}
 
     @property
     def parameters(self) -> GenerateOfflineMapParameters:
@@ -211,36 +198,12 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
         job._id, job._goes_on = text_in(value, "id"), True
         return job
 
-    async def _run(self) -> OfflineMap:
-        if not self._goes_on:
-            return await self._run_with_lock()
-        if await asyncio.to_thread(self._is_made):
-            return OfflineMap(self.folder)
+    async def _take_again(self) -> OfflineMap:
         async with self._sync_tasks:
             return await self._run_with_lock()
 
-    def _is_made(self) -> bool:
-        """Whether the folder holds this job's own map."""
-        try:
-            return PackageInfo.read(self.folder).job_id == self._id
-        except MapError:
-            return False  # the run will say that something else is in its place
-
-    async def _run_with_lock(self) -> OfflineMap:
-        atomic.refuse_existing(self.folder)
-        path = self.folder.with_name(f".{self.folder.name}.lock")
-        with atomic.disk_errors(self.folder):
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.ProcessLock(path) as lock:
-            if not lock.acquire():
-                raise SyncInProgress(f"another program is taking {self.folder}")
-            try:
-                credential = self._sync_tasks.credential
-                async with Session(credential=credential, clock=self._clock) as session:
-                    await clear_abandoned_folders(session, self.folder)
-                return await self._take()
-            finally:
-                await asyncio.to_thread(path.unlink, missing_ok=True)
+    def _made(self) -> OfflineMap:
+        return OfflineMap(self.folder)
 
     async def _take(self) -> OfflineMap:
         source = self._sync_tasks
@@ -251,107 +214,37 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
         overrides = self._overrides or (
             await source.create_generate_offline_map_parameter_overrides(self._parameters)
         )
-        self._warn_of(missing)
-        chosen = [
-            (task, overrides.generate_geodatabase_parameters[task.url])
+        of_services = frozenset(one.id for one in source.map_layers if one.service_url)
+        self._warn_of(missing, of_services)
+        pieces = [
+            Piece(task=task, parameters=overrides.generate_geodatabase_parameters[task.url])
             for task in source.tasks
             if task.url in overrides.generate_geodatabase_parameters
         ]
-        if not chosen:
+        if not pieces:
             if missing:
                 raise missing[0].error
             raise BadParameterError("nothing of the map is left to take")
-        await self._require_space(chosen)
-        made: list[GeodatabaseGenerator] = []
-        taken: list[_Taken] = []
-        try:
-            with atomic.new_folder(self.folder) as partial:
-                for number, (task, parameters) in enumerate(chosen):
-                    name = _free_name(task.schema.name, [one.service.file for one in taken])
-                    generator = task.generator(
-                        parameters, partial / name, update_mode=self._preplanned_mode
-                    )
-                    made.append(generator)
-                    share = 100 / len(chosen)
-                    narrator = self._narrator.part(number * share, (number + 1) * share)
-                    try:
-                        await self._generate(task, generator, narrator)
-                    except EngineError as error:
-                        failed = self._of_service(task.url, overrides, error)
-                        if len(failed) == 0 or not self._may_go_on(error):
-                            raise
-                        self._warn_of(failed)
-                        missing += failed
-                        continue
-                    finally:
-                        self.totals.add(generator.totals)
-                    service = MapService(file=name, url=task.url)
-                    layers = generator.layers_with_clauses()
-                    taken.append(_Taken(service, task.schema.item_id, layers))
-                if not taken:
-                    raise missing[-1].error
-                self._write(partial, taken, missing)
-        except BaseException:
-            for generator in made:
-                with suppress(EngineError):  # the error that led here is the one to tell
-                    await asyncio.shield(generator.undo())
-            raise
-        return OfflineMap(self.folder)
+        await self._require_space(pieces)
+        self._keys = overrides.keys
+        await self._make(pieces, missing, PreplannedUpdateMode[self._parameters.update_mode.name])
+        return self._made()
 
-    @property
-    def _is_without_updates(self) -> bool:
-        return self._parameters.update_mode is GenerateOfflineMapUpdateMode.NO_UPDATES
-
-    @property
-    def _preplanned_mode(self) -> PreplannedUpdateMode:
-        return PreplannedUpdateMode[self._parameters.update_mode.name]
-
-    async def _generate(
-        self, task: GeodatabaseSyncTask, generator: GeodatabaseGenerator, narrator: Narrator
-    ) -> None:
-        await generator.run(narrator)
-        if not self._is_without_updates:
-            return
-        try:  # the service need not remember what is never synced
-            async with await Geodatabase.open(generator.path, clock=self._clock) as geodatabase:
-                await task.unregister_geodatabase(geodatabase)
-        except EngineError:
-            with suppress(EngineError):
-                await asyncio.shield(generator.undo())
-            raise
-
-    async def _require_space(
-        self, chosen: Sequence[tuple[GeodatabaseSyncTask, GenerateGeodatabaseParameters]]
-    ) -> None:
+    async def _require_space(self, pieces: Sequence[Piece]) -> None:
         """Room for all services together, before the first of them is asked for a replica."""
-        if len(chosen) < 2:
+        if len(pieces) < 2:
             return  # its own take looks
         coming = 0
-        for task, parameters in chosen:
+        for piece in pieces:
             with suppress(EngineError):  # its own take tells of it
-                coming += await task.estimated_bytes(parameters)
+                coming += await piece.task.estimated_bytes(piece.parameters)
         atomic.require_space(self.folder, coming)
 
-    def _may_go_on(self, error: EngineError) -> bool:
-        """A disk that is full and a person who has had enough are no matter of one service."""
-        is_ours = isinstance(error, StorageFullError | JobCancelledError | SyncInProgress)
-        return self._parameters.continue_on_errors and not is_ours
-
-    def _warn_of(self, missing: Sequence[LeftOut]) -> None:
-        """Warn of what is not taken; raise it, if it is of a feature service and must be taken."""
-        of_services = {one.id for one in self._sync_tasks.map_layers if one.service_url}
-        for one in missing:
-            if not self._parameters.continue_on_errors and one.id in of_services:
-                raise one.error
-            self._narrator.warn(f"not taken: {one.title}: {one.error.message}")
-
-    def _of_service(
-        self, url: str, overrides: GenerateOfflineMapParameterOverrides, error: EngineError
-    ) -> list[LeftOut]:
-        ids = {name for name, key in overrides.keys.items() if key.service_url == url}
+    def _missing_of(self, piece: Piece, error: EngineError) -> list[LeftOut]:
+        ids = {name for name, key in self._keys.items() if key.service_url == piece.task.url}
         return [left_out(one, error) for one in self._sync_tasks.map_layers if one.id in ids]
 
-    def _write(self, folder: Path, taken: "list[_Taken]", missing: Sequence[LeftOut]) -> None:
+    def _write(self, folder: Path, taken: Sequence[Taken], missing: Sequence[LeftOut]) -> None:
         source = self._sync_tasks
         item = source.portal_item
         title = self._parameters.title or source.title or self.folder.name
@@ -359,7 +252,9 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
             title=title,
             taken_how="service" if item is None else "webMap",
             taken_at=timestamp(self._clock.now()),
-            update_mode=NO_UPDATES if self._is_without_updates else UPDATE_BY_SYNC,
+            update_mode=NO_UPDATES
+            if self._parameters.update_mode is GenerateOfflineMapUpdateMode.NO_UPDATES
+            else UPDATE_BY_SYNC,
             item_id="" if item is None else item.item_id,
             portal="" if item is None else item.portal,
             area=self._parameters.area_of_interest,
@@ -375,18 +270,3 @@ class GenerateOfflineMapJob(Job[OfflineMap]):
             definition = web_map(title, listed, reference)
         info.write(folder)
         atomic.write_json(folder / MAP_NAME, definition)
-
-
-class _Taken(NamedTuple):
-    """A geodatabase that was made: where it is from, and its layers with their clauses."""
-
-    service: MapService
-    item_id: str
-    layers: list[tuple[LayerSchema, str]]
-
-
-def _free_name(service: str, taken: Sequence[str]) -> str:
-    name, number = f"{service}.gpkg", 2
-    while name.casefold() in {t.casefold() for t in taken}:
-        name, number = f"{service}_{number}.gpkg", number + 1
-    return name
