@@ -76,6 +76,7 @@ _HOMES = {
     ),
     "engine.sync.geodatabase_jobs": ("GenerateGeodatabaseJob", "SyncGeodatabaseJob"),
     "engine.sync.geodatabase_sync_task": ("GeodatabaseSyncTask",),
+    "engine.maps.map_updates": ("OfflineMapLayerUpdates", "OfflineMapUpdatesInfo"),
     "engine.maps.offline_map": ("OfflineMap",),
     "engine.maps.operational_layers": ("OperationalLayer",),
     "engine.maps.relocation": ("relocate_service",),
@@ -97,13 +98,11 @@ _HOMES = {
         "OfflineMapTask",
     ),
     "engine.maps.offline_map_sync_task": (
-        "OfflineMapLayerUpdates",
         "OfflineMapSyncJob",
         "OfflineMapSyncLayerResult",
         "OfflineMapSyncResult",
         "OfflineMapSyncTask",
         "OfflineMapUpdateCapabilities",
-        "OfflineMapUpdatesInfo",
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -166,6 +165,10 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         ShapedRow as ShapedRow,
         ShapeKind as ShapeKind,
     )
+    from engine.maps.map_updates import (
+        OfflineMapLayerUpdates as OfflineMapLayerUpdates,
+        OfflineMapUpdatesInfo as OfflineMapUpdatesInfo,
+    )
     from engine.maps.offline_map import (
         OfflineMap as OfflineMap,
     )
@@ -177,13 +180,11 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         OfflineMapParametersKey as OfflineMapParametersKey,
     )
     from engine.maps.offline_map_sync_task import (
-        OfflineMapLayerUpdates as OfflineMapLayerUpdates,
         OfflineMapSyncJob as OfflineMapSyncJob,
         OfflineMapSyncLayerResult as OfflineMapSyncLayerResult,
         OfflineMapSyncResult as OfflineMapSyncResult,
         OfflineMapSyncTask as OfflineMapSyncTask,
         OfflineMapUpdateCapabilities as OfflineMapUpdateCapabilities,
-        OfflineMapUpdatesInfo as OfflineMapUpdatesInfo,
     )
     from engine.maps.offline_map_task import (
         GenerateOfflineMapJob as GenerateOfflineMapJob,

@@ -31,6 +31,7 @@ __all__ = [
     "MergeCounts",
     "arrange",
     "clear_staging",
+    "leave_out_unchanged",
     "merge_table",
     "stage_deletes",
     "stage_rows",
@@ -85,6 +86,24 @@ def merge_table(
         part = (1, arrange(connection, table, complete=complete))
     with applying(connection):
         return _Merge(connection, table, policy, now, dependents).run(*part)
+
+
+def leave_out_unchanged(connection: sqlite3.Connection, table: LayerTable) -> int:
+    """Take out of the order those staged rows that are here as they are and that nobody touched;
+    returns how many. So what :func:`merge_table` does under the write lock is in proportion to what
+    has changed, not to what was staged. For the time between :func:`arrange` and the merge."""
+    order, stage, gid = order_table(table), stage_table(table), quote(table.global_id)
+    names, kept = table.row_names[1:], value_names(table)
+    different = _differs(
+        [f"t.{quote(n)} IS NOT s.{quote(v)}" for n, v in zip(names, kept, strict=True)]
+    )
+    return connection.execute(
+        f"DELETE FROM {order} WHERE position IN(SELECT o.position FROM {order} o"
+        f" CROSS JOIN {stage} s CROSS JOIN main.{quote(table.name)} t"
+        f" WHERE s.id=o.sid AND t.{gid}=o.gid AND NOT {different}"
+        " AND NOT EXISTS(SELECT 1 FROM fieldsync_change c WHERE c.layer=? AND c.gid=o.gid))",
+        (table.number,),
+    ).rowcount
 
 
 class _Merge:

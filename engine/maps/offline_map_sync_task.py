@@ -11,7 +11,9 @@ from typing import Self
 from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, MapError
 from engine.geodatabase.geodatabase import Geodatabase
+from engine.geodatabase.package_record import get_package
 from engine.geodatabase.replica import get_replica, get_service
+from engine.maps.map_updates import OfflineMapUpdatesInfo, check_map
 from engine.maps.offline_map import OfflineMap
 from engine.maps.package_info import (
     NO_UPDATES,
@@ -19,7 +21,7 @@ from engine.maps.package_info import (
     UPDATE_BY_PACKAGES_AND_NEW,
     UPDATE_BY_SYNC,
 )
-from engine.model import OfflineUpdateAvailability
+from engine.maps.scheduled_sync import ScheduledSync
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
@@ -28,40 +30,6 @@ from engine.sync.job_json import check_kind, job_json, parameters_in, text_in
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import OfflineMapSyncParameters, SyncGeodatabaseParameters
 from engine.sync.results import FeatureEditResult, GeodatabaseDeltaInfo, SyncGeodatabaseResult
-from engine.sync.update_check import check_geodatabase
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfflineMapLayerUpdates:
-    """What a sync would bring down of one layer; ``estimated_bytes`` as they are on the wire,
-    before compression. Edits of this device that it has sent since the last download count too."""
-
-    estimated_rows: int
-    estimated_attachments: int
-    estimated_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfflineMapUpdatesInfo:
-    """Whether there is something to upload or download now; ask again for a newer answer.
-
-    ``layers``: (geodatabase file, table name) → what would come down, for layers of which that is
-    known. ``scheduled_updates_download_size`` is in bytes.
-    """
-
-    download_availability: OfflineUpdateAvailability
-    upload_availability: OfflineUpdateAvailability
-    layers: Mapping[tuple[str, str], OfflineMapLayerUpdates] = field(default_factory=dict)
-
-    @property
-    def scheduled_updates_download_size(self) -> int:
-        """0: the map is not kept current by packages."""
-        return 0
-
-    @property
-    def is_mobile_map_package_reopen_required(self) -> bool:
-        """Always False: a geodatabase is only ever changed by transactions inside its file."""
-        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,37 +116,14 @@ class OfflineMapSyncTask(Loadable):
     async def check_for_updates(self) -> OfflineMapUpdatesInfo:
         """Ask what a sync would do now; nothing is changed by it.
 
-        Local edits are known exactly, without the services. There is nothing to download if every
-        service says that its generation is the map's, and something if one can tell what it is.
-        Otherwise, or if one cannot be asked now, that is ``INDETERMINATE``.
+        Local edits are known exactly, without the services. Of a map that is kept current by
+        packages so is what there is to download, to the byte. Of others there is nothing to
+        download if every service says that its generation is the map's, and something if one can
+        tell what it is. Otherwise, or if one cannot be asked now, that is ``INDETERMINATE``.
         """
         await self.load()
-        edits = [await geodatabase.has_local_edits() for geodatabase in self.map.geodatabases]
-        layers: dict[tuple[str, str], OfflineMapLayerUpdates] = {}
-        states: set[OfflineUpdateAvailability] = set()
         async with Session(credential=self._credential, clock=self._clock) as session:
-            for geodatabase in self.map.geodatabases:
-                updates = await check_geodatabase(session, geodatabase)
-                states.add(updates.availability)
-                for name, one in updates.layers.items():
-                    layers[(geodatabase.path.name, name)] = OfflineMapLayerUpdates(
-                        estimated_rows=one.rows,
-                        estimated_attachments=one.attachments,
-                        estimated_bytes=one.size_bytes,
-                    )
-        availability = OfflineUpdateAvailability.NONE
-        for state in (
-            OfflineUpdateAvailability.INDETERMINATE,
-            OfflineUpdateAvailability.AVAILABLE,
-        ):
-            availability = state if state in states else availability
-        return OfflineMapUpdatesInfo(
-            download_availability=availability,
-            upload_availability=OfflineUpdateAvailability.AVAILABLE
-            if any(edits)
-            else OfflineUpdateAvailability.NONE,
-            layers=layers,
-        )
+            return await check_map(self.map, session, self._clock)
 
     async def create_default_offline_map_sync_parameters(self) -> OfflineMapSyncParameters:
         """Both directions, the most recently synchronised edit wins."""
@@ -267,9 +212,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         for number, geodatabase in enumerate(geodatabases):
             share = 100 / len(geodatabases)
             narrator = self._narrator.part(number * share, (number + 1) * share)
-            sync = GeodatabaseSync(
-                geodatabase, self._for_one(), credential=self._credential, clock=self._clock
-            )
+            sync = await self._one(geodatabase)
             try:
                 one = await sync.run(narrator, session)
             except EngineError as error:
@@ -285,6 +228,18 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         if errors and all(errors) and errors[0] is not None:
             raise errors[0]
         return result
+
+    async def _one(self, geodatabase: Geodatabase) -> GeodatabaseSync | ScheduledSync:
+        if await geodatabase.database.read(get_package) is None:
+            return GeodatabaseSync(
+                geodatabase, self._for_one(), credential=self._credential, clock=self._clock
+            )
+        return ScheduledSync(
+            geodatabase,
+            self._for_one(),
+            self._parameters.preplanned_scheduled_updates_option,
+            clock=self._clock,
+        )
 
     def _for_one(self) -> SyncGeodatabaseParameters:
         return SyncGeodatabaseParameters(

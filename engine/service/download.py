@@ -23,12 +23,13 @@ from engine.atomic import disk_errors, require_space
 from engine.errors import (
     AuthenticationError,
     LinkError,
+    ProtocolError,
     ServiceError,
     ServiceRefusedError,
     TransientError,
 )
 from engine.layer_schema import JsonObject
-from engine.service.answer import http_date
+from engine.service.answer import http_date, place
 from engine.service.exchange import Exchange
 from engine.service.session import Session
 from engine.service.sign_in import check_not_refused
@@ -57,15 +58,18 @@ async def download(
     *,
     memo: JsonObject | None = None,
     is_packable: bool = True,
+    limit_bytes: int | None = None,
 ) -> int:
     """Fetch ``url`` into ``target``, however often the connection breaks; returns the size.
 
     Tried again as long as something comes. With a ``memo`` what has come outlives the process: the
     next call for the same URL and target goes on with it, and :func:`kept` tells of it until
     :func:`discard`. Without, nothing is left of a download that fails. ``is_packable``: the content
-    is worth compressing on its way.
+    is worth compressing on its way. :exc:`ProtocolError` as soon as there is more than
+    ``limit_bytes``, if these are given.
     """
     part = await asyncio.to_thread(_Part.of, url, target, memo)
+    part.limit_bytes = limit_bytes
     if part.is_done:
         return target.stat().st_size
     fetching = _Fetching(session, url, part, is_packable)
@@ -170,6 +174,7 @@ class _Fetching:
         part.total = None
         if exchange.is_plain:
             part.total = _number(headers.get("Content-Length", ""))
+            part.check_size(part.total or 0)
             require_space(part.target, part.total or 0)
 
     def _choose(self, exchange: Exchange) -> None:
@@ -209,6 +214,7 @@ class _Part:
         self.most_bytes = 0
         self.validator = ""
         self.total: int | None = None
+        self.limit_bytes: int | None = None
         self.is_done = False
         self._url = url
         self.target = target
@@ -256,9 +262,17 @@ class _Part:
         """Add bytes; the disk gets them chunk by chunk."""
         self._waiting += chunk
         self.size += len(chunk)
+        self.check_size(self.size)
         self.most_bytes = max(self.most_bytes, self.size)
         if len(self._waiting) >= CHUNK_BYTES:
             await asyncio.to_thread(self._write_chunks)
+
+    def check_size(self, size: int) -> None:
+        """:exc:`ProtocolError` if that is more than may come."""
+        if self.limit_bytes is not None and size > self.limit_bytes:
+            raise ProtocolError(
+                f"{place(self._url)} is larger than the {self.limit_bytes} bytes that were told"
+            )
 
     def _write_chunks(self) -> None:
         with self._lock:

@@ -197,20 +197,26 @@ class Portal:
             start = following if following > start and listed else -1
         return found
 
-    async def download_item_data(self, item_id: str, target: Path) -> int:
+    async def download_item_data(
+        self, item_id: str, target: Path, *, limit_bytes: int | None = None
+    ) -> int:
         """An item's data to a file; returns its bytes. It goes on where an earlier run broke off,
-        and there must be room for it."""
-        return await self._download(f"{self._item_url(item_id)}/data", target)
+        and there must be room for it. :exc:`ProtocolError` if it is more than ``limit_bytes``."""
+        return await self._download(f"{self._item_url(item_id)}/data", target, limit_bytes)
 
-    async def download_resource(self, item_id: str, name: str, target: Path) -> int:
+    async def download_resource(
+        self, item_id: str, name: str, target: Path, *, limit_bytes: int | None = None
+    ) -> int:
         """A file beside an item; returns its bytes. As :meth:`download_item_data`."""
         url = f"{self._item_url(item_id)}/resources/{quote(name, safe='/')}"
-        return await self._download(url, target)
+        return await self._download(url, target, limit_bytes)
 
-    async def _download(self, url: str, target: Path) -> int:
+    async def _download(self, url: str, target: Path, limit_bytes: int | None) -> int:
         # A file comes as it is whatever the format; an error comes in it.
         asked = f"{url}?f=json"
-        size = await download(self._session, asked, target, memo={}, is_packable=False)
+        size = await download(
+            self._session, asked, target, memo={}, is_packable=False, limit_bytes=limit_bytes
+        )
         if size <= SMALL_REFUSAL_BYTES:
             try:
                 await asyncio.to_thread(_check_is_no_error, target, place(url))

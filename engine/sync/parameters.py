@@ -13,6 +13,7 @@ from engine.model import (
     AttachmentSyncDirection,
     ConflictPolicy,
     Envelope,
+    PreplannedScheduledUpdatesOption,
     QueryOption,
     SpatialReference,
     SyncDirection,
@@ -109,9 +110,16 @@ class SyncGeodatabaseParameters:
 
 @dataclass(slots=True, kw_only=True)
 class OfflineMapSyncParameters:
-    """How a whole offline map is synced."""
+    """How a whole offline map is synced.
+
+    ``sync_direction`` is for geodatabases that sync with their feature services, and
+    ``preplanned_scheduled_updates_option`` for those that are kept current by packages.
+    """
 
     sync_direction: SyncDirection = SyncDirection.BIDIRECTIONAL
+    preplanned_scheduled_updates_option: PreplannedScheduledUpdatesOption = (
+        PreplannedScheduledUpdatesOption.DOWNLOAD_ALL_UPDATES
+    )
     rollback_on_failure: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.LAST_SYNCED
     push_channel: PushChannel = PushChannel.AUTO

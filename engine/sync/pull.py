@@ -198,7 +198,7 @@ async def _stage_others(
     departed: dict[int, list[str]] = {}
     still_outside: dict[int, list[str]] = {}
     for table in tables:
-        await _complete(context, table)
+        await complete(context, table)
         if table.layer_id in staged.replaced:
             rows = await _stage_absent(context, table)
             departed[table.number], still_outside[table.number] = rows
@@ -206,7 +206,7 @@ async def _stage_others(
                 await context.database.stage(refetch_renamed, table)
             continue
         if table.is_attachment:
-            added = await context.database.stage(_untold, table, Reason.ADDED)
+            added = await context.database.stage(untold, table, Reason.ADDED)
             gone = await photos_gone(context, table, added)
             await context.database.stage(staging.stage_deletes, table, gone)
             continue
@@ -263,7 +263,7 @@ def _staged_rows(
     }
 
 
-async def _complete(context: SyncContext, table: LayerTable) -> None:
+async def complete(context: SyncContext, table: LayerTable) -> None:
     """Stage rows whole that came without all their columns: what was left out is not null."""
     after = ""
     while some := await context.database.stage(incomplete_rows, table, after, QUERY_ROWS):
@@ -309,15 +309,15 @@ def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str
     inbound = quarantine.list_quarantined(
         connection, direction=quarantine.Direction.INBOUND, layer=table.number
     )
-    outside = _untold(connection, table, Reason.OUTSIDE)
+    outside = untold(connection, table, Reason.OUTSIDE)
     others = [q.global_id for q in inbound if q.global_id]
     others = [gid for gid in others if not staging.is_staged(connection, table, gid)]
     for reason in (Reason.ADDED, Reason.RELATED):
-        others += _untold(connection, table, reason)
+        others += untold(connection, table, reason)
     return outside, list(dict.fromkeys(others))
 
 
-def _untold(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> list[str]:
+def untold(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> list[str]:
     """Watched rows of which the download says nothing."""
     rows = watched(connection, table, reason)
     return [gid for gid in rows if not staging.is_staged(connection, table, gid)]

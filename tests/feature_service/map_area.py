@@ -104,7 +104,11 @@ class MapAreas:
         document = package.document()
         properties = document["properties"]
         hosted = self._service(properties)
-        fields = {**_since(properties), "replicaID": properties["replicaID"]}
+        fields = {
+            **_since(properties),
+            "replicaID": properties["replicaID"],
+            "returnAttachmentsDataByUrl": "false",  # a package is whole, as when it was built
+        }
         delta = self._synchronize(hosted, origin, {**fields, "syncDirection": "download"})
         if delta["responseType"] == "esriReplicaResponseTypeNoEdits":
             return False

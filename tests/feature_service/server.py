@@ -3,6 +3,8 @@
 import asyncio
 import random
 import uuid
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,8 +44,8 @@ class FeatureServer:
     """Serves every `<name>/service.json` of a data folder on a loopback port.
 
     An async context manager; the base urls are in `services` while it is open. `faults` may
-    be added to at any time; `log` names the operations called, in order. Stopped and started
-    again, it has the same port.
+    be added to at any time; `log` names the operations called, in order, and `traffic` the bytes
+    of the bodies sent in answer to each path. Stopped and started again, it has the same port.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class FeatureServer:
         self.clock: Clock = clock or SystemClock()
         self.faults = faults if faults is not None else Faults()
         self.log: list[str] = []
+        self.traffic: Counter[str] = Counter()
         self.origin = ""
         self._data_dir = data_dir
         self._mint = mint or random_guid
@@ -215,9 +218,12 @@ class FeatureServer:
             given = damaged(answer, faults)
             if self.profile.serves_ranges and given is answer:
                 given = in_part(answer, request.headers)
-            return await send(request, given, faults, self._until_stopped)
+            return await send(request, given, faults, self._until_stopped, self._counter(request))
         finally:
             clear_away(answer)
+
+    def _counter(self, request: web.Request) -> Callable[[int], None]:
+        return lambda size: self.traffic.update({request.rel_url.path: size})
 
     async def _until_stopped(self, delay_s: float) -> None:
         """Sleep on the server's clock; ConnectionResetError when the server stops first."""

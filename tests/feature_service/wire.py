@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,9 +61,16 @@ def _cross_origin(request: web.Request) -> dict[str, str]:
 
 
 async def send(
-    request: web.Request, answer: Answer, faults: Sequence[Fault], sleep: Sleep
+    request: web.Request,
+    answer: Answer,
+    faults: Sequence[Fault],
+    sleep: Sleep,
+    count: Callable[[int], None] = lambda _: None,
 ) -> web.StreamResponse:
-    """Send an answer; a cut or a trickle among the faults is done to it on the way."""
+    """Send an answer; a cut or a trickle among the faults is done to it on the way.
+
+    `count` is told the bytes of the body, piece by piece.
+    """
     packed = answer.is_packed_for(request.headers.get("Accept-Encoding", ""))
     headers = {
         "Content-Type": answer.content_type,
@@ -77,7 +84,7 @@ async def send(
     else:
         headers["Content-Length"] = str(answer.size_bytes)
     response = web.StreamResponse(status=answer.status, headers=headers)
-    chunks = answer.chunks(packed=packed)
+    chunks = _counted(answer.chunks(packed=packed), count)
     cut = next((fault for fault in faults if fault.kind == "cut-response"), None)
     slow = next((fault for fault in faults if fault.kind == "trickle"), None)
     with contextlib.closing(chunks):
@@ -94,6 +101,15 @@ async def send(
                 await response.write(chunk)
         await response.write_eof()
     return response
+
+
+def _counted(
+    chunks: Generator[bytes, None, None], count: Callable[[int], None]
+) -> Generator[bytes, None, None]:
+    with contextlib.closing(chunks):
+        for chunk in chunks:
+            count(len(chunk))
+            yield chunk
 
 
 async def _write_until(response: web.StreamResponse, chunks: Iterator[bytes], end: int) -> None:

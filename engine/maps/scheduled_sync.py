@@ -1,0 +1,105 @@
+"""One sync of one geodatabase that is kept current by packages: new features up, packages down."""
+
+from dataclasses import replace
+
+from engine.clock import Clock
+from engine.errors import EngineError, UploadRequired
+from engine.geodatabase.geodatabase import Geodatabase
+from engine.maps.package_update import PackageUpdate
+from engine.model import PreplannedScheduledUpdatesOption, PreplannedUpdateMode, SyncDirection
+from engine.service.session import Session
+from engine.sync.geodatabase_sync import GeodatabaseSync
+from engine.sync.job import Narrator
+from engine.sync.parameters import SyncGeodatabaseParameters
+from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult, SyncTotals
+
+_SENDS_NEW = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES
+
+
+class ScheduledSync:
+    """Sends new features where the update mode has it so, then applies what the package has.
+
+    The direction in ``parameters`` does not apply: it is for geodatabases that sync with their
+    service ("OfflineMapSyncParameters" of the ArcGIS Maps SDK). ``result`` tells of a sync that
+    failed, too.
+    """
+
+    def __init__(
+        self,
+        geodatabase: Geodatabase,
+        parameters: SyncGeodatabaseParameters,
+        option: PreplannedScheduledUpdatesOption,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._geodatabase = geodatabase
+        self._parameters = parameters
+        self._option = option
+        self._clock = clock
+        self.result: SyncGeodatabaseResult | None = None
+
+    async def run(self, narrator: Narrator, session: Session) -> SyncGeodatabaseResult:
+        """Sync. What could not be sent does not keep updates away, but all of a package at once:
+        then :exc:`UploadRequired`."""
+        start = self._clock.monotonic()
+        sent, received = session.sent_bytes, session.received_bytes
+        result = self.result = self._empty_result()
+        try:
+            failure = await self._send(result, narrator.part(0, 40), session)
+            if self._option is PreplannedScheduledUpdatesOption.DOWNLOAD_ALL_UPDATES:
+                await self._update(result, narrator.part(40, 99), session, failure)
+            if failure is not None:
+                raise failure
+        except EngineError as error:
+            result.error = error
+            raise
+        finally:
+            result.totals = SyncTotals(
+                sent_bytes=session.sent_bytes - sent,
+                received_bytes=session.received_bytes - received,
+                seconds=self._clock.monotonic() - start,
+            )
+        return result
+
+    def _empty_result(self) -> SyncGeodatabaseResult:
+        return SyncGeodatabaseResult(
+            geodatabase_path=self._geodatabase.path,
+            layer_results=[
+                SyncLayerResult(layer_id=table.layer_id, table_name=table.table_name)
+                for table in self._geodatabase.feature_tables
+            ],
+        )
+
+    async def _send(
+        self, result: SyncGeodatabaseResult, narrator: Narrator, session: Session
+    ) -> EngineError | None:
+        """Send new features; why that could not be done."""
+        if self._geodatabase.replica.update_mode is not _SENDS_NEW:
+            return None
+        upload = replace(self._parameters, geodatabase_sync_direction=SyncDirection.UPLOAD)
+        sync = GeodatabaseSync(self._geodatabase, upload, clock=self._clock)
+        try:
+            await sync.run(narrator, session)
+        except EngineError as error:
+            return error
+        finally:
+            if sync.result is not None:
+                result.layer_results = sync.result.layer_results
+                result.delta_info = sync.result.delta_info
+        return None
+
+    async def _update(
+        self,
+        result: SyncGeodatabaseResult,
+        narrator: Narrator,
+        session: Session,
+        failure: EngineError | None,
+    ) -> None:
+        download = replace(self._parameters, geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+        update = PackageUpdate(self._geodatabase, session, self._clock)
+        try:
+            await update.run(download, narrator, result)
+        except UploadRequired as error:
+            if failure is not None:
+                error.message += f": {failure.message}"
+            raise error from failure

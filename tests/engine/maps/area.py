@@ -1,0 +1,246 @@
+"""A map area prepared ahead of time, kept current by packages: its office, its portal, a device."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientSession
+
+from engine import atomic
+from engine.geodatabase.feature_table import FeatureTable
+from engine.geodatabase.package_record import PackageRecord
+from engine.maps.map_updates import OfflineMapUpdatesInfo
+from engine.maps.offline_map import OfflineMap
+from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSyncTask
+from engine.maps.package_info import MapService, PackageInfo
+from engine.maps.package_item import PackageItem
+from engine.model import PreplannedUpdateMode, SyncModel
+from engine.service.portal import Portal
+from engine.service.session import Session
+from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
+from engine.sync.job import Narrator
+from engine.sync.package_merge import read_package
+from engine.sync.row_source import FirstRows, Wanted
+from tests.engine.sync.fleet import LAYERS, Fleet, HastyClock, Rows, _rows_of
+from tests.feature_service import Faults, FeatureServer, ManualClock, Profile, seeded_mint
+from tests.test_feature_service.client import Client
+from tests.test_feature_service.world import Json, write_world
+
+AREA, PACKAGE, MAP = "area1", "package1", "map1"
+ITEMS = "/portal/sharing/rest/content/items"
+WHOLE = {"xmin": -10000, "ymin": -10000, "xmax": 10000, "ymax": 10000}
+PACKAGES_ONLY = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES
+AND_NEW = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES
+
+
+class Area:
+    """The service ``water``, a map area of it with one package, and a device that took the area."""
+
+    def __init__(self, server: FeatureServer, session: ClientSession, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.map = folder / "map"
+        self.clock = HastyClock()
+        self.office = Fleet(server, Client(session, server.url("water")), folder)
+        self.messages: list[str] = []
+
+    def refresh(self, *, days: float = 0) -> str:
+        """Refresh the package after so many days."""
+        assert isinstance(self.server.clock, ManualClock)
+        self.server.clock.advance(days * 86_400)
+        return self.server.refresh_map_area(AREA)[PACKAGE]
+
+    @property
+    def item(self) -> Path:
+        """The folder of the package item."""
+        return self.folder / "service" / "portal" / PACKAGE
+
+    @property
+    def updates(self) -> list[str]:
+        return [path.name for path in sorted((self.item / "resources").glob("*"))]
+
+    def package_bytes(self) -> int:
+        """What the server has sent of the package and of update files so far."""
+        wanted = (f"{ITEMS}/{PACKAGE}/data", f"{ITEMS}/{PACKAGE}/resources/")
+        return sum(n for path, n in self.server.traffic.items() if path.startswith(wanted))
+
+    async def take(self, mode: PreplannedUpdateMode) -> None:
+        """Take the area, anew if there is one."""
+        shutil.rmtree(self.map, ignore_errors=True)
+        await take_area(self, mode)
+
+    async def check(self) -> OfflineMapUpdatesInfo:
+        async with OfflineMap.open(self.map) as map_:
+            return await OfflineMapSyncTask(map_, clock=self.clock).check_for_updates()
+
+    async def sync(self, **changes: object) -> OfflineMapSyncResult:
+        async with OfflineMap.open(self.map) as map_:
+            task = OfflineMapSyncTask(map_, clock=self.clock)
+            parameters = await task.create_default_offline_map_sync_parameters()
+            for name, value in changes.items():
+                assert hasattr(parameters, name), name
+                setattr(parameters, name, value)
+            job = task.create_offline_map_sync_job(parameters)
+            job.start()
+            try:
+                return await job.result()
+            finally:
+                self.messages = [message.text for message in job.messages]
+
+    @asynccontextmanager
+    async def table(self, layer_id: int) -> AsyncIterator[FeatureTable]:
+        async with OfflineMap.open(self.map) as map_:
+            yield map_.geodatabases[0].table(layer_id)
+
+    async def rows(self) -> Rows:
+        """All rows of the map."""
+        async with OfflineMap.open(self.map) as map_:
+            tables = map_.geodatabases[0].feature_tables
+            return {table.layer_id: await _rows_of(table) for table in tables}
+
+    def told(self) -> Rows:
+        """All rows of the package as it is on the portal, in the spelling of :meth:`rows`."""
+        document = json.loads((self.item / "data.json").read_text())
+        return {entry["id"]: dict(map(_row, entry["features"])) for entry in document["layers"]}
+
+
+def _row(feature: dict[str, Any]) -> tuple[str, Json]:
+    attributes = {name.lower(): value for name, value in feature["attributes"].items()}
+    return attributes["globalid"], attributes
+
+
+def write_area(folder: Path, **properties: object) -> None:
+    """The portal's items: the web map, its area, and the package of the service."""
+    layers = [
+        {"id": f"l{i}", "url": f"{{origin}}/arcgis/rest/services/water/FeatureServer/{i}"}
+        for i in LAYERS
+    ]
+    _write_item(
+        folder,
+        MAP,
+        {
+            "type": "Web Map",
+            "typeKeywords": ["Offline"],
+            "title": "Water",
+            "related": {"Map2Area": [AREA]},
+        },
+        {"operationalLayers": layers[:3], "tables": layers[3:]},
+    )
+    area = {
+        "type": "Map Area",
+        "title": "North",
+        "properties": {
+            "status": "complete",
+            "extent": {**WHOLE, "spatialReference": {"wkid": 102100}},
+        },
+        "related": {"Area2Package": [PACKAGE]},
+    }
+    _write_item(folder, AREA, area, {"mapAreas": {"mapAreasScheduledUpdatesEnabled": True}})
+    package = {
+        "type": "SQLite Geodatabase",
+        "typeKeywords": ["MapAreaPackage", "Replica", "Syncable"],
+        "title": "water",
+        "properties": {
+            "url": "{origin}/arcgis/rest/services/water/FeatureServer",
+            "layers": list(LAYERS),
+            "extent": WHOLE,
+            "syncModel": "perLayer",
+            "returnAttachments": True,
+            "attachmentsSyncDirection": "bidirectional",
+            "createPkgDeltas": {"maxDeltaAge": 5},
+            **properties,
+        },
+    }
+    _write_item(folder, PACKAGE, package)
+
+
+def _write_item(folder: Path, item_id: str, item: Json, data: Json | None = None) -> None:
+    place = folder / "portal" / item_id
+    place.mkdir(parents=True)
+    (place / "item.json").write_text(json.dumps(item), encoding="utf-8")
+    if data is not None:
+        (place / "data.json").write_text(json.dumps(data), encoding="utf-8")
+
+
+@asynccontextmanager
+async def area(
+    folder: Path,
+    profile: Profile | None = None,
+    faults: Faults | None = None,
+    *,
+    port: int = 0,
+    **properties: object,
+) -> AsyncIterator[Area]:
+    """A running service and portal with that package; nothing is taken yet."""
+    data = folder / "service"
+    if not data.exists():
+        write_world(data)
+        write_area(data, **properties)
+    server = FeatureServer(
+        data,
+        profile=profile or Profile(),
+        clock=ManualClock(),
+        mint=None if port else seeded_mint(7),
+        faults=faults,
+        port=port,
+    )
+    async with server, ClientSession() as session:
+        yield Area(server, session, folder)
+
+
+class _Rows:
+    def __init__(self, portal: Portal, item: PackageItem) -> None:
+        self._portal, self._item = portal, item
+
+    async def prepare(self, wanted: Wanted) -> None:
+        pass
+
+    async def fetch(self, wanted: Wanted) -> FirstRows:
+        size = await self._portal.download_item_data(self._item.item_id, wanted.target)
+        file = await asyncio.to_thread(read_package, wanted.target)
+        return FirstRows(
+            path=wanted.target,
+            header=file.header,
+            replica_id="",
+            replica_name="",
+            server_generation=file.generations.server,
+            layer_generations=file.generations.layers,
+            package=PackageRecord(
+                portal=self._portal.url,
+                area_item_id=AREA,
+                item_id=PACKAGE,
+                generations=file.generations,
+                size_bytes=size,
+                modified=self._item.modified,
+            ),
+        )
+
+
+async def take_area(area: Area, mode: PreplannedUpdateMode) -> None:
+    area.map.mkdir()
+    async with Session(clock=area.clock) as session:
+        portal = Portal(str(area.server.portal), session)
+        item = PackageItem.from_item(await portal.item(PACKAGE))
+        async with GeodatabaseSyncTask(area.server.url("water"), clock=area.clock) as task:
+            parameters = await task.create_default_generate_geodatabase_parameters(None)
+            parameters.sync_model = item.sync_model or SyncModel.PER_LAYER
+            parameters.extent = item.extent
+            parameters.layer_options = list(item.layer_options.values()) or parameters.layer_options
+            await task.generator(
+                parameters, area.map / "water.gpkg", rows=_Rows(portal, item), update_mode=mode
+            ).run(Narrator.silent())
+    PackageInfo(
+        title="water",
+        taken_at="",
+        taken_how="preplanned",
+        update_mode={
+            PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES: "downloadScheduledUpdates",
+        }.get(mode, "downloadScheduledUpdatesAndUploadNewFeatures"),
+        services=(MapService(file="water.gpkg", url=area.server.url("water")),),
+        area_item_id=AREA,
+    ).write(area.map)
+    atomic.write_json(area.map / "map.json", {})
