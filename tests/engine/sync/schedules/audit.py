@@ -8,16 +8,24 @@
 * No row is there under two GlobalIDs, no GlobalID twice.
 """
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tests.engine.sync.schedules.evidence import (
+    History,
+    Key,
+    Stores,
+    Version,
+    history,
+    photo_history,
+    stores,
+)
 from tests.engine.sync.schedules.ledger import OFFICE, Delete, Entry, Ledger, Photo, Write
 from tests.engine.sync.schedules.world import (
     COLUMNS,
@@ -29,163 +37,13 @@ from tests.engine.sync.schedules.world import (
     Row,
     Value,
     device_rows,
-    plain,
 )
 from tests.feature_service.hosted import Hosted
-from tests.feature_service.store import CURRENT
 
 if TYPE_CHECKING:
     from tests.engine.sync.schedules.machine import Machine
 
-Key = tuple[int, str]  # layer, GlobalID
 Cell = tuple[int, str, str]  # and column
-
-
-def as_form(edits: list[dict[str, Any]]) -> dict[str, str]:
-    """The edits of applyEdits as form fields."""
-    return {"edits": json.dumps(edits), "rollbackOnFailure": "false"}
-
-
-@dataclass(slots=True)
-class Version:
-    """A row, or an attachment, as it was for some generations."""
-
-    cells: Row
-    begin: int
-    end: int
-
-    @property
-    def is_alive(self) -> bool:
-        return self.end == CURRENT
-
-
-History = dict[Key, list[Version]]
-
-
-class Past:
-    """All that the service ever had. A service may forget; so look before it does."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[int, str, int], Version] = {}
-        self._photos: dict[tuple[str, int], Version] = {}
-
-    def look(self, inside: Hosted) -> None:
-        """Remember what the service knows now."""
-        for (layer, gid), versions in history(inside).items():
-            self._rows |= {(layer, gid, v.begin): v for v in versions}
-        for gid, versions in photo_history(inside).items():
-            self._photos |= {(gid, v.begin): v for v in versions}
-
-    @property
-    def rows(self) -> History:
-        found: History = {}
-        for (layer, gid, _), version in sorted(self._rows.items(), key=lambda item: item[0]):
-            found.setdefault((layer, gid), []).append(version)
-        return found
-
-    @property
-    def photos(self) -> dict[str, list[Version]]:
-        found: dict[str, list[Version]] = {}
-        for (gid, _), version in sorted(self._photos.items(), key=lambda item: item[0]):
-            found.setdefault(gid, []).append(version)
-        return found
-
-
-def history(inside: Hosted) -> History:
-    """All that the service knows, oldest version first."""
-    found: History = {}
-    for layer_id in LAYERS:
-        columns = COLUMNS[layer_id]
-        names = ",".join(f'"c_{n.lower()}"' if n else "shape" for n in columns)
-        rows = inside.store.run(
-            f"SELECT gid,gen_from,gen_to,{names} FROM layer_{layer_id} ORDER BY vid"
-        )
-        for gid, begin, end, *values in rows.fetchall():
-            cells = {n: plain(k, v) for (n, k), v in zip(columns.items(), values, strict=True)}
-            found.setdefault((layer_id, gid), []).append(Version(cells, begin, end))
-    return found
-
-
-def photo_history(inside: Hosted) -> dict[str, list[Version]]:
-    """All attachments that the service knows."""
-    found: dict[str, list[Version]] = {}
-    rows = inside.store.run(
-        "SELECT a.gid,a.gen_from,a.gen_to,a.parent_gid,a.name,hex(c.data) FROM attachment a"
-        " JOIN content c ON c.id=a.content_id ORDER BY a.vid"
-    )
-    for gid, begin, end, parent, name, data in rows.fetchall():
-        cells: Row = {"parent": parent, "name": name, "data": data}
-        found.setdefault(gid, []).append(Version(cells, begin, end))
-    return found
-
-
-def initial_rows(inside: Hosted) -> History:
-    """What the service had before anything happened."""
-    return {key: versions[-1:] for key, versions in history(inside).items()}
-
-
-# --- the devices' own evidence -------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Stores:
-    """What one device keeps of edits that it did not get through."""
-
-    cells: set[tuple[int, str, Value]] = field(default_factory=set)
-    """Layer, column and value of all rows in the conflict store and in the quarantine."""
-    photos: set[str] = field(default_factory=set)
-    deletes: set[str] = field(default_factory=set)
-    """GlobalIDs of rows whose delete met a conflict, or was refused."""
-
-
-def stores(path: Path) -> Stores:
-    """Read them past the engine."""
-    found = Stores()
-    with closing(sqlite3.connect(path)) as connection:
-        layers = _layers(connection)
-        sources = (
-            "SELECT layer,mine FROM fieldsync_conflict WHERE resolution IS NOT 'mine'",
-            "SELECT layer,row FROM fieldsync_conflict_part",
-            "SELECT layer,json_extract(payload,'$.row') FROM fieldsync_quarantine"
-            " WHERE direction='outbound'",
-        )
-        for source in sources:
-            for number, text in connection.execute(source):
-                _keep(found, layers.get(number), json.loads(text or "null"))
-        found.deletes |= {
-            gid
-            for (gid,) in connection.execute(
-                "SELECT gid FROM fieldsync_conflict WHERE kind='deleted_here' UNION"
-                " SELECT gid FROM fieldsync_quarantine WHERE operation='delete'"
-            )
-        }
-    return found
-
-
-def _layers(connection: sqlite3.Connection) -> dict[int, int]:
-    """Table number → layer, for feature tables; attachments are -1."""
-    numbers: dict[int, int] = {}
-    by_name = {name: layer for layer, name in TABLES.items()}
-    rows = connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall()
-    for (name,) in rows:
-        parts = name.split("_")
-        if parts[0] != "fieldsync" or parts[-1] != "ai":
-            continue
-        table = connection.execute(
-            "SELECT tbl_name FROM sqlite_master WHERE name=?", (name,)
-        ).fetchone()[0]
-        numbers[int(parts[1])] = by_name.get(table, -1)
-    return numbers
-
-
-def _keep(found: Stores, layer: int | None, row: dict[str, Any] | None) -> None:
-    if row is None or layer is None:
-        return
-    if layer == -1:
-        found.photos.add(str(row.get("ATT_NAME")))
-        return
-    for name, kind in COLUMNS[layer].items():
-        found.cells.add((layer, name, plain(kind, row.get(name or "geom"))))
 
 
 # --- agreement -----------------------------------------------------------------------------------
@@ -290,15 +148,19 @@ class _Books:
         for (layer, gid), versions in self.history.items():
             for version in versions:
                 by_token.setdefault((layer, version.cells[TOKENS[layer]]), gid)
-        for write in self.ledger.writes:
+        known = {*self.initial, *((w.layer, w.gid) for w in self.ledger.writes)}
+        for number, write in enumerate(self.ledger.entries):
+            if not isinstance(write, Write):
+                continue
             token = write.values.get(TOKENS[write.layer])
             new = by_token.get((write.layer, token))
-            if (
-                token is not None
-                and new is not None
-                and (write.layer, write.gid) not in self.history
-            ):
+            if token is None or new is None:
+                continue
+            if (write.layer, write.gid) not in self.history:
                 self.alias.setdefault((write.layer, write.gid), new)
+            elif new != write.gid and (write.layer, new) not in known:
+                # The row was deleted by others, and is a new one since a person restored it.
+                self.ledger.entries[number] = replace(write, gid=new)
 
     def _gid(self, layer: int, gid: str) -> str:
         return self.alias.get((layer, gid), gid)

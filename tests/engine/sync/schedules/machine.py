@@ -1,6 +1,7 @@
 """Plays one schedule and says what was wrong: an empty list, or sentences."""
 
 import asyncio
+import json
 import random
 import sqlite3
 import threading
@@ -22,7 +23,7 @@ from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.results import SyncGeodatabaseResult
 from tests.engine.sync.fleet import SERVICE, Device, edit_inside
-from tests.engine.sync.schedules import audit
+from tests.engine.sync.schedules import audit, evidence
 from tests.engine.sync.schedules.edits import (
     Values,
     draw_office_edit,
@@ -71,7 +72,7 @@ class Machine:
         self.folder = folder
         self.ledger = ledger
         self.parties: dict[str, _Party] = {}
-        self.past = audit.Past()
+        self.past = evidence.Past()
         self.wrong: list[str] = []
         self.has_raced = False  # somebody wrote in the middle of a sync
         self._event: Event | None = None
@@ -90,7 +91,7 @@ class Machine:
             device.parameters.push_channel = party.channel
             device.parameters.conflict_policy = party.policy
             self.parties[party.name] = _Party(party, device, Flushed(device.path))
-        initial = audit.initial_rows(self.inside)
+        initial = evidence.initial_rows(self.inside)
         async with ClientSession() as self._session:
             try:
                 with faults.armed(self._reached):
@@ -162,7 +163,12 @@ class Machine:
             return
         layer, edits, entry = drawn
         assert self._session is not None
-        form = {"f": "json", "useGlobalIds": "true", **audit.as_form([{"id": layer, **edits}])}
+        form = {
+            "f": "json",
+            "useGlobalIds": "true",
+            "rollbackOnFailure": "false",
+            "edits": json.dumps([{"id": layer, **edits}]),
+        }
         url = f"{self.server.url(SERVICE)}/applyEdits"
         async with self._session.post(url, data=form) as response:
             answer = await response.json(content_type=None)
