@@ -31,6 +31,9 @@ from engine.service.download import download
 from engine.service.operation import Listener
 from engine.service.session import Session
 
+NO_SUCH_LAYER = (400, 404)
+"""The codes of the error that a call of a layer ends in which the service does not have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:

@@ -21,6 +21,7 @@ from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.replica import Replica
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.model import SyncDirection
+from engine.service.feature_service import NO_SUCH_LAYER
 from engine.service.replica_file import generations
 from engine.sync.context import SyncContext
 from engine.sync.schema_change import follow_layers
@@ -102,7 +103,7 @@ async def check_layers(context: SyncContext, geodatabase: Geodatabase) -> None:
         except ProtocolError as error:
             errors[layer_id] = error
         except ServiceRefusedError as error:
-            if error.service_code not in (400, 404):
+            if error.service_code not in NO_SUCH_LAYER:
                 raise
             errors[layer_id] = error
     errors |= await follow_layers(context, geodatabase, layers)

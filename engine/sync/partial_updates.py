@@ -5,6 +5,10 @@ clears them would lose data with every edit, so the first partial update on each
 alone, and its row is read before and after. If attributes were lost they are sent again, from the
 values read before, and from then on every update carries the whole row as the service has it now,
 with our columns on top.
+
+Somebody else may have emptied the row at that moment, and it looks the same. So before that is
+believed, a second update sets a column that is empty already: a service that clears attributes
+clears now what the first one has set.
 """
 
 import asyncio
@@ -18,7 +22,9 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.remembered import recall, remember
+from engine.layer_schema import LayerSchema
 from engine.model import EditOperation, normalise_guid
+from engine.service.feature_service import NO_SUCH_LAYER
 from engine.sync.case import Key
 from engine.sync.channels import Channel, Sending
 from engine.sync.context import SyncContext
@@ -113,7 +119,7 @@ class PartialUpdates:
             # Those went with their parent, whether this service clears attributes or not.
             for name in await self._orphaned(table, omitted, after):
                 del omitted[name]
-            clearable = [n for n in omitted if (field := layer.field(n)) and field.nullable]
+            clearable = [n for n in omitted if _is_clearable(layer, n)]
             # A service that clears one clears all; what else is empty is somebody else's edit.
             is_cleared = bool(clearable) and all(after.get(n) is None for n in clearable)
             # A note that is still there after the conclusion tells of a mending that failed.
@@ -121,14 +127,31 @@ class PartialUpdates:
             if is_cleared and (was_taken or shows or is_owed):
                 # First of all: after a mending whose answer is lost nothing looks cleared.
                 await self._conclude(CLEARS)
-                # What is there is newer than what was read before, wherever it has a value.
-                there = {n: v for n, v in after.items() if v is not None}
-                await self._mend(table, {**after, **omitted, **there}, gid)
-                await refresh(context, table, [gid], absent_means_deleted=False)
+                ours = [n for n, v in sent.items() if v is not None and _same(after.get(n), v)]
+                witness = next((n for n in ours if _is_clearable(layer, n)), None)
+                if witness and not await self._clears(table, gid, clearable[0], witness):
+                    await self._conclude(KEEPS)
+                else:
+                    # What is there is newer than what was read before, wherever it has a value.
+                    there = {n: v for n, v in after.items() if v is not None}
+                    await self._update(table, {**after, **omitted, **sent, **there}, gid)
+                    context.narrator.warn(
+                        f"{layer.name}: the service clears attributes that an update leaves out; "
+                        f"{gid} was mended, and whole rows are sent from now on"
+                    )
+                    await refresh(context, table, [gid], absent_means_deleted=False)
             elif omitted and (was_taken or shows) and not await self.known():
                 await self._conclude(KEEPS)
+        await asyncio.to_thread(self._mended.unlink, missing_ok=True)  # of a run that died
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
         faults.point("canary.judged")
+
+    async def _clears(self, table: LayerTable, gid: str, empty: str, witness: str) -> bool:
+        """Whether the service clears ``witness``, which was sent just now, with an update that sets
+        a column that is empty anyhow."""
+        await self._update(table, {empty: None}, gid)
+        row = (await find(self._context, table, [gid])).get(gid)
+        return row is None or _editable(table, row).get(witness) is None
 
     async def _orphaned(
         self, table: LayerTable, omitted: Attributes, after: Attributes
@@ -136,14 +159,26 @@ class PartialUpdates:
         """Columns that hold the GlobalID of a parent and were emptied, perhaps by its delete: the
         service does not have the parent any more."""
         context = self._context
+        # Also tables that take no part in this sync: a layer that could not be read, say.
+        origins = {relation.origin.number: relation.origin for relation in context.relations}
         orphaned = []
         for number, name in context.parents().get(table.number, ()):
             parent = normalise_guid(omitted.get(name))
-            if parent is not None and after.get(name) is None:
-                origin = next(t for t in context.tables if t.number == number)
-                if not await find(context, origin, [parent]):
-                    orphaned.append(name)
+            if parent is None or after.get(name) is not None:
+                continue
+            if not await self._is_there(origins[number], parent):
+                orphaned.append(name)
         return list(dict.fromkeys(orphaned))
+
+    async def _is_there(self, table: LayerTable, global_id: str) -> bool:
+        """Whether the service has the row; not if it has lost the whole layer."""
+        takes_part = any(t.number == table.number for t in self._context.tables)
+        try:
+            return bool(await find(self._context, table, [global_id]))
+        except ServiceRefusedError as error:
+            if takes_part or error.service_code not in NO_SUCH_LAYER:
+                raise
+            return False
 
     async def _conclude(self, what: str) -> None:
         await self._context.write(remember, self._name, what)
@@ -170,14 +205,14 @@ class PartialUpdates:
     def _path(self) -> Path:
         return self._context.folder / f"canary-{self._channel.name}.json"
 
-    async def _mend(self, table: LayerTable, attributes: Attributes, gid: str) -> None:
+    @property
+    def _mended(self) -> Path:
+        return self._context.folder / "canary-mended.json"
+
+    async def _update(self, table: LayerTable, attributes: Attributes, gid: str) -> None:
         context = self._context
         layer = context.layers[table.layer_id]
-        context.narrator.warn(
-            f"{layer.name}: the service clears attributes that an update leaves out; {gid} was "
-            "mended, and whole rows are sent from now on"
-        )
-        spool = context.folder / "canary-mended.json"
+        spool = self._mended
         target = context.folder / "answer-canary.json"
 
         def write() -> None:
@@ -217,6 +252,11 @@ def _editable(table: LayerTable, row: Row) -> Attributes:
     """The attributes that a client may set, as they are on the wire."""
     cells = dict(zip(table.row_names, row, strict=True))
     return {c.name: values.to_wire(c.type, cells[c.name]) for c in table.columns if c.is_editable}
+
+
+def _is_clearable(layer: LayerSchema, name: str) -> bool:
+    field = layer.field(name)
+    return field is not None and field.nullable
 
 
 def _omits_values(edit: Edit) -> bool:

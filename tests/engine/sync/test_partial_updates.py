@@ -1,5 +1,6 @@
 """A service that clears what an update leaves out is found out by one row, which is mended."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ from engine.errors import LinkError
 from engine.geodatabase.change_log import Edit
 from engine.sync.parameters import PushChannel
 from engine.sync.partial_updates import PartialUpdates
-from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, edit_inside, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
-from tests.feature_service import Profile
+from tests.feature_service import Fault, Profile
 
 CLEARING = Profile(nulls_omitted_attributes=True)
 
@@ -175,4 +176,48 @@ async def test_key_of_a_parent_that_is_there_is_mended(
 
         row = (await world.rows())[VISITS][gid(1001)]
         assert (row["note"], row["hydrant"]) == ("mine", gid(1))
+        await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_row_that_others_emptied_just_when_it_was_sent_stays_empty(
+    world: Fleet, monkeypatch: pytest.MonkeyPatch, channel: PushChannel
+) -> None:
+    b = await world.device("B", channel=channel)
+    foreign(b, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+    note = PartialUpdates.note
+
+    async def note_and_empty(self: PartialUpdates, edits: Sequence[Edit]) -> None:
+        await note(self, edits)
+        edit_inside(world.inside, HYDRANTS, {"updates": [{"attributes": emptied}]})
+
+    nullable = ["name", "status", "pressure", "checked"]
+    emptied = {"GlobalID": gid(1), **dict.fromkeys(nullable)}
+    monkeypatch.setattr(PartialUpdates, "note", note_and_empty)
+
+    await b.sync()
+
+    row = (await world.rows())[HYDRANTS][gid(1)]
+    assert {n: row[n] for n in nullable} == {**dict.fromkeys(nullable), "name": "mine"}
+    assert not [m for m in b.messages if "clears attributes" in m]
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_canary_is_judged_when_the_layer_of_its_parent_takes_no_part(
+    tmp_path: Path, channel: PushChannel
+) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=channel)
+        foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
+        # All layers at once, then the hydrants alone.
+        world.server.faults.add(Fault(kind="expired-result", operation="layers"))
+        world.server.faults.add(Fault(kind="expired-result", operation="layer"))
+
+        result = await a.sync()
+
+        assert [one.layer_id for one in result.layer_results if one.error] == [HYDRANTS]
+        row = (await world.rows())[VISITS][gid(1001)]
+        assert (row["note"], row["hydrant"]) == ("mine", gid(1))
+        await a.sync()
         await world.assert_agreed()
