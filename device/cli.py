@@ -39,6 +39,7 @@ RUNNERS = {
     "register": "device.cli_register",
     "relocate": "device.cli_relocate",
     "unregister": "device.cli_unregister",
+    "leds": "device.cli_leds",
 }
 """Verb → the module whose ``run`` does it."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from device.cli_errors import UsageError
+from device.cli_parser_device import add_leds
 from engine import (
     AttachmentSyncDirection,
     ConflictPolicy,
@@ -180,6 +181,7 @@ def make_parser() -> Parser:
         action="store_true",
         help="unregister although there are edits that were not sent",
     )
+    add_leds(verbs, _add_verb)
     return parser
 
 

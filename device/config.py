@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 from device.config_reader import Between, ConfigError, Key, Word, fields_of, read_config, spelled
+from device.lamps.language import LampMode
 from device.model import LinkClass
 from engine import ArcGISCredentialStore, ConflictPolicy, SyncDirection
 
@@ -60,14 +61,6 @@ class Board(Enum):
     NONE = "none"
     ONE = "one"
     THREE = "three"
-
-
-class LampMode(Enum):
-    """What the lamps tell."""
-
-    ALL = "all"
-    ERRORS_ONLY = "errors-only"
-    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

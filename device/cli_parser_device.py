@@ -1,0 +1,58 @@
+"""The words of the ``fieldsync`` command that are about the device itself: its lamps."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from device.lamps.led import LEDS
+
+LEDS_TEXT = "The lamps of the device: says what they show now, or draws their language."
+LEDS_EXAMPLE = """\
+examples:
+  fieldsync leds explain
+  fieldsync leds sticker lamps.svg"""
+EXPLAIN = """\
+Says in words what each lamp of this device shows now, as the kernel tells it. A flash that answers
+the button, or a lamp that another program plays with, is no sign of fieldsync's."""
+STICKER = "Draws what the lamps and the button mean, to be printed and put beside them."
+
+ParserT = TypeVar("ParserT", bound=ArgumentParser)
+AddVerb = Callable[["_SubParsersAction[ParserT]", str, str, str, str], ParserT]
+
+
+def add_leds(verbs: "_SubParsersAction[ParserT]", add_verb: "AddVerb[ParserT]") -> None:
+    """``fieldsync leds`` and what follows it."""
+    leds = verbs.add_parser(
+        "leds",
+        help="say what the lamps mean, or draw it",
+        description=LEDS_TEXT,
+        epilog=LEDS_EXAMPLE,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    actions: _SubParsersAction[ParserT] = leds.add_subparsers(
+        dest="action", metavar="ACTION", required=True, title="actions", parser_class=type(leds)
+    )
+    example = "example:\n  fieldsync leds explain"
+    explain = add_verb(actions, "explain", EXPLAIN, example, "say what the lamps show now")
+    explain.add_argument(
+        "--leds",
+        metavar="LINK,SYNC,ATTN",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        help="the names of the LEDs, three or one (default: those named fieldsync:…)",
+    )
+    explain.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        type=Path,
+        default=LEDS,
+        help=f"where the kernel shows its LEDs (default: {LEDS})",
+    )
+    example = "example:\n  fieldsync leds sticker lamps.svg"
+    sticker = add_verb(actions, "sticker", STICKER, example, "draw the sticker")
+    sticker.add_argument("file", metavar="FILE", type=Path, help="the SVG file to write")
+    sticker.add_argument(
+        "--board", choices=("three", "one"), default="three", help="how many lamps (default: three)"
+    )
