@@ -79,6 +79,32 @@ class LinkError(ServiceError, TransientError):
     default_remedy = "Check the network link and the URL; nothing is lost, sync again later"
 
 
+class UntrustedCertificateError(LinkError):
+    """Nobody vouches for the server that answered: perhaps it is not the service at all."""
+
+    code = "untrusted-certificate"
+    default_remedy = (
+        "If the network wants a sign-in, sign in; else check the certificate of the server"
+    )
+
+
+class CertificateDateError(UntrustedCertificateError):
+    """The server's certificate is not valid at the time that this device has."""
+
+    code = "certificate-date"
+    default_remedy = "Check the date of this device, and the certificate of the server"
+
+
+class CaptivePortalError(LinkError):
+    """The network answered in the service's place, as it does where it wants a sign-in first."""
+
+    code = "captive-portal"
+    default_remedy = (
+        "Sign in to the network, or use another one; nothing is lost. If it is the service that "
+        "has moved, give its new URL, for a map with `fieldsync relocate`"
+    )
+
+
 class ServiceBusyError(ServiceError, TransientError):
     """The service is overloaded or restarting (HTTP 429, 500, 502, 503, 504)."""
 
@@ -110,6 +136,21 @@ class ProtocolError(ServiceError):
 
     code = "protocol"
     default_remedy = "The service may be damaged or of an unsupported version; nothing was changed"
+
+
+class WebPageError(ProtocolError):
+    """A web page came where JSON was expected.
+
+    ``is_verified``: over TLS, so from the service's own host; else anybody may have sent it.
+    """
+
+    code = "web-page"
+
+    def __init__(
+        self, message: str, *, is_verified: bool = True, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.is_verified = is_verified
 
 
 class ServiceRefusedError(ServiceError):

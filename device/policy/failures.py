@@ -23,6 +23,7 @@ _BY_CODE = {
     "service": FailureClass.SERVER,
     "service-refused": FailureClass.SERVER,
     "protocol": FailureClass.SERVER,
+    "web-page": FailureClass.SERVER,
     "not-a-feature-service": FailureClass.SERVER,
     "sync-not-enabled": FailureClass.SERVER,
     "replica-not-found": FailureClass.SERVER,
@@ -86,6 +87,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def _class_of(error: BaseException) -> FailureClass:
     if isinstance(error, EngineError):
+        if error.code == "web-page" and not getattr(error, "is_verified", True):
+            return FailureClass.PORTAL
         return _BY_CODE.get(error.code, FailureClass.LOCAL)
     if isinstance(error, sqlite3.Error):
         return FailureClass.LOCAL

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 
 from engine.errors import (
     AuthenticationError,
+    CaptivePortalError,
     LinkError,
     PermissionDeniedError,
     ProtocolError,
     ServiceBusyError,
     ServiceRefusedError,
+    WebPageError,
     service_error,
 )
 from engine.layer_schema import JsonObject
@@ -54,6 +56,8 @@ def check_status(
         raise ServiceBusyError(
             f"{where} is busy (HTTP {status})", retry_after_s=_retry_after(headers, now)
         )
+    if status == 511:
+        raise CaptivePortalError(f"the network wants a sign-in before {where} (HTTP 511)")
     if status in (401, 407):
         raise AuthenticationError(f"{where} wants credentials (HTTP {status})", service_code=status)
     if status == 403:
@@ -133,7 +137,13 @@ def json_object(body: bytes, url: str) -> JsonObject:
     except RecursionError:
         raise ProtocolError(f"{where} answered with JSON that is nested too deep") from None
     except ValueError:
-        raise ProtocolError(f"{where} answered with {_kind(body)}") from None
+        if body.lstrip()[:1] == b"<":
+            is_verified = where.startswith("https:")
+            raise WebPageError(
+                f"{where} answered with a web page", is_verified=is_verified
+            ) from None
+        kind = "something that is not JSON" if body.strip() else "nothing"
+        raise ProtocolError(f"{where} answered with {kind}") from None
     if isinstance(value, list):
         return {"": value}
     if not isinstance(value, dict):
@@ -148,12 +158,6 @@ _JSON_NAMES: dict[type, str] = {
     bool: "true or false",
     type(None): "null",
 }
-
-
-def _kind(body: bytes) -> str:
-    if not body.strip():
-        return "nothing"
-    return "a web page" if body.lstrip()[:1] == b"<" else "something that is not JSON"
 
 
 def raise_error_in(value: JsonObject, where: str) -> None:

@@ -53,6 +53,9 @@ class Exchange:
     ) -> None:
         self.answer = answer
         self.where = where
+        self.asked = where
+        self.is_elsewhere = False
+        """It is from another host than the one that was asked, which redirected there."""
         self.received_bytes = 0
         self._count = count
         self._limit = limit

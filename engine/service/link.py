@@ -6,8 +6,17 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from yarl import URL
 
-from engine.errors import EngineError, LinkError, NotAFeatureServiceError, ProtocolError
+from engine.errors import (
+    CertificateDateError,
+    EngineError,
+    LinkError,
+    NotAFeatureServiceError,
+    ProtocolError,
+    UntrustedCertificateError,
+)
 from engine.service.answer import place
+
+_DATE_CODES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED
 
 
 def request_url(url: str, parameters: Mapping[str, str] | None = None) -> URL:
@@ -41,10 +50,10 @@ def link_error(error: Exception, where: str) -> EngineError:
     if isinstance(error, aiohttp.InvalidURL | UnicodeError):
         return NotAFeatureServiceError(f"{where} is not a URL")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return LinkError(
-            f"the certificate of {where} is not trusted: {error.certificate_error}",
-            remedy="Check the date of this device, and the certificate of the server",
-        )
+        refused = error.certificate_error
+        is_date = getattr(refused, "verify_code", None) in _DATE_CODES
+        kind = CertificateDateError if is_date else UntrustedCertificateError
+        return kind(f"the certificate of {where} is not trusted: {refused}")
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or str(error.os_error)
         return LinkError(f"cannot connect to {where}: {reason}")

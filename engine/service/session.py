@@ -20,11 +20,14 @@ from engine.atomic import disk_errors
 from engine.clock import Clock, SystemClock
 from engine.errors import (
     AuthenticationError,
+    CaptivePortalError,
     EngineError,
     LinkError,
     ProtocolError,
     ServiceRefusedError,
     TransientError,
+    UntrustedCertificateError,
+    WebPageError,
 )
 from engine.layer_schema import JsonObject
 from engine.service.answer import (
@@ -60,6 +63,8 @@ MAX_REDIRECTS = 5
 ATTEMPTS = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LASTING = (CaptivePortalError, UntrustedCertificateError)
+"""Trying again later may succeed, but not in some seconds."""
 
 
 R = TypeVar("R", bound=Receiver)
@@ -264,6 +269,7 @@ class Session:
                 "GET", url, wanted=wanted, with_token=with_token and is_there
             ) as exchange:
                 if exchange.answer.status not in _REDIRECTS:
+                    exchange.asked, exchange.is_elsewhere = where, not is_there
                     yield exchange
                     return
                 url = request_url(redirect_target(exchange.answer, url))
@@ -369,7 +375,14 @@ class Session:
                 raise ProtocolError(
                     f"{exchange.where} answered with more than {MAX_ANSWER_BYTES} bytes"
                 )
-        value = json_object(bytes(body), exchange.where)
+        try:
+            value = json_object(bytes(body), exchange.where)
+        except WebPageError:
+            if exchange.is_elsewhere:
+                raise CaptivePortalError(
+                    f"{exchange.asked} redirects to the web page {exchange.where}"
+                ) from None
+            raise
         check(value, exchange.where)
         return value
 
@@ -401,6 +414,8 @@ class Session:
         while True:
             try:
                 return await attempt()
+            except _LASTING:
+                raise
             except TransientError as error:
                 if progress() > reached:
                     number, reached = 0, progress()

@@ -6,8 +6,10 @@ What a careless proxy, a broken link or a hostile host sends cannot be had from 
 import asyncio
 import gzip
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs
@@ -88,13 +90,15 @@ class TcpServer:
         self, handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
     ) -> None:
         self.port = 0
+        self.connections = 0
+        self.tls: ssl.SSLContext | None = None
         self._handle = handle
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._closed: asyncio.Queue[None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -112,7 +116,7 @@ class TcpServer:
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
 
     async def until_closed(self) -> None:
         """Wait until one more connection is closed."""
@@ -122,6 +126,7 @@ class TcpServer:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.connections += 1
         try:
             await self._handle(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -132,14 +137,28 @@ class TcpServer:
             writer.close()
 
 
+CERTIFICATES = Path(__file__).with_name("tls")
+"""For ``localhost`` and 127.0.0.1, signed by themselves, with a key that is no secret:
+``lasting.pem`` is valid until 2126, ``expired.pem`` was until 2011."""
+
+
+def tls_context(certificate: str) -> ssl.SSLContext:
+    """What a server needs to show one of the :data:`CERTIFICATES`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / certificate, CERTIFICATES / "key.pem")
+    return context
+
+
 class HttpServer(TcpServer):
     """Gives its replies one after the other, the last one for ever.
 
-    ``requests`` are those that were read; ``is_reading`` is set by the first.
+    ``requests`` are those that were read; ``is_reading`` is set by the first. ``certificate``: it
+    speaks TLS and shows that one.
     """
 
-    def __init__(self, *replies: Reply) -> None:
+    def __init__(self, *replies: Reply, certificate: str = "") -> None:
         super().__init__(self._converse)
+        self.tls = tls_context(certificate) if certificate else None
         self.requests: list[Request] = []
         self.is_reading = asyncio.Event()
         self._replies = list(replies)

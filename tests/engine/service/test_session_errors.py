@@ -3,12 +3,10 @@
 import asyncio
 import gzip
 import json
-import ssl
 import zlib
 from pathlib import Path
 from typing import IO, Any
 
-import aiohttp
 import pytest
 
 from engine.errors import (
@@ -22,7 +20,7 @@ from engine.errors import (
     ServiceRefusedError,
     StorageFullError,
 )
-from engine.service import link, session as session_module
+from engine.service import session as session_module
 from engine.service.answer import place
 from engine.service.download import download as fetch
 from engine.service.session import Session
@@ -225,18 +223,6 @@ async def test_a_plain_server_is_asked_for_tls(session: Session) -> None:
     async with TcpServer(refuse) as server:
         with pytest.raises(LinkError, match=f"https://127.0.0.1:{server.port}/: .*SSL"):
             await session.get(f"https://127.0.0.1:{server.port}/")
-
-
-def test_a_certificate_that_is_not_trusted_says_what_to_look_at() -> None:
-    reason = ssl.SSLCertVerificationError("certificate is not yet valid")
-    key = aiohttp.client_reqrep.ConnectionKey("gis.example.com", 443, True, True, None, None, None)
-    raised = aiohttp.ClientConnectorCertificateError(key, reason)
-
-    error = link.link_error(raised, "https://gis.example.com/rest")
-
-    assert isinstance(error, LinkError)
-    assert "not yet valid" in error.message
-    assert "date of this device" in error.remedy
 
 
 @pytest.mark.parametrize(
