@@ -1,14 +1,14 @@
 """``fieldsync conflicts``: rows that were edited on both sides, and which side to take."""
 
 from argparse import Namespace
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from device.cli_decide import chosen, layer_name
+from device.api.json_form import as_json
 from device.cli_run import run_async
 from device.console import Console, Report
+from device.review import ConflictFacts, conflicts, geodatabases_meant, resolve
 from device.tables import number, table
-from engine import Conflict, ExitCode, OfflineMap, Side
+from engine import ExitCode, OfflineMap, Side
 
 HEADINGS = ("number", "layer", "GlobalID", "what", "here", "there", "state")
 WHAT = {
@@ -19,85 +19,51 @@ WHAT = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConflictFacts:
-    """A conflict, and whose it is."""
-
-    geodatabase: str
-    layer: str
-    conflict: Conflict
-
-    def to_json(self) -> dict[str, object]:
-        one = self.conflict
-        return {
-            "geodatabase": self.geodatabase,
-            "id": one.id,
-            "layer_id": one.layer // 2,
-            "layer": self.layer,
-            "global_id": one.global_id,
-            "kind": one.kind.value,
-            "columns": list(one.columns),
-            "base": one.base,
-            "mine": one.mine,
-            "theirs": one.theirs,
-            "is_held": one.is_held,
-            "parts": one.parts,
-            "recorded_at": one.recorded_at,
-            "resolved_at": one.resolved_at,
-            "resolution": one.resolution,
-        }
-
-    @property
-    def row(self) -> tuple[object, ...]:
-        one = self.conflict
-        state = one.resolution or ("held" if one.is_held else "open")
-        return (
-            one.id,
-            self.layer,
-            one.global_id,
-            WHAT[one.kind.value],
-            _values(one.mine, one.columns),
-            _values(one.theirs, one.columns),
-            state,
-        )
-
-
 def run(options: Namespace, _console: Console) -> Report:
     """Take the sides that the options ask for, then list what there is."""
     return run_async(lambda: _conflicts(options), when_stopped="")
 
 
 async def _conflicts(options: Namespace) -> Report:
-    decisions = {i: side for side in Side for i in getattr(options, side.value)}
-    found: list[ConflictFacts] = []
     async with OfflineMap.open(options.map) as map_:
-        for geodatabase in chosen(options, map_, is_decision=bool(decisions)):
-            for conflict_id, side in decisions.items():
-                await geodatabase.resolve_conflict(conflict_id, side)
-            for one in await geodatabase.conflicts(resolved=options.all):
-                layer = layer_name(geodatabase, one.layer)
-                found.append(
-                    ConflictFacts(geodatabase=geodatabase.path.name, layer=layer, conflict=one)
-                )
-    is_open = any(one.conflict.resolved_at is None for one in found)
+        meant = geodatabases_meant(map_, options.file)
+        for side in Side:
+            if ids := getattr(options, side.value):
+                await resolve(map_, options.file, ids, side)
+        found = [one async for one in conflicts(meant, resolved=options.all)]
+    return report(options, found)
+
+
+def report(options: Namespace, found: Sequence[ConflictFacts]) -> Report:
+    """What was decided, and what there is."""
+    decided = [{"id": i, "side": side.value} for side in Side for i in getattr(options, side.value)]
+    is_open = any(one.resolved_at is None for one in found)
     return Report(
-        data={
-            "map": str(options.map),
-            "decided": [{"id": i, "side": side.value} for i, side in decisions.items()],
-            "conflicts": [one.to_json() for one in found],
-        },
-        lines=list(_lines(found, len(decisions))),
+        data={"map": str(options.map), "decided": decided, "conflicts": as_json(found)},
+        lines=list(_lines(found, len(decided))),
         exit_code=ExitCode.CONFLICTS if is_open else ExitCode.OK,
     )
 
 
-def _lines(found: list[ConflictFacts], decided: int) -> Iterator[str]:
+def _lines(found: Sequence[ConflictFacts], decided: int) -> Iterator[str]:
     if decided:
         yield f"{number(decided, 'conflict')} decided; sync to send what was taken."
     if found:
-        yield from table(HEADINGS, [one.row for one in found])
+        yield from table(HEADINGS, [_row(one) for one in found])
     elif not decided:
         yield "There are no conflicts."
+
+
+def _row(one: ConflictFacts) -> tuple[object, ...]:
+    return (
+        one.id,
+        one.layer,
+        one.global_id,
+        WHAT[one.kind.value],
+        _values(one.mine, one.columns),
+        _values(one.theirs, one.columns),
+        one.resolution or ("held" if one.is_held else "open"),
+    )
 
 
 def _values(row: dict[str, object] | None, columns: tuple[str, ...]) -> str:

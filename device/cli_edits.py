@@ -1,43 +1,16 @@
 """``fieldsync edits``: what was changed on this device and the service does not have."""
 
 from argparse import Namespace
-from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 
+from device.api.json_form import as_json
 from device.cli_run import run_async
 from device.console import Console, Report
+from device.review import EditFacts, edits
 from device.tables import number, table
-from engine import EngineError, ExitCode, FeatureTable, OfflineMap
+from engine import EditOperation, EngineError, ExitCode, OfflineMap
 
 HEADINGS = ("layer", "edit", "GlobalID", "changed", "state")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EditFacts:
-    """One edit of a feature or row, or of an attachment, which has a name and the feature that it
-    belongs to. The members are those of the JSON object."""
-
-    geodatabase: str
-    layer_id: int
-    layer: str
-    operation: str
-    global_id: str
-    columns: tuple[str, ...] = ()
-    geometry_changed: bool = False
-    attachment: str | None = None
-    parent_global_id: str | None = None
-    state: str
-
-    @property
-    def row(self) -> tuple[object, ...]:
-        """The edit as a line of the table."""
-        changed = [] if self.operation == "add" else list(self.columns)
-        if self.geometry_changed and self.operation == "update":
-            changed.append("geometry")
-        if self.attachment is not None:
-            changed.append(f"photo {self.attachment}")
-        state = self.state.replace("_", " ")
-        return (self.layer, self.operation, self.global_id, ", ".join(changed), state)
 
 
 def run(options: Namespace, _console: Console) -> Report:
@@ -46,45 +19,28 @@ def run(options: Namespace, _console: Console) -> Report:
 
 
 async def _list(options: Namespace) -> Report:
-    edits: list[EditFacts] = []
-    errors: list[EngineError] = []
     async with OfflineMap.open(options.map) as map_:
-        for geodatabase in map_.geodatabases:
-            for feature_table in geodatabase.feature_tables:
-                if feature_table.error is not None:  # nobody knows this layer's edits
-                    errors.append(feature_table.error)
-                    continue
-                edits += [e async for e in _edits(feature_table, geodatabase.path.name)]
-        errors += map_.errors.values()
-    lines = table(HEADINGS, [edit.row for edit in edits]) if edits else []
+        found = [one async for _, one in edits(map_)]
+        unknown = [t.error for g in map_.geodatabases for t in g.feature_tables if t.error]
+        errors: list[EngineError] = [*unknown, *map_.errors.values()]
     return Report(
-        data={"map": str(options.map), "edits": [asdict(edit) for edit in edits]},
-        lines=[*lines, f"{number(len(edits), 'edit')} to send."],
+        data={"map": str(options.map), "edits": as_json(found)},
+        lines=[*edit_lines(found), f"{number(len(found), 'edit')} to send."],
         exit_code=errors[0].exit_code if errors else ExitCode.OK,
         error=errors[0] if errors else None,
     )
 
 
-async def _edits(feature_table: FeatureTable, file: str) -> AsyncIterator[EditFacts]:
-    async for edit in feature_table.get_local_edits():
-        yield EditFacts(
-            geodatabase=file,
-            layer_id=feature_table.layer_id,
-            layer=feature_table.name,
-            operation=edit.operation.value,
-            global_id=edit.global_id,
-            columns=edit.fields,
-            geometry_changed=edit.geometry_changed,
-            state=edit.state.value,
-        )
-    async for photo in feature_table.get_local_attachment_edits():
-        yield EditFacts(
-            geodatabase=file,
-            layer_id=feature_table.layer_id,
-            layer=feature_table.name,
-            operation=photo.operation.value,
-            global_id=photo.global_id,
-            attachment=photo.name,
-            parent_global_id=photo.parent_global_id,
-            state=photo.state.value,
-        )
+def edit_lines(found: Sequence[EditFacts]) -> list[str]:
+    """The edits as a table; nothing if there are none."""
+    return table(HEADINGS, [_row(one) for one in found]) if found else []
+
+
+def _row(one: EditFacts) -> tuple[object, ...]:
+    changed = [] if one.operation is EditOperation.ADD else list(one.columns)
+    if one.geometry_changed and one.operation is EditOperation.UPDATE:
+        changed.append("geometry")
+    if one.attachment is not None:
+        changed.append(f"photo {one.attachment}")
+    state = one.state.replace("_", " ")
+    return (one.layer, one.operation.value, one.global_id, ", ".join(changed), state)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from device.api.events import EventHub
+from device.api.json_form import Bounds
 from device.api.metrics import MetricFamily
 from device.api.status import Health, JobRecord, Status
 from engine import EngineError, OfflineMap
@@ -29,11 +30,15 @@ class UnknownJobError(EngineError, LookupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who is at the other end of the socket, as the kernel says (SO_PEERCRED, unix(7))."""
+    """Who is at the other end of the socket, as the kernel says (SO_PEERCRED, unix(7)).
+
+    ``groups`` are the supplementary ones.
+    """
 
     uid: int
     gid: int
     pid: int
+    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,11 @@ class SyncRequest:
     """A sync that somebody asks for. It counts as a press of the button: it does not wait for the
     back-off, and it obeys every refusal that protects data or hardware."""
 
-    maps: Annotated[tuple[str, ...], "The names of the maps; empty: all."] = ()
+    maps: Annotated[
+        tuple[Annotated[str, Bounds(1, 255)], ...],
+        "The names of the maps; empty: all.",
+        Bounds(0, 64),
+    ] = ()
     is_expensive_allowed: Annotated[
         bool, "Links that cost much may be used, too, as with a long press."
     ] = False

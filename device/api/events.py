@@ -145,14 +145,14 @@ class Subscription:
         self._news = asyncio.Event()
 
     def wake(self) -> None:
-        """There is something new."""
+        """End :meth:`wait`, also if there is nothing new."""
         self._news.set()
 
     async def wait(self) -> None:
-        """Wait until :meth:`take` would give something."""
+        """Wait until :meth:`take` would give something, or until somebody calls :meth:`wake`."""
         if self._position == self._hub.last:
-            self._news.clear()
             await self._news.wait()
+        self._news.clear()
 
     def take(self) -> list[Event | Gap]:
         """All that is new, after a :class:`Gap` if some of it is lost already."""

@@ -11,6 +11,8 @@ class MetricKind(Enum):
     GAUGE = "gauge"
     COUNTER = "counter"
     INFO = "info"
+    STATESET = "stateset"
+    """One of several states; each has a sample whose label of the family's name names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Annotated, Self
 
 from device.model import ClockTrust, FailureClass, Indication, LinkClass, Reach, WaitReason
-from engine import EditCounts, EngineError, ExitCode, JobStatus, SyncTotals
+from engine import EditCounts, EngineError, JobStatus, SyncTotals
 
 
 class State(Enum):
@@ -196,7 +196,7 @@ class MapResult:
     """What a sync did to a map."""
 
     map: str
-    exit_code: Annotated[ExitCode, "What `fieldsync sync` would have ended with."]
+    exit_code: Annotated[int, "What `fieldsync sync` would have ended with (docs/cli.md)."]
     edits: Annotated[EditCounts, "Of features, rows and photos: what became of each."]
     layers: tuple[LayerResult, ...]
     totals: SyncTotals

@@ -133,18 +133,24 @@ def record(
 
 
 def list_conflicts(
-    connection: sqlite3.Connection, *, layer: int | None = None, resolved: bool = False
+    connection: sqlite3.Connection,
+    *,
+    layer: int | None = None,
+    resolved: bool = False,
+    after: int = 0,
+    limit: int | None = None,
 ) -> list[Conflict]:
-    """The open conflicts, oldest first; with ``resolved`` also those already decided.
+    """The open conflicts by their ids, oldest first; with ``resolved`` also those already decided.
 
-    ``layer`` is a table's number in the change log.
+    ``layer`` is a table's number in the change log. ``after`` and ``limit``: only that many, with
+    ids above that one.
     """
     found = connection.execute(
         "SELECT id,layer,gid,kind,policy,columns,base,mine,theirs,held,recorded_at,resolved_at,"
         "resolution,(SELECT count(*) FROM fieldsync_conflict_part p WHERE p.conflict=k.id)"
         " FROM fieldsync_conflict k WHERE (?1 IS NULL OR layer=?1)"
-        " AND (?2 OR resolved_at IS NULL) ORDER BY id",
-        (layer, resolved),
+        " AND (?2 OR resolved_at IS NULL) AND id>?3 ORDER BY id LIMIT ?4",
+        (layer, resolved, after, -1 if limit is None else limit),
     )
     return [
         Conflict(

@@ -254,19 +254,24 @@ class FeatureTable:
             return EditCounts()
         return await self._counts(self._layer.attachments.table)
 
-    async def get_local_edits(self) -> AsyncIterator[LocalEdit]:
-        """All edits of features, in the order in which the rows were first touched."""
-        after = 0
+    async def get_local_edits(self, after: int = 0) -> AsyncIterator[LocalEdit]:
+        """All edits of features, in the order in which the rows were first touched.
+
+        ``after``: only those that follow the edit of that :attr:`LocalEdit.first_sequence`.
+        """
         while edits := await self._access.read_log(_edits_after, self._table, after):
             for edit in edits:
                 yield self._local_edit(edit)
             after = edits[-1].first
 
-    async def get_local_attachment_edits(self) -> AsyncIterator[AttachmentEdit]:
-        """All edits of attachments, in the order in which they were first touched."""
+    async def get_local_attachment_edits(self, after: int = 0) -> AsyncIterator[AttachmentEdit]:
+        """All edits of attachments, in the order in which they were first touched.
+
+        ``after`` as in :meth:`get_local_edits`.
+        """
         if self._layer.attachments is None:
             return
-        after, table = 0, self._layer.attachments.table
+        table = self._layer.attachments.table
         while edits := await self._access.read_log(_edits_after, table, after):
             for edit in edits:
                 yield _attachment_edit(edit)
@@ -301,6 +306,7 @@ class FeatureTable:
             operation=edit.operation,
             state=edit.state,
             sequence=edit.last,
+            first_sequence=edit.first,
             fields=edit.columns,
             geometry_changed=edit.geometry_changed,
             feature=None if edit.row is None else self._form.feature(edit.row),
@@ -435,4 +441,5 @@ def _attachment_edit(edit: Edit) -> AttachmentEdit:
         name=str(cells["ATT_NAME"]),
         operation=edit.operation,
         state=edit.state,
+        first_sequence=edit.first,
     )

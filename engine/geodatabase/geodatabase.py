@@ -266,9 +266,14 @@ class Geodatabase:
 
     # --- what needs a person ----------------------------------------------------------------------
 
-    async def conflicts(self, *, resolved: bool = False) -> list[Conflict]:
-        """Rows that were edited here and on the service; the open ones, or all."""
-        return await self.database.read(_list_conflicts, resolved, joining=True)
+    async def conflicts(
+        self, *, resolved: bool = False, after: int = 0, limit: int | None = None
+    ) -> list[Conflict]:
+        """Rows that were edited here and on the service; the open ones, or all, by their ids.
+
+        ``after`` and ``limit`` give them in pages: so many, with ids above that one.
+        """
+        return await self.database.read(_list_conflicts, resolved, after, limit, joining=True)
 
     async def history(self, layer: str | int, global_id: str) -> list[RowVersion]:
         """The versions of a row that lost a conflict or were refused, oldest first.
@@ -288,9 +293,14 @@ class Geodatabase:
             _resolve_conflict, conflict_id, self._tables(), side, self._now(), joining=True
         )
 
-    async def quarantine(self, *, resolved: bool = False) -> list[Quarantined]:
-        """Refused edits and rows that could not be stored; the open ones, or all."""
-        return await self.database.read(_list_quarantined, resolved, joining=True)
+    async def quarantine(
+        self, *, resolved: bool = False, after: int = 0, limit: int | None = None
+    ) -> list[Quarantined]:
+        """Refused edits and rows that could not be stored; the open ones, or all, by their ids.
+
+        ``after`` and ``limit`` as in :meth:`conflicts`.
+        """
+        return await self.database.read(_list_quarantined, resolved, after, limit, joining=True)
 
     async def retry_quarantined(self, quarantine_id: int) -> None:
         """Send a refused edit again with the next sync."""
@@ -357,8 +367,10 @@ def _error(stored: StoredLayer, faults: _Faults) -> EngineError | None:
     )
 
 
-def _list_conflicts(connection: Connection, resolved: bool) -> list[Conflict]:
-    return conflicts.list_conflicts(connection, resolved=resolved)
+def _list_conflicts(
+    connection: Connection, resolved: bool, after: int, limit: int | None
+) -> list[Conflict]:
+    return conflicts.list_conflicts(connection, resolved=resolved, after=after, limit=limit)
 
 
 def _resolve_conflict(
@@ -367,8 +379,10 @@ def _resolve_conflict(
     conflicts.resolve(connection, conflict_id, tables, side, now=now)
 
 
-def _list_quarantined(connection: Connection, resolved: bool) -> list[Quarantined]:
-    return quarantine.list_quarantined(connection, resolved=resolved)
+def _list_quarantined(
+    connection: Connection, resolved: bool, after: int, limit: int | None
+) -> list[Quarantined]:
+    return quarantine.list_quarantined(connection, resolved=resolved, after=after, limit=limit)
 
 
 def _retry(connection: Connection, quarantine_id: int, now: str) -> None:

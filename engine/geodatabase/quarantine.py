@@ -160,16 +160,28 @@ def list_quarantined(
     direction: Direction | None = None,
     layer: int | None = None,
     resolved: bool = False,
+    after: int = 0,
+    limit: int | None = None,
 ) -> list[Quarantined]:
-    """What is set aside, oldest first; with ``resolved`` also what has been decided."""
+    """What is set aside by its ids, oldest first; with ``resolved`` also what has been decided.
+
+    ``after`` and ``limit``: only that many, with ids above that one.
+    """
     found = connection.execute(
         "SELECT id,direction,layer,gid,operation,code,reason,remedy,seq,payload,recorded_at,"
         "resolved_at,resolution,resolved_at IS NULL AND NOT EXISTS(SELECT 1 FROM fieldsync_change"
         " c WHERE direction='outbound' AND held_gid IS NULL AND c.layer=q.layer AND c.gid=q.gid"
         " AND c.seq>q.seq),held_layer,held_gid FROM fieldsync_quarantine q"
         " WHERE (?1 IS NULL OR direction=?1)"
-        " AND (?2 IS NULL OR layer=?2) AND (?3 OR resolved_at IS NULL) ORDER BY id",
-        (None if direction is None else direction.value, layer, resolved),
+        " AND (?2 IS NULL OR layer=?2) AND (?3 OR resolved_at IS NULL) AND id>?4"
+        " ORDER BY id LIMIT ?5",
+        (
+            None if direction is None else direction.value,
+            layer,
+            resolved,
+            after,
+            -1 if limit is None else limit,
+        ),
     )
     return [
         Quarantined(

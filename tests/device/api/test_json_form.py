@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 
 from device.api.appliance import SyncRequest
-from device.api.json_form import Json, as_json, json_object, optional_members, schema
+from device.api.json_form import Json, as_json, json_object, schema
 from device.api.status import JobRecord, Status
 from device.model import Attention
 
@@ -86,7 +86,13 @@ def test_every_value_of_the_socket_has_a_schema(kind: type) -> None:
 
 
 def test_a_request_may_leave_out_what_has_a_default() -> None:
-    assert optional_members(SyncRequest) == ["maps", "is_expensive_allowed"]
+    asked: dict[str, Json] = {}
+    answered: dict[str, Json] = {}
+    schema(SyncRequest, asked, is_request=True)
+    schema(SyncRequest, answered)
+
+    assert asked["SyncRequest"]["required"] == []
+    assert answered["SyncRequest"]["required"] == ["maps", "is_expensive_allowed"]
     assert json_object(SyncRequest()) == {"maps": [], "is_expensive_allowed": False}
 
 

@@ -1,0 +1,71 @@
+"""Errors as answers: an HTTP status and a problem object (RFC 9457) for each."""
+
+from http import HTTPStatus
+
+from device.api.answers import Problem
+from device.api.appliance import UnknownJobError, UnknownMapError
+from engine import EngineError, ExitCode, TransientError
+
+PROBLEM = "application/problem+json"
+
+STATUS_OF = {
+    "bad-request": 400,
+    "bad-parameter": 400,
+    "usage": 400,
+    "not-found": 404,
+    "edit-refused": 409,
+    "transaction-open": 409,
+    "storage-full": 507,
+}
+"""Error code → HTTP status, where the class does not say it."""
+
+
+class NotAllowedError(EngineError):
+    """The caller may only read."""
+
+    code = "no-permission"
+    exit_code = ExitCode.NO_PERMISSION
+
+
+class BusyError(TransientError):
+    """The socket serves as many as it can, or the daemon is stopping."""
+
+    code = "busy"
+
+
+class HttpError(EngineError):
+    """A request that is wrong as HTTP, whatever it was meant to do."""
+
+    code = "bad-request"
+    exit_code = ExitCode.USAGE
+    default_remedy = "See docs/socket.md"
+
+    def __init__(self, status: int, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+
+
+def problem(error: EngineError, path: str) -> Problem:
+    """What to answer to whoever asked for ``path``."""
+    status = _status(error)
+    return Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=error.message,
+        instance=path,
+        code=error.code,
+        remedy=error.remedy,
+        exit_code=int(error.exit_code),
+    )
+
+
+def _status(error: EngineError) -> int:
+    if isinstance(error, HttpError):
+        return error.status
+    if isinstance(error, UnknownJobError | UnknownMapError):
+        return 404
+    if isinstance(error, NotAllowedError):
+        return 403
+    if error.code in STATUS_OF:
+        return STATUS_OF[error.code]
+    return 503 if isinstance(error, TransientError) else 500
