@@ -28,6 +28,7 @@ _HOMES = {
         "JobStatus",
         "LoadStatus",
         "OfflineUpdateAvailability",
+        "PreplannedPackagingStatus",
         "PreplannedScheduledUpdatesOption",
         "PreplannedUpdateMode",
         "QueryOption",
@@ -102,8 +103,15 @@ _HOMES = {
         "OfflineMapSyncLayerResult",
         "OfflineMapSyncResult",
         "OfflineMapSyncTask",
-        "OfflineMapUpdateCapabilities",
     ),
+    "engine.maps.package_item": ("PackageItem",),
+    "engine.maps.preplanned_download": (
+        "DownloadPreplannedOfflineMapJob",
+        "DownloadPreplannedOfflineMapParameters",
+        "DownloadPreplannedOfflineMapResult",
+    ),
+    "engine.maps.preplanned_map_area": ("PreplannedMapArea",),
+    "engine.maps.update_capabilities": ("OfflineMapUpdateCapabilities",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -184,7 +192,6 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         OfflineMapSyncLayerResult as OfflineMapSyncLayerResult,
         OfflineMapSyncResult as OfflineMapSyncResult,
         OfflineMapSyncTask as OfflineMapSyncTask,
-        OfflineMapUpdateCapabilities as OfflineMapUpdateCapabilities,
     )
     from engine.maps.offline_map_task import (
         GenerateOfflineMapJob as GenerateOfflineMapJob,
@@ -193,6 +200,17 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     from engine.maps.operational_layers import (
         OperationalLayer as OperationalLayer,
     )
+    from engine.maps.package_item import (
+        PackageItem as PackageItem,
+    )
+    from engine.maps.preplanned_download import (
+        DownloadPreplannedOfflineMapJob as DownloadPreplannedOfflineMapJob,
+        DownloadPreplannedOfflineMapParameters as DownloadPreplannedOfflineMapParameters,
+        DownloadPreplannedOfflineMapResult as DownloadPreplannedOfflineMapResult,
+    )
+    from engine.maps.preplanned_map_area import (
+        PreplannedMapArea as PreplannedMapArea,
+    )
     from engine.maps.relocation import (
         relocate_service as relocate_service,
     )
@@ -200,6 +218,9 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         RepairedGeodatabase as RepairedGeodatabase,
         RepairOfflineMapJob as RepairOfflineMapJob,
         RepairOfflineMapResult as RepairOfflineMapResult,
+    )
+    from engine.maps.update_capabilities import (
+        OfflineMapUpdateCapabilities as OfflineMapUpdateCapabilities,
     )
     from engine.model import (
         AttachmentSyncDirection as AttachmentSyncDirection,
@@ -210,6 +231,7 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         JobStatus as JobStatus,
         LoadStatus as LoadStatus,
         OfflineUpdateAvailability as OfflineUpdateAvailability,
+        PreplannedPackagingStatus as PreplannedPackagingStatus,
         PreplannedScheduledUpdatesOption as PreplannedScheduledUpdatesOption,
         PreplannedUpdateMode as PreplannedUpdateMode,
         QueryOption as QueryOption,

@@ -142,6 +142,15 @@ class PreplannedUpdateMode(IntEnum):
     DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES = 3
 
 
+class PreplannedPackagingStatus(IntEnum):
+    """Whether the packages of a map area are ready to be downloaded."""
+
+    UNKNOWN = 0
+    PROCESSING = 1
+    FAILED = 2
+    COMPLETE = 3
+
+
 class GenerateOfflineMapUpdateMode(IntEnum):
     """How a map that is taken on demand is kept current."""
 

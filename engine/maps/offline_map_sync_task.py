@@ -22,6 +22,7 @@ from engine.maps.package_info import (
     UPDATE_BY_SYNC,
 )
 from engine.maps.scheduled_sync import ScheduledSync
+from engine.maps.update_capabilities import OfflineMapUpdateCapabilities
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
@@ -30,14 +31,6 @@ from engine.sync.job_json import check_kind, job_json, parameters_in, text_in
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import OfflineMapSyncParameters, SyncGeodatabaseParameters
 from engine.sync.results import FeatureEditResult, GeodatabaseDeltaInfo, SyncGeodatabaseResult
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfflineMapUpdateCapabilities:
-    """In which ways the map can be kept current: what its update mode and its services allow."""
-
-    supports_scheduled_updates_for_features: bool
-    supports_sync_with_feature_services: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

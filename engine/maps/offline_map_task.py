@@ -32,9 +32,15 @@ from engine.maps.package_info import (
     PackageInfo,
     web_map,
 )
+from engine.maps.preplanned_download import (
+    DownloadPreplannedOfflineMapJob,
+    DownloadPreplannedOfflineMapParameters,
+)
+from engine.maps.preplanned_map_area import MAP_AREA, PreplannedMapArea
 from engine.maps.web_map import clauses
 from engine.model import Envelope, GenerateOfflineMapUpdateMode, PreplannedUpdateMode
-from engine.service.portal import PortalItem
+from engine.service.portal import Portal, PortalItem
+from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.job_json import (
     check_kind,
@@ -114,6 +120,69 @@ class OfflineMapTask(MapSource):
     ) -> "GenerateOfflineMapJob":
         """The job that makes the map in ``folder``, which must not exist or be empty."""
         return GenerateOfflineMapJob(self, parameters, Path(folder), overrides, clock=self._clock)
+
+    # --- map areas prepared ahead of time ---------------------------------------------------------
+
+    async def get_preplanned_map_areas(self) -> list[PreplannedMapArea]:
+        """The map areas of the web map, not yet loaded. Of a map area's own item: that one alone.
+
+        Empty for a web map without any. The services of the map are not asked.
+        """
+        if self.portal_item is None:
+            raise BadParameterError(
+                "only a web map has map areas", remedy="Give its item, not a feature service"
+            )
+        item, portal_url = self.portal_item, self.portal_item.portal
+        async with Session(credential=self.credential, clock=self._clock) as session:
+            portal = Portal(portal_url, session)
+            found = [await portal.item(item.item_id)]
+            if found[0].type == "Web Map":
+                found = await portal.related_items(item.item_id, "Map2Area")
+            elif found[0].type != MAP_AREA:
+                raise BadParameterError(
+                    f"the item {item.item_id} ({found[0].title}) is no web map, but of the type "
+                    f"{found[0].type or 'unknown'}",
+                    remedy="Give the item of a web map",
+                )
+        return [
+            PreplannedMapArea(
+                PortalItem(portal=portal_url, item_id=one.id),
+                credential=self.credential,
+                clock=self._clock,
+                item=one,
+            )
+            for one in found
+            if one.type == MAP_AREA
+        ]
+
+    async def create_default_download_preplanned_offline_map_parameters(
+        self,
+        preplanned_map_area: PreplannedMapArea,
+        update_mode: PreplannedUpdateMode | None = None,
+    ) -> DownloadPreplannedOfflineMapParameters:
+        """The parameters for a map area. Without an ``update_mode`` it is synced with its services
+        if that is possible, else kept current by packages, else not at all.
+
+        :exc:`BadParameterError` if the area does not offer the mode.
+        """
+        await preplanned_map_area.load()
+        modes = PreplannedUpdateMode
+        if update_mode is None:
+            offered = (modes.SYNC_WITH_FEATURE_SERVICES, modes.DOWNLOAD_SCHEDULED_UPDATES)
+            found = (mode for mode in offered if preplanned_map_area.supports(mode))
+            update_mode = next(found, modes.NO_UPDATES)
+        preplanned_map_area.require_support(update_mode)
+        return DownloadPreplannedOfflineMapParameters(
+            preplanned_map_area=preplanned_map_area, update_mode=update_mode
+        )
+
+    def create_download_preplanned_offline_map_job(
+        self, parameters: DownloadPreplannedOfflineMapParameters, folder: str | Path
+    ) -> DownloadPreplannedOfflineMapJob:
+        """The job that makes the map in ``folder``, which must not exist or be empty."""
+        return DownloadPreplannedOfflineMapJob(
+            parameters, Path(folder), credential=self.credential, clock=self._clock
+        )
 
 
 class GenerateOfflineMapJob(MapTakingJob[OfflineMap]):

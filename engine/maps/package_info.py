@@ -13,7 +13,7 @@ from typing import Self
 from engine import atomic
 from engine.errors import EngineError, MapError, MapNotFoundError
 from engine.layer_schema import LayerSchema
-from engine.model import Envelope, SpatialReference
+from engine.model import Envelope, PreplannedUpdateMode, SpatialReference
 
 INFO_NAME = "package.info"
 MAP_NAME = "map.json"
@@ -23,6 +23,14 @@ UPDATE_BY_SYNC = "syncWithFeatureServices"
 UPDATE_BY_PACKAGES = "downloadScheduledUpdates"
 UPDATE_BY_PACKAGES_AND_NEW = "downloadScheduledUpdatesAndUploadNewFeatures"
 """Update modes: the names of ``PreplannedUpdateMode`` in the ArcGIS Maps SDK."""
+UPDATE_MODES = {
+    PreplannedUpdateMode.NO_UPDATES: NO_UPDATES,
+    PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES: UPDATE_BY_SYNC,
+    PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES: UPDATE_BY_PACKAGES,
+    PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES: (
+        UPDATE_BY_PACKAGES_AND_NEW
+    ),
+}
 MAX_BYTES = 64 * 1024 * 1024  # a web map with its symbols is far smaller
 
 

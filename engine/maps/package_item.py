@@ -14,10 +14,15 @@ from typing import Self, TypeVar
 from engine.errors import MapError, ProtocolError
 from engine.geodatabase.package_record import PackageGenerations
 from engine.layer_schema import JsonObject
-from engine.model import AttachmentSyncDirection, Envelope, SpatialReference, SyncModel
+from engine.model import (
+    AttachmentSyncDirection,
+    Envelope,
+    QueryOption,
+    SpatialReference,
+    SyncModel,
+)
 from engine.service.portal import ItemInfo
 from engine.service.replica_file import generations
-from engine.sync.parameters import GenerateLayerOption
 
 FEATURE_PACKAGE = "SQLite Geodatabase"
 """The item type of a package with features, whatever is in its file."""
@@ -32,11 +37,11 @@ class PackageItem:
 
     ``size_bytes`` is -1 if the portal does not tell it; ``modified`` in milliseconds since 1970.
     The rest is of a package with features: the service it was made of, its layers (none: all), the
-    rows of each, the rectangle around its area, its own replica, from which a client's own one may
-    be registered, and its generations. ``keeps_updates``: refreshes leave update files beside it,
-    for about ``max_delta_age_days``. A client whose generation is lower than
-    ``last_purged_generation`` must take the whole package. ``problem``: why its definition cannot
-    be understood.
+    rows of each (``layerQueries``), the rectangle around its area, its own replica, from which a
+    client's own one may be registered, and its generations. ``is_syncable``: its service makes
+    replicas. ``keeps_updates``: refreshes leave update files beside it, for about
+    ``max_delta_age_days``. A client whose generation is lower than ``last_purged_generation`` must
+    take the whole package. ``problem``: why its definition cannot be understood.
     """
 
     item_id: str
@@ -46,10 +51,11 @@ class PackageItem:
     modified: int
     service_url: str = ""
     layer_ids: tuple[int, ...] = ()
-    layer_options: Mapping[int, GenerateLayerOption] = field(default_factory=dict)
+    layer_queries: Mapping[int, JsonObject] = field(default_factory=dict)
     extent: Envelope | None = None
     sync_model: SyncModel | None = None
     replica_id: str = ""
+    is_syncable: bool = False
     generations: PackageGenerations = field(default_factory=PackageGenerations)
     return_attachments: bool = False
     attachment_sync_direction: AttachmentSyncDirection | None = None
@@ -83,15 +89,16 @@ class PackageItem:
         model = _text(told, "syncModel")
         direction = _text(told, "attachmentsSyncDirection")
         deltas = told.get("createPkgDeltas")
-        options, problem = _options(told)
+        queries, problem = _queries(told)
         return replace(
             found,
             service_url=_text(told, "url").split("?")[0].rstrip("/"),
             layer_ids=tuple(dict.fromkeys(_layer_ids(told))),
-            layer_options=options,
+            layer_queries=queries,
             extent=extent_in(told),
             sync_model=_member(SyncModel, model),
             replica_id=_text(told, "replicaID"),
+            is_syncable=bool(_text(told, "replicaID")) or "Syncable" in item.type_keywords,
             generations=PackageGenerations(server=server, layers=layers if server is None else {}),
             return_attachments=told.get("returnAttachments") is True,
             attachment_sync_direction=_member(AttachmentSyncDirection, direction),
@@ -164,17 +171,17 @@ def _layer_ids(properties: JsonObject) -> list[int]:
     return found
 
 
-def _options(properties: JsonObject) -> tuple[dict[int, GenerateLayerOption], str]:
-    """The rows of each layer, and what of it is not understood."""
-    queries = _object(properties.get("layerQueries")) or {}
-    found: dict[int, GenerateLayerOption] = {}
-    for key, query in queries.items():
+def _queries(properties: JsonObject) -> tuple[dict[int, JsonObject], str]:
+    """Which rows of each layer, and what of it is not understood."""
+    found: dict[int, JsonObject] = {}
+    for key, query in (_object(properties.get("layerQueries")) or {}).items():
         if not isinstance(query, dict) or not key.isdecimal():
             return {}, f"the query of layer {key!r} is not understood"
-        try:
-            found[int(key)] = GenerateLayerOption.from_json(int(key), query)
-        except ValueError:
-            return {}, f"the query of layer {key!r} is of the unknown kind {query['queryOption']!r}"
+        option = query.get("queryOption")
+        known = isinstance(option, str) and option in {one.value for one in QueryOption}
+        if option is not None and not known:
+            return {}, f"the query of layer {key!r} is of the unknown kind {option!r}"
+        found[int(key)] = query
     return found, ""
 
 

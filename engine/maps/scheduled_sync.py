@@ -76,6 +76,8 @@ class ScheduledSync:
         """Send new features; why that could not be done."""
         if self._geodatabase.replica.update_mode is not _SENDS_NEW:
             return None
+        if not self._geodatabase.sync_id and not await self._geodatabase.has_local_edits():
+            return None  # its service takes no new features
         upload = replace(self._parameters, geodatabase_sync_direction=SyncDirection.UPLOAD)
         sync = GeodatabaseSync(self._geodatabase, upload, clock=self._clock)
         try:

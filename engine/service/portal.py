@@ -30,6 +30,7 @@ from engine.service.sign_in import ARCGIS_ONLINE, SMALL_REFUSAL_BYTES
 MAX_RESOURCES = 10_000
 """Of one item; a list that goes on after so many is no list that was made for us."""
 PAGE = 100
+PEEK_BYTES = 4096
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _USUAL_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -168,6 +169,27 @@ class Portal:
         """An item's data where that is JSON, as that of a web map. At most 32 MB."""
         return await self._get(item_id, "data")
 
+    async def resource_json(self, item_id: str, name: str) -> JsonObject:
+        """A file beside an item that is JSON. At most 32 MB."""
+        return await self._get(item_id, f"resources/{quote(_safe_name(name), safe='/')}")
+
+    async def peek_item_data(self, item_id: str) -> bytes:
+        """The first bytes of an item's data, at most :data:`PEEK_BYTES`; the rest is not fetched,
+        as far as the portal gives parts."""
+        url = f"{self._item_url(item_id)}/data"
+        wanted = {"Accept-Encoding": "identity", "Range": f"bytes=0-{PEEK_BYTES - 1}"}
+
+        async def attempt() -> bytes:
+            found = b""
+            async with self._session.opened(f"{url}?f=json", wanted) as exchange:
+                while len(found) < PEEK_BYTES and (piece := await exchange.read()):
+                    found += piece
+            return found[:PEEK_BYTES]
+
+        found = await self._session.repeat(url, attempt, lambda: 0)
+        _check_no_error(found, place(url))
+        return found
+
     async def related_items(
         self, item_id: str, relationship_type: str, *, reverse: bool = False
     ) -> list[ItemInfo]:
@@ -281,17 +303,24 @@ def _portal_url(url: str) -> str:
 
 
 def _resource(value: JsonObject) -> ItemResource:
-    name = _text(value, "resource")
-    if not name or name.startswith("/") or ".." in name.split("/"):
-        raise ProtocolError(f"a resource of the name {name!r}")
+    name = _safe_name(_text(value, "resource"))
     return ItemResource(
         name=name, size=_number(value, "size", -1), created=_number(value, "created", 0)
     )
 
 
+def _safe_name(name: str) -> str:
+    if not name or name.startswith("/") or ".." in name.split("/"):
+        raise ProtocolError(f"a resource of the name {name!r}")
+    return name
+
+
 def _check_is_no_error(path: Path, where: str) -> None:
+    _check_no_error(path.read_bytes(), where)
+
+
+def _check_no_error(content: bytes, where: str) -> None:
     """An error of ArcGIS comes with HTTP status 200, whatever was asked for."""
-    content = path.read_bytes()
     if content.lstrip()[:1] == b"{":
         with suppress(ProtocolError):  # a file that only begins like one
             raise_error_in(json_object(content, where), where)

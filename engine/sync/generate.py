@@ -170,7 +170,8 @@ class GeodatabaseGenerator:
         self._replica_name = wanted.replica_name
         first = await self._rows.fetch(wanted)
         self._replica_id = first.replica_id
-        self._require_generations(first)
+        if not first.needs_snapshot:
+            self._require_generations(first)
         narrator.report(40)
         replica = self._record(schema, first, form)
         await self._load(service, schema, replica, first, narrator)

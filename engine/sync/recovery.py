@@ -149,7 +149,7 @@ async def register(context: SyncContext, *, is_gone: bool) -> None:
         form = create_form(definition, schema, layers, left.name)
         answer = await context.service.register_replica(form, record.replica_id)
     else:
-        _leave_out_rows(definition, [layer.id for layer in layers], schema)
+        leave_out_rows(definition, [layer.id for layer in layers], schema)
         form = create_form(definition, schema, layers, left.name)
         answer = await _created(context, form)
     replica_id = await replica_id_of(context.service, answer, left.name)
@@ -189,7 +189,7 @@ def was_made_without_rows(record: Replica) -> bool:
     return all(lacks_generations(record, [layer.layer_id]) for layer in record.layers)
 
 
-def _leave_out_rows(
+def leave_out_rows(
     definition: GenerateGeodatabaseParameters, layer_ids: Sequence[int], schema: ServiceSchema
 ) -> None:
     """A replica that has no rows can take edits nevertheless, attachments among them."""

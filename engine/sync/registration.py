@@ -4,6 +4,8 @@ Each of them holds the lock of a sync, so none of them ever runs beside one. A r
 device did not make is never unregistered.
 """
 
+import asyncio
+import copy
 from contextlib import suppress
 from dataclasses import replace
 from sqlite3 import Connection
@@ -11,28 +13,58 @@ from sqlite3 import Connection
 from engine import faults
 from engine.clock import Clock
 from engine.errors import (
+    AuthenticationError,
     BadParameterError,
     LinkError,
+    PermissionDeniedError,
+    ProtocolError,
     ReplicaNotFoundError,
     ServiceError,
+    ServiceRefusedError,
 )
 from engine.geodatabase import replica as replica_record
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.replica import Replica
-from engine.layer_schema import LayerSchema, ServiceSchema
-from engine.model import normalise_guid
+from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
+from engine.model import PreplannedUpdateMode, normalise_guid
 from engine.service.feature_service import FeatureService
+from engine.service.replica_file import read_header
 from engine.sync import recovery
 from engine.sync.exclusive import exclusive
 from engine.sync.job import Narrator
 from engine.sync.machine import is_another_machine
 from engine.sync.opening import open_context
 from engine.sync.parameters import SyncGeodatabaseParameters
-from engine.sync.replica_request import is_of_this_device, require_sync
+from engine.sync.replica_request import (
+    create_form,
+    is_of_this_device,
+    replica_id_of,
+    require_sync,
+)
+from engine.sync.row_source import FirstRows, Wanted
+
+
+def require_synced(geodatabase: Geodatabase) -> None:
+    """:exc:`BadParameterError` if the geodatabase is not to be synced with its service at all."""
+    modes = PreplannedUpdateMode
+    reasons = {
+        modes.NO_UPDATES: "was taken without updates",
+        modes.DOWNLOAD_SCHEDULED_UPDATES: "is kept current by packages, and takes no edits",
+    }
+    reason = reasons.get(geodatabase.replica.update_mode)
+    if reason is not None:
+        raise BadParameterError(
+            f"{geodatabase.path} {reason}: it is not synced with its feature service",
+            remedy="To edit it, take the map again in another update mode",
+        )
 
 
 async def register(geodatabase: Geodatabase, service: FeatureService, *, clock: Clock) -> None:
-    """Give the geodatabase a replica of its own, whatever it had; its edits stay pending."""
+    """Give the geodatabase a replica of its own, whatever it had; its edits stay pending.
+
+    :exc:`BadParameterError` if the map's update mode is one that sends nothing.
+    """
+    require_synced(geodatabase)
     with exclusive(geodatabase):
         context = await open_context(
             geodatabase,
@@ -46,6 +78,48 @@ async def register(geodatabase: Geodatabase, service: FeatureService, *, clock: 
             await recovery.register(context, is_gone=False)
         finally:
             await geodatabase.refresh()
+
+
+async def register_like(wanted: Wanted, first: FirstRows, like: str) -> FirstRows:
+    """``first`` with a replica of its own, which is like the one that its file was made for.
+
+    If the service does not register that, it is one without rows: then nobody knows what has
+    changed since the file was made, and the first sync fetches all rows once.
+    """
+    service, known = wanted.service, normalise_guid(like)
+    if wanted.schema.supports_registering and known is not None:
+        try:
+            answer = await service.register_replica(wanted.form(), like)
+            replica_id = await replica_id_of(service, answer, wanted.replica_name)
+            if normalise_guid(replica_id) == known:
+                raise ProtocolError(f"{service.url} gave out the replica of others as a new one")
+            faults.point("replica.registered")
+            return _with_replica(first, wanted, answer, replica_id)
+        except (AuthenticationError, PermissionDeniedError):
+            raise
+        except ServiceRefusedError as error:
+            wanted.narrator.warn(f"the first sync will fetch all rows once: {error.message}")
+    definition = copy.deepcopy(wanted.parameters)
+    recovery.leave_out_rows(definition, [layer.id for layer in wanted.layers], wanted.schema)
+    form = create_form(definition, wanted.schema, wanted.layers, wanted.replica_name)
+    target = wanted.target.with_name("registration.json")
+    try:
+        envelope = await service.create_replica(form, target)
+        header = await asyncio.to_thread(read_header, target)
+    finally:
+        await asyncio.to_thread(target.unlink, missing_ok=True)
+    answer = {**envelope, **header.members}
+    replica_id = await replica_id_of(service, answer, wanted.replica_name)
+    faults.point("replica.registered")
+    unknown = replace(first, server_generation=None, layer_generations={}, needs_snapshot=True)
+    return _with_replica(unknown, wanted, answer, replica_id)
+
+
+def _with_replica(
+    first: FirstRows, wanted: Wanted, answer: JsonObject, replica_id: str
+) -> FirstRows:
+    name = str(answer.get("replicaName") or wanted.replica_name)
+    return replace(first, replica_id=replica_id, replica_name=name)
 
 
 async def unregister(geodatabase: Geodatabase, service: FeatureService) -> None:

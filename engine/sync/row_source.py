@@ -47,16 +47,18 @@ class FirstRows:
     """A replica file that has come, and what is known of its rows.
 
     ``path`` is the file, ``replica_id`` the replica of this geodatabase, empty if it has none.
-    ``package``: what is written down of the package they came in.
+    ``package``: what is written down of the package they came in. ``needs_snapshot``: the replica
+    cannot tell what has changed since, so the first sync fetches everything.
     """
 
     path: Path
     header: ReplicaHeader
-    replica_id: str
-    replica_name: str
+    replica_id: str = ""
+    replica_name: str = ""
     server_generation: int | None = None
     layer_generations: Mapping[int, int] = field(default_factory=dict)
     package: PackageRecord | None = None
+    needs_snapshot: bool = False
 
 
 class RowSource(Protocol):

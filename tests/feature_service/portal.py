@@ -131,7 +131,7 @@ class Portal:
         if data is None:
             return Answer(content=b"", content_type=_BYTES)
         if data.suffix != ".json" or item.document().get("type") == "SQLite Geodatabase":
-            return Answer(content=data, content_type=_BYTES)
+            return _file(data)
         form = call.format if call.parameters.has("f") else "json"
         return document(_placed(json.loads(data.read_text(encoding="utf-8")), call.origin), form)
 
@@ -186,8 +186,15 @@ def _resources(call: Call, item: Item) -> dict[str, Any]:
     }
 
 
+def _file(path: Path) -> Answer:
+    """A file as storage serves it: one that may be asked for in part."""
+    facts = path.stat()
+    tag = f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
+    return Answer(content=path, content_type=_BYTES, etag=tag)
+
+
 def _resource(item: Item, name: str) -> Answer:
     for file in item.resources():
         if file.name == name:
-            return Answer(content=file, content_type=_BYTES)
+            return _file(file)
     raise ServiceError(404, "Resource does not exist or is inaccessible.", f"no resource {name}")

@@ -1,6 +1,5 @@
 """A map area prepared ahead of time, kept current by packages: its office, its portal, a device."""
 
-import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -10,21 +9,13 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from engine import atomic
 from engine.geodatabase.feature_table import FeatureTable
-from engine.geodatabase.package_record import PackageRecord
 from engine.maps.map_updates import OfflineMapUpdatesInfo
 from engine.maps.offline_map import OfflineMap
 from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSyncTask
-from engine.maps.package_info import MapService, PackageInfo
-from engine.maps.package_item import PackageItem
-from engine.model import PreplannedUpdateMode, SyncModel
-from engine.service.portal import Portal
-from engine.service.session import Session
-from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
-from engine.sync.job import Narrator
-from engine.sync.package_merge import read_package
-from engine.sync.row_source import FirstRows, Wanted
+from engine.maps.offline_map_task import OfflineMapTask
+from engine.model import PreplannedUpdateMode
+from engine.service.portal import PortalItem
 from tests.engine.sync.fleet import LAYERS, Fleet, HastyClock, Rows, _rows_of
 from tests.feature_service import Faults, FeatureServer, ManualClock, Profile, seeded_mint
 from tests.test_feature_service.client import Client
@@ -192,55 +183,13 @@ async def area(
         yield Area(server, session, folder)
 
 
-class _Rows:
-    def __init__(self, portal: Portal, item: PackageItem) -> None:
-        self._portal, self._item = portal, item
-
-    async def prepare(self, wanted: Wanted) -> None:
-        pass
-
-    async def fetch(self, wanted: Wanted) -> FirstRows:
-        size = await self._portal.download_item_data(self._item.item_id, wanted.target)
-        file = await asyncio.to_thread(read_package, wanted.target)
-        return FirstRows(
-            path=wanted.target,
-            header=file.header,
-            replica_id="",
-            replica_name="",
-            server_generation=file.generations.server,
-            layer_generations=file.generations.layers,
-            package=PackageRecord(
-                portal=self._portal.url,
-                area_item_id=AREA,
-                item_id=PACKAGE,
-                generations=file.generations,
-                size_bytes=size,
-                modified=self._item.modified,
-            ),
-        )
-
-
 async def take_area(area: Area, mode: PreplannedUpdateMode) -> None:
-    area.map.mkdir()
-    async with Session(clock=area.clock) as session:
-        portal = Portal(str(area.server.portal), session)
-        item = PackageItem.from_item(await portal.item(PACKAGE))
-        async with GeodatabaseSyncTask(area.server.url("water"), clock=area.clock) as task:
-            parameters = await task.create_default_generate_geodatabase_parameters(None)
-            parameters.sync_model = item.sync_model or SyncModel.PER_LAYER
-            parameters.extent = item.extent
-            parameters.layer_options = list(item.layer_options.values()) or parameters.layer_options
-            await task.generator(
-                parameters, area.map / "water.gpkg", rows=_Rows(portal, item), update_mode=mode
-            ).run(Narrator.silent())
-    PackageInfo(
-        title="water",
-        taken_at="",
-        taken_how="preplanned",
-        update_mode={
-            PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES: "downloadScheduledUpdates",
-        }.get(mode, "downloadScheduledUpdatesAndUploadNewFeatures"),
-        services=(MapService(file="water.gpkg", url=area.server.url("water")),),
-        area_item_id=AREA,
-    ).write(area.map)
-    atomic.write_json(area.map / "map.json", {})
+    item = PortalItem(portal=str(area.server.portal), item_id=AREA)
+    async with OfflineMapTask(item, clock=area.clock) as task:
+        (listed,) = await task.get_preplanned_map_areas()
+        parameters = await task.create_default_download_preplanned_offline_map_parameters(
+            listed, mode
+        )
+        job = task.create_download_preplanned_offline_map_job(parameters, area.map)
+        job.start()
+        await job.result()

@@ -18,9 +18,9 @@ from engine.maps.offline_map_sync_task import (
     OfflineMapSyncJob,
     OfflineMapSyncResult,
     OfflineMapSyncTask,
-    OfflineMapUpdateCapabilities,
 )
 from engine.maps.offline_map_task import GenerateOfflineMapJob, OfflineMapTask
+from engine.maps.update_capabilities import OfflineMapUpdateCapabilities
 from engine.model import JobStatus, OfflineUpdateAvailability
 from engine.sync.context import lock_path
 from tests.engine.sync.fleet import HYDRANTS, HastyClock, gid

@@ -14,7 +14,7 @@ from engine.geodatabase.package_record import (
 )
 from engine.layer_schema import JsonObject
 from engine.maps.package_item import PackageItem
-from engine.model import AttachmentSyncDirection, Envelope, QueryOption, SpatialReference, SyncModel
+from engine.model import AttachmentSyncDirection, Envelope, SpatialReference, SyncModel
 from engine.service.portal import ItemInfo
 
 URL = "https://example.org/arcgis/rest/services/water/FeatureServer"
@@ -45,8 +45,7 @@ def test_package_when_everything_is_told_then_known() -> None:
 
     assert (found.item_id, found.title, found.size_bytes, found.modified) == ("p1", "Water", 77, 5)
     assert (found.service_url, found.layer_ids, found.replica_id) == (URL, (0, 3), "{ABC}")
-    assert found.layer_options[0].where_clause == "serial < 8"
-    assert found.layer_options[3].query_option is QueryOption.NONE
+    assert found.layer_queries == {0: {"where": "serial < 8"}, 3: {"queryOption": "none"}}
     assert found.extent == Envelope(
         xmin=0, ymin=0, xmax=5, ymax=4, spatial_reference=SpatialReference.of(25832)
     )
