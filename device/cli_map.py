@@ -17,6 +17,12 @@ KINDS = {
     "esriGeometryPolyline": "lines",
     "esriGeometryPolygon": "polygons",
 }
+UPDATES = {
+    "noUpdates": "none; the map takes no edits",
+    "downloadScheduledUpdates": "packages; the map takes no edits",
+    "downloadScheduledUpdatesAndUploadNewFeatures": "packages; new features are sent",
+}
+"""What a person is told of a map that is not simply synced."""
 
 Json = dict[str, object]
 
@@ -76,6 +82,7 @@ class MapFacts:
     title: str
     item_id: str
     portal: str
+    area_item_id: str
     taken_how: str
     taken_at: str
     update_mode: str
@@ -89,7 +96,10 @@ class MapFacts:
 
     def lines(self) -> Iterator[str]:
         """The map for a person."""
-        yield from pairs([("map", self.map), ("taken", self.taken_at), ("area", _area(self.area))])
+        told = [("map", self.map), ("taken", self.taken_at), ("area", _area(self.area))]
+        if self.update_mode in UPDATES:
+            told.append(("updates", UPDATES[self.update_mode]))
+        yield from pairs(told)
         for geodatabase in self.geodatabases:
             yield ""
             yield from _geodatabase_lines(geodatabase)
@@ -112,6 +122,7 @@ async def describe(map_: OfflineMap) -> MapFacts:
         title=info.title,
         item_id=info.item_id,
         portal=info.portal,
+        area_item_id=info.area_item_id,
         taken_how=info.taken_how,
         taken_at=info.taken_at,
         update_mode=info.update_mode,

@@ -2,7 +2,6 @@
 
 from argparse import (
     ArgumentParser,
-    ArgumentTypeError,
     Namespace,
     RawDescriptionHelpFormatter,
     _SubParsersAction,
@@ -14,13 +13,10 @@ from typing import NoReturn
 
 from device.cli_errors import UsageError
 from device.cli_parser_device import add_leds
+from device.cli_parser_take import add_areas, add_take, numbers
 from engine import (
-    AttachmentSyncDirection,
     ConflictPolicy,
-    EngineError,
-    Envelope,
     SyncDirection,
-    SyncModel,
 )
 
 DESCRIPTION = """\
@@ -41,21 +37,6 @@ exit codes:
   7 edits were refused and set aside   75 try again later   130 interrupted
 
 `fieldsync VERB --help` explains a verb."""
-
-TAKE = """\
-Takes a map: downloads the layers of a feature service, or those of a portal's web map with all its
-services, into the new folder MAP and registers the device with the service, so that later syncs
-exchange only what changed. The folder appears complete or not at all. A web map is taken as its
-author wants it offline; layers of it that cannot be taken are left out, and named."""
-
-TAKE_EXAMPLE = """\
-examples:
-  fieldsync take https://example.org/arcgis/rest/services/Trees/FeatureServer trees \\
-      --area -114.1,36.9,-109.0,42.0
-  fieldsync take https://example.org/arcgis/rest/services/Trees/FeatureServer trees \\
-      --area 1480000,6890000,1500000,6900000,3857 --where 0:"STATE='UT'" --layers 0,1
-  fieldsync take "https://www.arcgis.com/home/item.html?id=0123456789abcdef0123456789abcdef" town \\
-      --area -114.1,36.9,-109.0,42.0"""
 
 SYNC = """\
 Syncs a map: downloads what others changed, merges it attribute by attribute, and sends this
@@ -158,7 +139,8 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"fieldsync {_version()}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
-    _add_take(verbs)
+    add_take(verbs, _add_verb, _add_credentials)
+    add_areas(verbs, _add_verb, _add_credentials)
     _add_sync(verbs)
     _add_delta_verbs(verbs)
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
@@ -192,68 +174,6 @@ def joined(arguments: Sequence[str]) -> list[str]:
         value = next(given, None) if argument == "--area" else None
         result.append(argument if value is None else f"{argument}={value}")
     return result
-
-
-def _add_take(verbs: "_SubParsersAction[Parser]") -> None:
-    take = _add_verb(verbs, "take", TAKE, TAKE_EXAMPLE, "take a web map or feature service")
-    take.add_argument(
-        "url",
-        metavar="URL",
-        help="the feature service, which ends in /FeatureServer; or the page of a web map, or its "
-        "item id",
-    )
-    take.add_argument("map", metavar="MAP", type=Path, help="the folder to make")
-    take.add_argument(
-        "--area",
-        metavar="XMIN,YMIN,XMAX,YMAX[,WKID]",
-        type=_area,
-        help="the rectangle to take, in longitude and latitude unless a wkid is given "
-        "(default: all that the service has)",
-    )
-    take.add_argument(
-        "--layers",
-        metavar="ID,ID…",
-        type=_layers,
-        help="only these layers and tables (default: all)",
-    )
-    take.add_argument(
-        "--where",
-        metavar="ID:CLAUSE",
-        type=_where,
-        action="append",
-        default=[],
-        help="only the rows of that layer for which the SQL clause holds; may be repeated",
-    )
-    take.add_argument(
-        "--portal",
-        metavar="URL",
-        help="the portal of an item id (default: ArcGIS Online)",
-    )
-    take.add_argument(
-        "--all-or-nothing",
-        action="store_true",
-        help="if a feature layer of the web map cannot be taken, take none",
-    )
-    photos = take.add_mutually_exclusive_group()
-    photos.add_argument(
-        "--attachments",
-        choices=[d.value for d in AttachmentSyncDirection],
-        help="which way photos and other attachments travel, for good (default: bidirectional, or "
-        "as the web map says)",
-    )
-    photos.add_argument(
-        "--no-attachments",
-        dest="attachments",
-        action="store_const",
-        const=AttachmentSyncDirection.NONE.value,
-        help="the same as --attachments none",
-    )
-    take.add_argument(
-        "--sync-model",
-        choices=[m.value for m in (SyncModel.PER_REPLICA, SyncModel.PER_LAYER)],
-        help="how the service keeps track of this device (default: what the service prefers)",
-    )
-    _add_credentials(take)
 
 
 def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
@@ -408,36 +328,8 @@ def _add_map(parser: Parser) -> None:
     parser.add_argument("map", metavar="MAP", type=Path, help="the folder of the map")
 
 
-def _area(text: str) -> Envelope:
-    try:
-        return Envelope.parse(text)
-    except EngineError as error:
-        raise ArgumentTypeError(str(error)) from error
-
-
-def _layers(text: str) -> tuple[int, ...]:
-    return _numbers(text, "layer ids")
-
-
 def _ids(text: str) -> tuple[int, ...]:
-    return _numbers(text, "numbers")
-
-
-def _numbers(text: str, what: str) -> tuple[int, ...]:
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no list of {what}; write them like 0,1") from None
-    return tuple(dict.fromkeys(numbers))
-
-
-def _where(text: str) -> tuple[int, str]:
-    layer, _, clause = text.partition(":")
-    if not layer.strip().isdecimal() or not clause.strip():
-        raise ArgumentTypeError(
-            f"{text!r} is no layer id and clause; write them like 0:\"STATE='UT'\""
-        )
-    return int(layer), clause.strip()
+    return numbers(text, "numbers")
 
 
 def _version() -> str:

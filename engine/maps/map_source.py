@@ -20,7 +20,7 @@ from engine.errors import (
 from engine.maps.offline_map_parameters import OfflineCapability
 from engine.maps.package_info import LeftOut
 from engine.maps.web_map import WebMap, WebMapLayer
-from engine.service.portal import Portal, PortalItem
+from engine.service.portal import ItemInfo, Portal, PortalItem
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
@@ -50,6 +50,7 @@ class MapSource(Loadable):
         self.title = ""
         self.web_map: WebMap | None = None
         self.tasks: list[GeodatabaseSyncTask] = []
+        self._info: ItemInfo | None = None
         self._errors: dict[str, EngineError] = {}
         if not isinstance(source, PortalItem):
             urls = [source] if isinstance(source, str) else list(source)
@@ -109,9 +110,11 @@ class MapSource(Loadable):
     async def _load_web_map(self, item: PortalItem) -> WebMap:
         async with Session(credential=self.credential, clock=self._clock) as session:
             portal = Portal(item.portal, session)
-            info = await portal.item(item.item_id)
+            info = await self._item_info(portal, item)
             if info.type != "Web Map":
                 remedy = "Give the item of a web map"
+                if info.type == "Map Area":
+                    remedy = "It is a map area: take it with a DownloadPreplannedOfflineMapJob"
                 if info.type == "Feature Service" and info.service_url:
                     remedy += f", or the URL of the service: {info.service_url}"
                 raise BadParameterError(
@@ -121,6 +124,12 @@ class MapSource(Loadable):
                 )
             self.title = info.title
             return WebMap.from_json(await portal.item_data(item.item_id), portal=portal.url)
+
+    async def _item_info(self, portal: Portal, item: PortalItem) -> ItemInfo:
+        """What the portal says of the item; it is asked once."""
+        if self._info is None:
+            self._info = await portal.item(item.item_id)
+        return self._info
 
     # --- what can be taken ------------------------------------------------------------------------
 

@@ -43,6 +43,14 @@ class OfflineMap:
         """
         return cls(Path(folder))
 
+    @staticmethod
+    def read_info(folder: str | Path) -> PackageInfo:
+        """How the map in ``folder`` was taken, without opening its geodatabases.
+
+        :exc:`MapNotFoundError` if there is no map.
+        """
+        return PackageInfo.read(Path(folder))
+
     async def __aenter__(self) -> Self:
         if not self.folder.is_dir():
             raise MapNotFoundError(f"{self.folder} holds no offline map (there is no such folder)")

@@ -39,7 +39,7 @@ from engine.maps.preplanned_download import (
 from engine.maps.preplanned_map_area import MAP_AREA, PreplannedMapArea
 from engine.maps.web_map import clauses
 from engine.model import Envelope, GenerateOfflineMapUpdateMode, PreplannedUpdateMode
-from engine.service.portal import Portal, PortalItem
+from engine.service.portal import ItemInfo, Portal, PortalItem
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.job_json import (
@@ -135,7 +135,7 @@ class OfflineMapTask(MapSource):
         item, portal_url = self.portal_item, self.portal_item.portal
         async with Session(credential=self.credential, clock=self._clock) as session:
             portal = Portal(portal_url, session)
-            found = [await portal.item(item.item_id)]
+            found = [await self._item_info(portal, item)]
             if found[0].type == "Web Map":
                 found = await portal.related_items(item.item_id, "Map2Area")
             elif found[0].type != MAP_AREA:
@@ -144,16 +144,25 @@ class OfflineMapTask(MapSource):
                     f"{found[0].type or 'unknown'}",
                     remedy="Give the item of a web map",
                 )
-        return [
-            PreplannedMapArea(
-                PortalItem(portal=portal_url, item_id=one.id),
-                credential=self.credential,
-                clock=self._clock,
-                item=one,
-            )
-            for one in found
-            if one.type == MAP_AREA
-        ]
+        return [self._map_area(one) for one in found if one.type == MAP_AREA]
+
+    async def find_map_area(self) -> PreplannedMapArea | None:
+        """The map area, not yet loaded, if the task's item is one and no web map."""
+        if self.portal_item is None:
+            return None
+        async with Session(credential=self.credential, clock=self._clock) as session:
+            portal = Portal(self.portal_item.portal, session)
+            info = await self._item_info(portal, self.portal_item)
+        return self._map_area(info) if info.type == MAP_AREA else None
+
+    def _map_area(self, info: ItemInfo) -> PreplannedMapArea:
+        assert self.portal_item is not None
+        return PreplannedMapArea(
+            PortalItem(portal=self.portal_item.portal, item_id=info.id),
+            credential=self.credential,
+            clock=self._clock,
+            item=info,
+        )
 
     async def create_default_download_preplanned_offline_map_parameters(
         self,
