@@ -12,6 +12,9 @@ from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import SQL_TYPES, LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.sql import quote
+from engine.model import Envelope
+
+_SIDES = (("min", "X"), ("min", "Y"), ("max", "X"), ("max", "Y"))
 
 
 def stage_table(table: LayerTable) -> str:
@@ -149,6 +152,22 @@ def arrange(connection: sqlite3.Connection, table: LayerTable, *, complete: bool
                 f" ORDER BY t.{key} IS NULL,t.{key},d.gid"
             )
         return int(connection.execute(f"SELECT count(*) FROM {order}").fetchone()[0])
+
+
+def staged_extent(connection: sqlite3.Connection, table: LayerTable) -> Envelope | None:
+    """What holds the geometries that are in the order to be merged; None if there is none."""
+    if table.geometry is None:
+        return None
+    shape = f"s.{quote(value_names(table)[table.row_names.index(table.geometry) - 1])}"
+    bounds = ",".join(f"{side}(ST_{side.title()}{axis}({shape}))" for side, axis in _SIDES)
+    found = connection.execute(
+        f"SELECT {bounds} FROM {order_table(table)} o CROSS JOIN {stage_table(table)} s"
+        " WHERE s.id=o.sid"
+    ).fetchone()
+    if None in found:
+        return None
+    xmin, ymin, xmax, ymax = found
+    return Envelope(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
 
 
 def _is_most(connection: sqlite3.Connection, stage: str, name: str, key: str) -> bool:

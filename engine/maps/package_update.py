@@ -41,6 +41,7 @@ from engine.sync.exclusive import exclusive
 from engine.sync.job import Narrator
 from engine.sync.package_merge import (
     PackageFile,
+    clear_spooled,
     has_lost_data,
     merge_package,
     package_context,
@@ -89,6 +90,7 @@ class PackageUpdate:
             await _fetch_photos(context)
             await self._update(context)
             await _fetch_photos(context)
+            await clear_spooled(context)
             for warning in await context.database.checkpoint():
                 narrator.warn(warning)
 

@@ -12,7 +12,7 @@ readers have the old rows or the new ones. What differs is found out before the 
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from engine.geodatabase import fetch_queue, merge, replica, staging
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.package_record import PackageGenerations
+from engine.geodatabase.user_tables import widen_extent
 from engine.geodatabase.watched import Reason, forget, watch
-from engine.model import AttachmentSyncDirection
+from engine.model import AttachmentSyncDirection, Envelope
 from engine.service.feature_service import FeatureService
 from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.service.session import Session
@@ -124,6 +125,7 @@ async def merge_package(
     faults.point("package.staged")
     work = _Work(
         tables=tables,
+        extents=await context.database.stage(_extents, tables),
         staged=staged,
         uploaded=uploaded,
         slice_s=None if is_whole else SLICE_S,
@@ -167,6 +169,25 @@ def _tables(context: SyncContext, file: PackageFile, *, is_whole: bool) -> list[
 
 def _takes_attachments(context: SyncContext) -> bool:
     return context.replica.attachment_direction is AttachmentSyncDirection.BIDIRECTIONAL
+
+
+async def clear_spooled(context: SyncContext) -> None:
+    """Remove the data of attachments that nothing waits for: what was here already."""
+    waiting = set(await context.database.read(_waiting))
+    await asyncio.to_thread(_clear_spooled, context.folder, waiting)
+
+
+def _waiting(connection: sqlite3.Connection) -> list[str]:
+    found = connection.execute(
+        "SELECT spool_name FROM fieldsync_fetch WHERE spool_name IS NOT NULL"
+    )
+    return [name for (name,) in found]
+
+
+def _clear_spooled(folder: Path, waiting: Collection[str]) -> None:
+    for path in folder.glob("attachment-*"):
+        if path.name not in waiting:
+            path.unlink(missing_ok=True)
 
 
 def _clear(folder: Path) -> None:
@@ -226,6 +247,11 @@ def _leave_out_unchanged(
     return {t.number: merge.leave_out_unchanged(connection, t) for t in tables}
 
 
+def _extents(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> dict[int, Envelope]:
+    found = {t.number: staging.staged_extent(connection, t) for t in tables}
+    return {number: extent for number, extent in found.items() if extent is not None}
+
+
 def has_lost_data(connection: sqlite3.Connection, folder: Path) -> bool:
     """Whether attachments wait for data that came in a file and is not in ``folder`` any more."""
     waiting = connection.execute(
@@ -272,6 +298,7 @@ class _Work:
     take; None: all of it in one."""
 
     tables: list[LayerTable]
+    extents: Mapping[int, Envelope]
     staged: Staged
     uploaded: Mapping[int, Sequence[str]]
     slice_s: float | None
@@ -297,6 +324,8 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Wo
         if table.is_attachment:
             fetch_queue.enqueue(connection, staged_fetches(connection, table))
             fetch_queue.forget_missing(connection, table)
+        if table.number in work.extents:
+            widen_extent(connection, table, work.extents[table.number])
         forget(connection, table, Reason.ADDED)
         forget(connection, table, Reason.RELATED)
         watch(connection, table, work.uploaded[table.number], Reason.ADDED)
