@@ -27,6 +27,11 @@ def order_table(table: LayerTable) -> str:
     return f"temp.{quote(f'fieldsync_order_{table.number}')}"
 
 
+def delete_table(table: LayerTable) -> str:
+    """The quoted name of the temporary table with the GlobalIDs that are staged as deleted."""
+    return f"temp.{quote(f'fieldsync_delete_{table.number}')}"
+
+
 def stage_rows(connection: sqlite3.Connection, table: LayerTable, rows: Iterable[Row]) -> None:
     """Lay ``rows`` ready: tuples in the order of ``table.row_names``, their GlobalIDs in the
     spelling ``{UPPER-CASE}``. May be called again for more rows."""
@@ -45,7 +50,7 @@ def stage_deletes(
     with _own_transaction(connection):
         _make(connection, table)
         connection.executemany(
-            f"INSERT OR IGNORE INTO {_delete_table(table)} VALUES(?)",
+            f"INSERT OR IGNORE INTO {delete_table(table)} VALUES(?)",
             ((gid,) for gid in global_ids),
         )
 
@@ -56,9 +61,15 @@ def staged_deletes(
     """GlobalIDs that are staged as deleted, in their order, behind ``after``."""
     _make(connection, table)
     found = connection.execute(
-        f"SELECT gid FROM {_delete_table(table)} WHERE gid>? ORDER BY gid LIMIT ?", (after, limit)
+        f"SELECT gid FROM {delete_table(table)} WHERE gid>? ORDER BY gid LIMIT ?", (after, limit)
     )
     return [gid for (gid,) in found]
+
+
+def has_deletes(connection: sqlite3.Connection, table: LayerTable) -> bool:
+    """Whether any row is staged as deleted."""
+    _make(connection, table)
+    return connection.execute(f"SELECT 1 FROM {delete_table(table)} LIMIT 1").fetchone() is not None
 
 
 def is_staged(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
@@ -66,7 +77,7 @@ def is_staged(connection: sqlite3.Connection, table: LayerTable, global_id: str)
     _make(connection, table)
     found = connection.execute(
         f"SELECT EXISTS(SELECT 1 FROM {stage_table(table)} WHERE gid=?1)"
-        f" OR EXISTS(SELECT 1 FROM {_delete_table(table)} WHERE gid=?1)",
+        f" OR EXISTS(SELECT 1 FROM {delete_table(table)} WHERE gid=?1)",
         (global_id,),
     )
     return bool(found.fetchone()[0])
@@ -100,7 +111,7 @@ def absent(
 
 def clear_staging(connection: sqlite3.Connection, table: LayerTable) -> None:
     """Forget what is staged for ``table``."""
-    for name in (stage_table(table), _delete_table(table), order_table(table)):
+    for name in (stage_table(table), delete_table(table), order_table(table)):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
@@ -146,7 +157,7 @@ def arrange(connection: sqlite3.Connection, table: LayerTable, *, complete: bool
             )
         else:
             connection.execute(
-                f"INSERT INTO {order}(gid) SELECT d.gid FROM {_delete_table(table)} d"
+                f"INSERT INTO {order}(gid) SELECT d.gid FROM {delete_table(table)} d"
                 f" LEFT JOIN main.{name} t ON t.{gid}=d.gid"
                 f" WHERE NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=d.gid)"
                 f" ORDER BY t.{key} IS NULL,t.{key},d.gid"
@@ -190,17 +201,13 @@ def _make(connection: sqlite3.Connection, table: LayerTable) -> None:
         f"(id INTEGER PRIMARY KEY,gid TEXT NOT NULL UNIQUE{columns})"
     )
     connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {_delete_table(table)}(gid TEXT PRIMARY KEY) WITHOUT ROWID"
+        f"CREATE TABLE IF NOT EXISTS {delete_table(table)}(gid TEXT PRIMARY KEY) WITHOUT ROWID"
     )
     # sid: the staged row, NULL for a delete; complete 1: absent from a complete download.
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {order_table(table)}"
         "(position INTEGER PRIMARY KEY,gid TEXT NOT NULL,sid INTEGER,complete INTEGER)"
     )
-
-
-def _delete_table(table: LayerTable) -> str:
-    return f"temp.{quote(f'fieldsync_delete_{table.number}')}"
 
 
 @contextmanager

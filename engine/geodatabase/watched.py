@@ -14,7 +14,7 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import stage_table
 
-_TABLE = "fieldsync_watched"
+WATCHED = "fieldsync_watched"
 
 
 class Reason(Enum):
@@ -25,7 +25,7 @@ class Reason(Enum):
     ADDED = "added"
     """It was sent after the last download."""
     RELATED = "related"
-    """It belongs to a row that was deleted there, and was not read back since."""
+    """It belongs to a row that is gone there, and was not read back since."""
 
 
 def watch(
@@ -34,49 +34,73 @@ def watch(
     """Watch these rows."""
     if not global_ids:
         return
-    if not _exists(connection):  # many files never need it
-        connection.execute(
-            f"CREATE TABLE {_TABLE} (number INTEGER NOT NULL, reason TEXT NOT NULL, "
-            "gid TEXT NOT NULL, PRIMARY KEY (number, reason, gid)) WITHOUT ROWID"
-        )
-        declare(connection, _TABLE)
+    make_watched(connection)
     connection.executemany(
-        f"INSERT OR IGNORE INTO {_TABLE} (number, reason, gid) VALUES (?, ?, ?)",
+        f"INSERT OR IGNORE INTO {WATCHED} (number, reason, gid) VALUES (?, ?, ?)",
         [(table.number, reason.value, gid) for gid in global_ids],
     )
 
 
-def watched(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> list[str]:
-    """GlobalIDs of the rows that are watched."""
-    if not _exists(connection):
+def watched(
+    connection: sqlite3.Connection,
+    table: LayerTable,
+    reason: Reason,
+    *,
+    after: str = "",
+    limit: int = -1,
+) -> list[str]:
+    """GlobalIDs of the rows that are watched, in their order, behind ``after``; -1: all."""
+    if not is_watching(connection):
         return []
     found = connection.execute(
-        f"SELECT gid FROM {_TABLE} WHERE number = ? AND reason = ? ORDER BY gid",
-        (table.number, reason.value),
+        f"SELECT gid FROM {WATCHED} WHERE number = ? AND reason = ? AND gid > ?"
+        " ORDER BY gid LIMIT ?",
+        (table.number, reason.value, after, limit),
     )
     return [gid for (gid,) in found]
 
 
-def forget(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> None:
-    """Watch no row of ``table`` any more for that reason."""
-    if _exists(connection):
-        connection.execute(
-            f"DELETE FROM {_TABLE} WHERE number = ? AND reason = ?", (table.number, reason.value)
-        )
+def forget(
+    connection: sqlite3.Connection,
+    table: LayerTable,
+    reason: Reason,
+    global_ids: Collection[str] | None = None,
+) -> None:
+    """Watch these rows of ``table`` no more for that reason; None: no row at all."""
+    if not is_watching(connection):
+        return
+    statement = f"DELETE FROM {WATCHED} WHERE number = ? AND reason = ?"
+    if global_ids is None:
+        connection.execute(statement, (table.number, reason.value))
+        return
+    connection.executemany(
+        f"{statement} AND gid = ?", [(table.number, reason.value, gid) for gid in global_ids]
+    )
 
 
 def forget_inside(connection: sqlite3.Connection, table: LayerTable) -> None:
     """The staged rows of ``table`` came with a download, so they are inside; and rows that are not
     here any more are nowhere."""
-    if _exists(connection):
+    if is_watching(connection):
         connection.execute(
-            f"DELETE FROM {_TABLE} WHERE number = ? AND reason = ? AND (gid IN "
+            f"DELETE FROM {WATCHED} WHERE number = ? AND reason = ? AND (gid IN "
             f"(SELECT gid FROM {stage_table(table)}) OR NOT EXISTS (SELECT 1 FROM "
-            f"{quote(table.name)} t WHERE t.{quote(table.global_id)} = {_TABLE}.gid))",
+            f"{quote(table.name)} t WHERE t.{quote(table.global_id)} = {WATCHED}.gid))",
             (table.number, Reason.OUTSIDE.value),
         )
 
 
-def _exists(connection: sqlite3.Connection) -> bool:
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_TABLE,))
+def is_watching(connection: sqlite3.Connection) -> bool:
+    """Whether any row was ever watched; many files never need the table."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (WATCHED,))
     return found.fetchone() is not None
+
+
+def make_watched(connection: sqlite3.Connection) -> None:
+    """Make the table of watched rows where it is missing."""
+    if not is_watching(connection):
+        connection.execute(
+            f"CREATE TABLE {WATCHED} (number INTEGER NOT NULL, reason TEXT NOT NULL, "
+            "gid TEXT NOT NULL, PRIMARY KEY (number, reason, gid)) WITHOUT ROWID"
+        )
+        declare(connection, WATCHED)

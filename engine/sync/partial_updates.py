@@ -4,7 +4,7 @@
 clears them would lose data with every edit, so the first partial update on each channel goes up
 alone, and its row is read before and after. If attributes were lost they are sent again, from the
 values read before, and from then on every update carries the whole row as the service has it now,
-with our columns on top.
+with our columns on top. So does an update that could show nothing, as long as nothing is known.
 
 Somebody else may have emptied the row at that moment, and it looks the same. So before that is
 believed, a second update sets a column that is empty already: a service that clears attributes
@@ -15,6 +15,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any  # what is noted of a canary, from JSON
 
 from engine import atomic, faults, values
 from engine.errors import ServiceRefusedError
@@ -30,6 +31,7 @@ from engine.sync.channels import Channel, Sending
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.read_back import find, refresh, storable
+from engine.sync.renamed_rows import same_place
 
 KEEPS, CLEARS = "keeps", "clears"
 
@@ -44,7 +46,7 @@ class PartialUpdates:
         self._channel = channel
         self._name = f"omitted-attributes-{channel.name}"
         self._known: str | None = None
-        self._before: Attributes | None = None
+        self._before: Row | None = None
 
     async def known(self) -> str:
         """:data:`KEEPS`, :data:`CLEARS`, or empty as long as nothing was proven."""
@@ -57,19 +59,20 @@ class PartialUpdates:
         self._known = None
 
     async def canary(self, edits: Sequence[Edit]) -> Edit | None:
-        """The edit that must go up alone, if one of them would be the first partial update."""
+        """The edit that must go up alone, if one of them can show what partial updates do."""
         if await self.known():
             return None
         for edit in edits:
-            if edit.operation is EditOperation.UPDATE and _omits_values(edit):
-                return edit
+            if edit.operation is EditOperation.UPDATE and not edit.table.is_attachment:
+                layer = self._context.layers[edit.table.layer_id]
+                if _omits_values(edit, layer) and _can_show(edit):
+                    return edit
         return None
 
     async def watch(self, edit: Edit) -> None:
         """Read how the canary's row is before it is sent."""
         found = await find(self._context, edit.table, [edit.global_id])
-        before = found.get(edit.global_id)
-        self._before = None if before is None else _editable(edit.table, before)
+        self._before = found.get(edit.global_id)
 
     async def note(self, edits: Sequence[Edit]) -> None:
         """Note the canary as it is in the batch, just before it is sent; survives a crash.
@@ -84,8 +87,10 @@ class PartialUpdates:
         note = {
             "table": edit.table.number,
             "global_id": edit.global_id,
-            "before": before,
+            "before": _editable(edit.table, before),
+            "shape_before": _shape(edit.table, before),
             "sent": sent_attributes(edit),
+            "shape_sent": _shape(edit.table, edit.row) if edit.geometry_changed else None,
         }
         self._context.folder.mkdir(exist_ok=True)
         await asyncio.to_thread(atomic.write_json, self._path, note)
@@ -109,11 +114,7 @@ class PartialUpdates:
         row = found.get(gid)
         if row is not None:
             after = _editable(table, row)
-            # Only a new value shows that it arrived: anybody may have emptied something.
-            shows = any(
-                v is not None and _same(after.get(n), v) and not _same(before.get(n), v)
-                for n, v in sent.items()
-            )
+            arrived = was_taken or _shows(note, table, row)
             layer = context.layers[table.layer_id]
             omitted = {n: v for n, v in before.items() if v is not None and n not in sent}
             # Those went with their parent, whether this service clears attributes or not.
@@ -124,7 +125,7 @@ class PartialUpdates:
             is_cleared = bool(clearable) and all(after.get(n) is None for n in clearable)
             # A note that is still there after the conclusion tells of a mending that failed.
             is_owed = await self.known() == CLEARS
-            if is_cleared and (was_taken or shows or is_owed):
+            if is_cleared and (arrived or is_owed):
                 # First of all: after a mending whose answer is lost nothing looks cleared.
                 await self._conclude(CLEARS)
                 ours = [n for n, v in sent.items() if v is not None and _same(after.get(n), v)]
@@ -139,8 +140,8 @@ class PartialUpdates:
                         f"{layer.name}: the service clears attributes that an update leaves out; "
                         f"{gid} was mended, and whole rows are sent from now on"
                     )
-                    await refresh(context, table, [gid], absent_means_deleted=False)
-            elif omitted and (was_taken or shows) and not await self.known():
+                    await refresh(context, table, gid)
+            elif clearable and arrived and not await self.known():
                 await self._conclude(KEEPS)
         await asyncio.to_thread(self._mended.unlink, missing_ok=True)  # of a run that died
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
@@ -184,12 +185,9 @@ class PartialUpdates:
         await self._context.write(remember, self._name, what)
         self._known = what
 
-    async def whole_rows(
-        self, edits: Sequence[Edit], *, if_unknown: bool = False
-    ) -> Mapping[Key, Attributes]:
+    async def whole_rows(self, edits: Sequence[Edit]) -> Mapping[Key, Attributes]:
         """What updates must carry beside their own columns: nothing if omitted values are kept."""
-        known = await self.known()
-        if known == KEEPS or not (known or if_unknown):
+        if await self.known() == KEEPS:
             return {}
         rows: dict[Key, Attributes] = {}
         updates = [
@@ -259,15 +257,50 @@ def _is_clearable(layer: LayerSchema, name: str) -> bool:
     return field is not None and field.nullable
 
 
-def _omits_values(edit: Edit) -> bool:
-    """Whether the update leaves out an attribute that has a value."""
-    if edit.table.is_attachment or edit.row is None:
-        return False
-    first = len(edit.row) - len(edit.table.columns)
+def _omits_values(edit: Edit, layer: LayerSchema) -> bool:
+    """Whether the update leaves out an attribute that has a value, and could be cleared."""
+    assert edit.row is not None
+    cells = dict(zip(edit.table.row_names, edit.row, strict=True))
     return any(
-        value is not None and column.is_editable and column.name not in edit.columns
-        for column, value in zip(edit.table.columns, edit.row[first:], strict=True)
+        column.is_editable
+        and column.name not in edit.columns
+        and cells[column.name] is not None
+        and _is_clearable(layer, column.name)
+        for column in edit.table.columns
     )
+
+
+def _can_show(edit: Edit) -> bool:
+    """Whether the update carries a value by which it may be seen that it arrived."""
+    assert edit.row is not None
+    cells = dict(zip(edit.table.row_names, edit.row, strict=True))
+    if edit.geometry_changed and _shape(edit.table, edit.row) is not None:
+        return True
+    return any(
+        column.is_editable and column.name in edit.columns and cells[column.name] is not None
+        for column in edit.table.columns
+    )
+
+
+def _shows(note: Mapping[str, Any], table: LayerTable, row: Row) -> bool:
+    """Whether the row shows that the canary arrived. Only a new value does: anybody may have
+    emptied something."""
+    after, before = _editable(table, row), note["before"]
+    for name, value in note["sent"].items():
+        is_new = value is not None and not _same(before.get(name), value)
+        if is_new and _same(after.get(name), value):
+            return True
+    sent, was = note.get("shape_sent"), note.get("shape_before")
+    if not sent:
+        return False
+    shape = bytes.fromhex(sent)
+    is_new = not was or not same_place(bytes.fromhex(was), shape)
+    return is_new and same_place(row[1], shape)
+
+
+def _shape(table: LayerTable, row: Row | None) -> str | None:
+    shape = None if table.geometry is None or row is None else row[1]
+    return shape.hex() if isinstance(shape, bytes) else None
 
 
 def _same(one: object, other: object) -> bool:

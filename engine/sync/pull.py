@@ -26,6 +26,7 @@ from engine.layer_schema import JsonObject
 from engine.model import AttachmentSyncDirection, QueryOption, SyncModel
 from engine.service.download import using
 from engine.service.replica_file import ReplicaHeader, generations, read_header
+from engine.sync.cascades import is_related_only, settle_related, stage_related, watch_unheld
 from engine.sync.context import SyncContext
 from engine.sync.delta_changes import Moved
 from engine.sync.delta_keep import keep_download
@@ -150,7 +151,8 @@ async def merge_file(
     for table in tables:
         if table.number in work.counts:
             context.count_downloaded(table, work.counts[table.number])
-        context.layer_result(table).downloaded.out_of_area += len(departed.get(table.number, ()))
+        left = len(departed.get(table.number, ())) + work.loose.get(table.number, 0)
+        context.layer_result(table).downloaded.out_of_area += left
     for wrong in staged.undecodable:
         context.layer_result(wrong.table).downloaded.undecodable += 1
     if staged.undecodable_count:
@@ -197,6 +199,7 @@ async def _stage_others(
     """
     departed: dict[int, list[str]] = {}
     still_outside: dict[int, list[str]] = {}
+    await watch_unheld(context, tables)
     for table in tables:
         await complete(context, table)
         if table.layer_id in staged.replaced:
@@ -218,6 +221,7 @@ async def _stage_others(
         gone = [gid for gid in (*outside, *others) if gid not in found]
         await context.database.stage(staging.stage_deletes, table, gone)
         still_outside[table.number] = [gid for gid in outside if gid in found]
+    await stage_related(context, tables)
     return departed, still_outside
 
 
@@ -289,8 +293,8 @@ def _is_filtered(context: SyncContext, layer_id: int) -> bool:
     option = options.get("queryOption", QueryOption.USE_FILTER.value)
     if option == QueryOption.ALL.value:
         return False
-    if option == QueryOption.NONE.value:
-        return True  # related rows come and go with those they are related to
+    if is_related_only(context, layer_id):
+        return True
     has_geometry = context.layers[layer_id].geometry_type is not None
     return bool(options.get("where")) or (has_geometry and options.get("useGeometry") is not False)
 
@@ -304,16 +308,15 @@ def _stage_found(connection: sqlite3.Connection, table: LayerTable, found: Found
 
 
 def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str], list[str]]:
-    """Rows outside of the filter; and those that could not be stored, or were sent, or may
-    have gone with others, since the last download. All without the ones that the file speaks of."""
+    """Rows outside of the filter; and those that could not be stored, or were sent, since the last
+    download. All without the ones that the file speaks of."""
     inbound = quarantine.list_quarantined(
         connection, direction=quarantine.Direction.INBOUND, layer=table.number
     )
     outside = untold(connection, table, Reason.OUTSIDE)
     others = [q.global_id for q in inbound if q.global_id]
     others = [gid for gid in others if not staging.is_staged(connection, table, gid)]
-    for reason in (Reason.ADDED, Reason.RELATED):
-        others += untold(connection, table, reason)
+    others += untold(connection, table, Reason.ADDED)
     return outside, list(dict.fromkeys(others))
 
 
@@ -339,6 +342,7 @@ class _MergeWork:
     table: int = 0
     position: int = 0
     counts: dict[int, merge.MergeCounts] = field(default_factory=dict)
+    loose: dict[int, int] = field(default_factory=dict)
 
 
 def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _MergeWork) -> bool:
@@ -365,11 +369,12 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
             forget_inside(connection, table)
             for rows in work.outside:
                 watch(connection, table, rows.get(table.number, ()), Reason.OUTSIDE)
-        if work.server is not None or table.layer_id in work.layers:
-            # From its generation on the service tells of these rows.
-            forget(connection, table, Reason.ADDED)
-            forget(connection, table, Reason.RELATED)
         work.table, work.position = work.table + 1, 0
+    for table in work.tables:
+        if work.server is not None or table.layer_id in work.layers:
+            # From its generation on the service tells of these rows, but of those cut loose.
+            forget(connection, table, Reason.ADDED)
+            work.loose[table.number] = settle_related(connection, context, table)
     now = context.now()
     work.staged.set_aside(connection, now)
     if work.put is not None:

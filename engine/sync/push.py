@@ -102,11 +102,11 @@ class Push:
     # --- one call ---------------------------------------------------------------------------------
 
     async def _send(self, edits: Sequence[Edit], attempt: int = 1) -> None:
-        """Send these; the first partial update of all goes alone, and is watched."""
-        canary = None if self._is_whole else await self._partial.canary(edits)
-        if canary is not None:
+        """Send these; partial updates go alone, and are watched, until one has shown what becomes
+        of the attributes that it leaves out."""
+        while not self._is_whole and (canary := await self._partial.canary(edits)):
             await self._partial.watch(canary)
-            await self._call([canary], attempt)
+            await self._call([canary], attempt, is_partial=True)
             edits = [edit for edit in edits if edit is not canary]
         if edits:
             await self._call(edits, attempt)
@@ -120,9 +120,8 @@ class Push:
             await self._send(some, attempt)
             left = left[len(some) :]
 
-    async def _call(self, edits: Sequence[Edit], attempt: int = 1) -> None:
-        # All in one call leaves no room for a canary.
-        whole_rows = await self._partial.whole_rows(edits, if_unknown=self._is_whole)
+    async def _call(self, edits: Sequence[Edit], attempt: int, *, is_partial: bool = False) -> None:
+        whole_rows = {} if is_partial else await self._partial.whole_rows(edits)
         batch = await self._context.write(self._prepare, edits, whole_rows)
         self._accounts.forget(edits, [*batch.edits, *(e for e, _ in batch.refused)])
         for edit, reason in batch.refused:
@@ -135,7 +134,7 @@ class Push:
         context = self._context
         if not await self._delivery.upload(batch):
             await self._give_up(batch)
-            await self._call(batch.edits, attempt)
+            await self._send(batch.edits, attempt)
             return
         try:
             answers = await self._delivery.send(batch)

@@ -104,20 +104,12 @@ def storable(found: Found) -> list[Row]:
 async def refresh(
     context: SyncContext,
     table: LayerTable,
-    global_ids: Sequence[str],
-    *,
-    absent_means_deleted: bool,
-) -> set[str]:
-    """Read rows back and merge them; returns the GlobalIDs that the service has."""
-    present: set[str] = set()
-    for start in range(0, len(global_ids), QUERY_ROWS):
-        some = global_ids[start : start + QUERY_ROWS]
-        found = await find(context, table, some)
-        absent = [gid for gid in some if gid not in found] if absent_means_deleted else []
-        merged = await context.apply(merge_rows, context, table, storable(found), absent)
-        context.layer_result(table).downloaded.conflicts += merged.conflicts
-        present |= found.keys()
-    return present
+    global_id: str,
+) -> None:
+    """Read a row back and merge it."""
+    found = await find(context, table, [global_id])
+    merged = await context.apply(merge_rows, context, table, storable(found))
+    context.layer_result(table).downloaded.conflicts += merged.conflicts
 
 
 def merge_rows(

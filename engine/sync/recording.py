@@ -19,7 +19,7 @@ from engine.geodatabase.sent import forget_sent, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.watched import Reason, watch
 from engine.model import EditOperation
-from engine.sync.cascades import watch_related
+from engine.sync.cascades import watch_loose, watch_related
 from engine.sync.case import Case, Key, by_table, key_of
 from engine.sync.context import LocalContext
 from engine.sync.read_back import Found, merge_rows, storable
@@ -63,6 +63,7 @@ def record(
             _settle_photos(connection, context, batch_id, table, some)
         else:
             _settle_rows(connection, context, batch_id, table, some, found[table.number])
+            watch_loose(connection, context, table, [c.global_id for c in some if c.is_there])
     acknowledge.release(connection, batch_id)
     for table, _ in by_table(cases):
         change_log.drop_settled(connection, table, now=now)

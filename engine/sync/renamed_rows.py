@@ -16,6 +16,7 @@ from engine.model import normalise_guid
 from engine.service.feature_set import query_newer_than
 from engine.sync.batches import object_id_column
 from engine.sync.context import SyncContext
+from engine.sync.read_back import find
 from engine.sync.rows import table_rows
 from engine.values import same_value
 from native.geometry import gpkg_to_esri_json
@@ -43,20 +44,36 @@ async def find_renamed(
     layer, codec = context.layers[table.layer_id], context.codec_layer(table)
     rows = await query_newer_than(context.service, layer, codec, newest, context.spatial_reference)
     candidates = [row for row in table_rows(table, rows) if row[0] not in explained]
-    unsettled = {edit.global_id for edit in edits}
+    replaced = {edit.global_id for edit in edits}
+    emptied = await _gone_parents(context, table, edits) if candidates else set()
     for edit in edits:
         for number, row in enumerate(candidates):
-            if _carries(edit, row, unsettled):
+            if _carries(edit, row, replaced, emptied):
                 matched[edit.global_id] = row
                 del candidates[number]
                 break
     return matched
 
 
-def _carries(edit: Edit, row: Row, unsettled: Collection[str]) -> bool:
+async def _gone_parents(context: SyncContext, table: LayerTable, edits: Sequence[Edit]) -> set[str]:
+    """The rows that the added ones belong to and that the service does not have, any more perhaps:
+    their deletes empty the keys that lead to them."""
+    tables = {t.number: t for t in context.tables}
+    gone: set[str] = set()
+    for number, column in context.parents().get(table.number, ()):
+        at = table.row_names.index(column)
+        keys = {normalise_guid(e.row[at]) for e in edits if e.row is not None} - {None}
+        if keys and number in tables:
+            wanted = sorted(str(key) for key in keys)
+            gone |= set(wanted) - (await find(context, tables[number], wanted)).keys()
+    return gone
+
+
+def _carries(edit: Edit, row: Row, replaced: Collection[str], emptied: Collection[str]) -> bool:
     """Whether ``row`` has all that was sent: values, and the geometry but for the storage grid.
 
-    A GUID that points at one of the ``unsettled`` rows may have been replaced together with it.
+    A GUID that points at one of the ``replaced`` rows may have been replaced together with it; one
+    that points at one of the ``emptied`` may be missing.
     """
     assert edit.row is not None
     table = edit.table
@@ -64,14 +81,17 @@ def _carries(edit: Edit, row: Row, unsettled: Collection[str]) -> bool:
     for column, sent, there in zip(table.columns, edit.row[first:], row[first:], strict=True):
         if sent is None or not column.is_editable or column.type in _IDENTITIES:
             continue
-        if column.type is FieldType.GUID and normalise_guid(sent) in unsettled:
-            continue
+        if column.type is FieldType.GUID:
+            key = normalise_guid(sent)
+            if key in replaced or (there is None and key in emptied):
+                continue
         if not same_value(column.type, sent, there) and not _close(sent, there):
             return False
-    return table.geometry is None or _same_place(edit.row[1], row[1])
+    return table.geometry is None or same_place(edit.row[1], row[1])
 
 
-def _same_place(one: Cell, other: Cell) -> bool:
+def same_place(one: Cell, other: Cell) -> bool:
+    """Whether two geometries are the same but for a storage grid."""
     if not isinstance(one, bytes) or not isinstance(other, bytes):
         return one is other
     mine, theirs = (list(_numbers(json.loads(gpkg_to_esri_json(blob)))) for blob in (one, other))

@@ -17,7 +17,7 @@ from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.model import EditOperation
 from engine.sync.batches import newest_name, object_id_column
-from engine.sync.cascades import forget_related, refresh_related
+from engine.sync.cascades import refresh_related
 from engine.sync.case import Case, Key, by_table, key_of
 from engine.sync.channels import EditAnswer
 from engine.sync.context import SyncContext
@@ -74,7 +74,7 @@ async def settle(
     _find_kept_geometries(cases, found)
     await _look_for_renamed(context, batch, cases, found)
     settled = await context.write(record, context, batch_id, cases, found, may_quarantine)
-    await refresh_related(context, cases)
+    await refresh_related(context)
     await context.write(_finish, context, batch_id)
     return settled
 
@@ -180,6 +180,5 @@ def _is_success(case: Case) -> bool:
 
 
 def _finish(connection: sqlite3.Connection, context: SyncContext, batch_id: int) -> None:
-    forget_related(connection, context)
     journal.move(connection, batch_id, BatchState.MERGED, context.now())
     journal.remove_finished(connection, keep=100)

@@ -105,7 +105,7 @@ async def test_story_by_files(tmp_path: Path, seed: int, channel: PushChannel) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channel", CHANNELS)
-@pytest.mark.parametrize("seed", [401, 510])
+@pytest.mark.parametrize("seed", [400, 401, 402, 404, 406, 510])
 async def test_story_by_files_with_any_service(
     tmp_path: Path, seed: int, channel: PushChannel
 ) -> None:

@@ -14,6 +14,7 @@ from engine.errors import EngineError, ServiceBusyError
 from engine.geodatabase.quarantine import Direction
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, found, gid
+from tests.engine.sync.loose_visits import loose
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_two_devices import Story
 from tests.feature_service import Fault, Profile
@@ -155,6 +156,22 @@ async def test_row_of_another_parent_is_not_taken_for_ours(tmp_path: Path) -> No
         hydrants = [row["hydrant"] for row in (await world.rows())[VISITS].values()]
         assert (hydrants.count(gid(2)), hydrants.count(gid(3))) == (1, 1)
         await world.assert_agreed()
+
+
+async def test_row_whose_parent_went_in_the_same_call_is_recognised(tmp_path: Path) -> None:
+    profile = Profile(remints_global_ids=True, results_place="none")
+    async with loose(tmp_path, profile) as world:
+        a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
+        foreign(
+            a,
+            f"INSERT INTO Visits(GlobalID,hydrant,note) VALUES('{gid(5001)}','{gid(2)}','new')",
+            f"DELETE FROM Hydrants WHERE GlobalID='{gid(2)}'",
+        )
+
+        await a.sync()
+
+        await world.assert_agreed()
+        assert [r["note"] for r in (await world.rows())[VISITS].values()].count("new") == 1
 
 
 @pytest.mark.parametrize("channel", CHANNELS)

@@ -1,6 +1,7 @@
 """A service that clears what an update leaves out is found out by one row, which is mended."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,58 @@ async def test_canary_is_judged_when_the_layer_of_its_parent_takes_no_part(
         assert (row["note"], row["hydrant"]) == ("mine", gid(1))
         await a.sync()
         await world.assert_agreed()
+
+
+SILENT = replace(CLEARING, results_place="none")
+SYNCHRONIZE = PushChannel.SYNCHRONIZE_REPLICA
+
+
+async def test_update_of_a_geometry_alone_shows_it_without_results(tmp_path: Path) -> None:
+    async with fleet(tmp_path, SILENT) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        async with a.open() as geodatabase:
+            hydrants = geodatabase.table(HYDRANTS)
+            await hydrants.update_feature(gid(2), geometry={"x": 1.5, "y": 2.5})
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row[""]) == ("H2", 1, [1.5, 2.5])
+        await world.assert_agreed()
+
+
+async def test_partial_updates_go_alone_until_one_has_shown_it(tmp_path: Path) -> None:
+    async with fleet(tmp_path, SILENT) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        # The first could not show whether it arrived: what it sends is empty.
+        foreign(
+            a,
+            f"UPDATE Hydrants SET pressure=NULL WHERE GlobalID='{gid(1)}'",
+            f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'",
+            f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1003)}'",
+        )
+
+        await a.sync()
+
+        rows = await world.rows()
+        assert (rows[HYDRANTS][gid(2)]["name"], rows[HYDRANTS][gid(2)]["status"]) == ("mine", 1)
+        row = rows[HYDRANTS][gid(1)]
+        assert (row["name"], row["status"], row["pressure"]) == ("H1", 2, None)
+        visit = rows[VISITS][gid(1003)]
+        assert (visit["note"], visit["hydrant"]) == ("mine", gid(8))
+
+
+async def test_row_with_nothing_that_could_be_cleared_proves_nothing(tmp_path: Path) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        await world.change(HYDRANTS, gid(1), status=None, pressure=None, checked=None)
+        a = await world.device("A")
+        foreign(
+            a,
+            f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'",
+            f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'",
+        )
+
+        await a.sync()
+
+        row = (await world.rows())[VISITS][gid(1001)]
+        assert (row["note"], row["hydrant"]) == ("mine", gid(1))
