@@ -4,6 +4,7 @@
   in that device's conflict store or quarantine.
 * Each value that the service had was written by somebody, and not more often than it was written:
   an edit that is applied twice, or brought back from a stale copy, shows as a value that returns.
+* Each cell that is empty in the end, and was not, was emptied by somebody.
 * Each row that is gone was deleted by somebody; each row that was deleted is gone.
 * No row is there under two GlobalIDs, no GlobalID twice.
 """
@@ -124,6 +125,7 @@ def audit(machine: "Machine", initial: History) -> list[str]:
     return [
         *books.lost_values(),
         *books.unexplained_values(),
+        *books.emptied_values(),
         *books.unexplained_deletes(),
         *books.doubled_rows(),
         *books.photo_faults(),
@@ -257,6 +259,29 @@ class _Books:
                             f"{TABLES[layer]} {gid} {name}={value!r} was there {times} times,"
                             f" and written {limit} times"
                         )
+
+    def emptied_values(self) -> Iterator[str]:
+        emptied: set[Cell] = set()
+        for write in self.ledger.writes:
+            gid = self._gid(write.layer, write.gid)
+            emptied |= {
+                (write.layer, gid, name)
+                for name in COLUMNS[write.layer]
+                if write.values.get(name, None if write.is_add else ...) is None
+            }
+        everybody = self._deleted
+        for (layer, gid), versions in self.history.items():
+            if not versions[-1].is_alive:
+                continue
+            for name, value in versions[-1].cells.items():
+                before = {v.cells[name] for v in versions} - {None}
+                if value is not None or not before or (layer, gid, name) in emptied:
+                    continue
+                if COLUMNS[layer][name] == "guid":
+                    above = PARENTS[layer][0]
+                    if any(self._is_gone("", above, str(p), everybody) for p in before):
+                        continue  # the service empties keys of rows that are gone
+                yield f"{TABLES[layer]} {gid} {name} was emptied by nobody"
 
     def _runs(self, versions: list[Version], name: str) -> Counter[Value]:
         runs: Counter[Value] = Counter()
