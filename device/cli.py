@@ -33,6 +33,7 @@ RUNNERS = {
     "push": "device.cli_push",
     "import": "device.cli_import",
     "edits": "device.cli_edits",
+    "draw": "device.cli_draw",
     "conflicts": "device.cli_conflicts",
     "quarantine": "device.cli_quarantine",
     "info": "device.cli_info",

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from device.cli_errors import UsageError
 from device.cli_parser_device import add_leds
+from device.cli_parser_draw import add_draw
 from device.cli_parser_take import add_areas, add_take, numbers
 from engine import (
     ConflictPolicy,
@@ -146,6 +147,7 @@ def make_parser() -> Parser:
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
     _add_decisions(verbs)
     _add_map_verb(verbs, "info", INFO, "tell what a map holds")
+    add_draw(verbs, _add_verb)
     repair = _add_map_verb(verbs, "repair", REPAIR, "take the damaged files of a map again")
     repair.add_argument(
         "--again",
@@ -168,10 +170,10 @@ def make_parser() -> Parser:
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
-    """``--area -114,36,…`` → ``--area=-114,36,…``: its value may begin with a minus."""
+    """``--area -114,36,…`` → ``--area=-114,36,…``: the value may begin with a minus."""
     given, result = iter(arguments), []
     for argument in given:
-        value = next(given, None) if argument == "--area" else None
+        value = next(given, None) if argument in ("--area", "--extent") else None
         result.append(argument if value is None else f"{argument}={value}")
     return result
 

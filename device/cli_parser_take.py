@@ -72,7 +72,7 @@ def add_take(
     take.add_argument(
         "--area",
         metavar="XMIN,YMIN,XMAX,YMAX[,WKID]",
-        type=_area,
+        type=envelope,
         help="the rectangle to take, in longitude and latitude unless a wkid is given "
         "(default: all that the service has)",
     )
@@ -151,7 +151,8 @@ def add_areas(
     add_credentials(areas)
 
 
-def _area(text: str) -> Envelope:
+def envelope(text: str) -> Envelope:
+    """``XMIN,YMIN,XMAX,YMAX[,WKID]`` of an option."""
     try:
         return Envelope.parse(text)
     except EngineError as error:

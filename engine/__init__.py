@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _HOMES = {
+    "engine.atomic": ("new_file",),
     "engine.clock": ("Clock", "SystemClock"),
     "engine.errors": (
         "DeltaError",
@@ -132,6 +133,9 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:  # what type checkers read; a test compares it with the table above
+    from engine.atomic import (
+        new_file as new_file,
+    )
     from engine.clock import (
         Clock as Clock,
         SystemClock as SystemClock,

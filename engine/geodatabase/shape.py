@@ -41,6 +41,9 @@ class Shape:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """xmin, ymin, xmax, ymax."""
+        if len(self.parts) == 1 and len(self.parts[0]) == 2:
+            x, y = self.parts[0]
+            return x, y, x, y
         xs = [edge for part in self.parts for edge in (min(part[::2]), max(part[::2]))]
         ys = [edge for part in self.parts for edge in (min(part[1::2]), max(part[1::2]))]
         return min(xs), min(ys), max(xs), max(ys)

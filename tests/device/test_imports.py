@@ -35,9 +35,10 @@ def test_help_loads_next_to_nothing(arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & {"aiohttp", "aiosqlite", "asyncio", "ssl", "native._native"}
 
 
-@pytest.mark.parametrize("verb", ["info", "edits"])
-def test_verbs_without_network_load_no_http_client(verb: str, taken: Taken) -> None:
-    loaded = loaded_by(verb, taken.folder)
+@pytest.mark.parametrize("arguments", [["info"], ["edits"], ["draw", "x.svg"]])
+def test_verbs_without_network_load_no_http_client(arguments: list[str], taken: Taken) -> None:
+    verb, *more = arguments
+    loaded = loaded_by(verb, taken.folder, *(taken.folder.with_name(name) for name in more))
 
     assert "aiosqlite" in loaded
     assert "aiohttp" not in loaded

@@ -1,0 +1,262 @@
+"""What is to be drawn: the layers with their symbols, looked through once before the first line.
+
+A file is written from its beginning to its end, so what stands at the beginning (the size of the
+picture, the symbols that are used) has to be known before.
+"""
+
+import math
+from array import array
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, field
+
+from device.drawing.projection import Box
+from device.drawing.references import Convert, converter, is_geographic
+from device.drawing.renderers import OTHER, Renderer, make_renderer
+from engine import (
+    EngineError,
+    FeatureTable,
+    OfflineMap,
+    OperationalLayer,
+    Shape,
+    ShapedRow,
+    ShapeKind,
+    SpatialReference,
+)
+
+KINDS = {
+    "esriGeometryPoint": ShapeKind.POINTS,
+    "esriGeometryMultipoint": ShapeKind.POINTS,
+    "esriGeometryPolyline": ShapeKind.LINES,
+    "esriGeometryPolygon": ShapeKind.RINGS,
+}
+
+_MOST_DEGREES, _MOST_UNITS = 720.0, 1e9
+
+
+@dataclass(slots=True, kw_only=True)
+class LayerPlan:
+    """A layer that has rows on this device: what of it is found, and what becomes of it.
+
+    ``seen`` are the features of each class that were found at first, ``drawn`` those that are in
+    the picture; ``outside`` are not in it, ``without_shape`` can be nowhere.
+    """
+
+    number: int
+    layer: OperationalLayer
+    table: FeatureTable
+    kind: ShapeKind
+    renderer: Renderer
+    where: str
+    is_drawn: bool
+    reference: SpatialReference
+    convert: Convert | None
+    seen: dict[int, int] = field(default_factory=dict)
+    drawn: dict[int, int] = field(default_factory=dict)
+    outside: int = 0
+    without_shape: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def features(self) -> int:
+        """How many features of the layer are in the picture, with a symbol or without."""
+        return sum(self.drawn.values())
+
+    @property
+    def used(self) -> list[int]:
+        """The classes that have features, in their order in the renderer."""
+        return sorted(one for one in self.seen if one != OTHER)
+
+    def name_of(self, symbol_class: int) -> str:
+        """The id of a class in the drawing."""
+        return f"l{self.number}c{symbol_class}"
+
+    async def rows(self) -> AsyncIterator[tuple[int, Shape | None]]:
+        """Class and shape of each row, in the coordinates of the drawing; None if it has none."""
+        assert self.convert is not None
+        class_of, convert = self.renderer.class_of, self.convert
+        rows: AsyncIterator[ShapedRow] = self.table.query_shapes(
+            self.where, fields=self.renderer.fields
+        )
+        async for row in rows:
+            shape = row.shape
+            if shape is not None:
+                is_other = shape.kind is not self.kind
+                shape = None if is_other else converted(shape, convert, self.reference)
+            yield class_of(row.values), shape
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """All of a drawing. ``reference`` is what its coordinates are in, ``box`` what of it must be
+    shown, ``area`` the area that was taken."""
+
+    reference: SpatialReference
+    layers: list[LayerPlan]
+    tables: list[OperationalLayer]
+    missing: list[OperationalLayer]
+    area: Box | None
+    box: Box | None
+    notes: list[str]
+
+    @property
+    def drawn(self) -> list[LayerPlan]:
+        """Those layers that are drawn, the lowest first."""
+        return [one for one in self.layers if one.is_drawn]
+
+    @property
+    def feature_tables(self) -> list[tuple[FeatureTable, Convert]]:
+        """The feature tables behind the layers, each once; also those of hidden layers, whose
+        edits are marked all the same."""
+        found = {id(one.table): (one.table, one.convert) for one in self.layers}
+        return [(table, convert) for table, convert in found.values() if convert is not None]
+
+
+def make_plan(map_: OfflineMap, chosen: Collection[str] | None) -> Plan:
+    """The plan for a map; ``chosen`` are the ids of the layers that are wanted, hidden ones too,
+    None all that the map shows."""
+    every = [one for one in map_.operational_layers if chosen is None or one.id in chosen]
+    reference = _page_reference(map_, every)
+    layers: list[LayerPlan] = []
+    tables, missing = [], []
+    for number, layer in enumerate(every):
+        kind = None if layer.feature_table is None else KINDS.get(_geometry_type(layer))
+        if layer.feature_table is None:
+            missing.append(layer)
+        elif kind is None:
+            tables.append(layer)
+        else:
+            layers.append(_layer_plan(number, layer, kind, reference, is_asked=chosen is not None))
+    notes: list[str] = []
+    area = None
+    if map_.info.area is not None:
+        given = map_.info.area
+        box = (given.xmin, given.ymin, given.xmax, given.ymax)
+        area = box_in(box, given.spatial_reference or reference, reference)
+        if area is None:
+            notes.append("the area that was taken is in another spatial reference, and not drawn")
+    return Plan(
+        reference=reference,
+        layers=layers,
+        tables=tables,
+        missing=missing,
+        area=area,
+        box=area,
+        notes=notes,
+    )
+
+
+def _layer_plan(
+    number: int,
+    layer: OperationalLayer,
+    kind: ShapeKind,
+    reference: SpatialReference,
+    *,
+    is_asked: bool,
+) -> LayerPlan:
+    assert layer.feature_table is not None
+    renderer = make_renderer(layer.drawing_info, kind, number)
+    convert = converter(layer.feature_table.spatial_reference, reference)
+    notes = list(renderer.problems)
+    if convert is None:
+        notes = ["it is in another spatial reference than the map, and not drawn"]
+    return LayerPlan(
+        number=number,
+        layer=layer,
+        table=layer.feature_table,
+        kind=kind,
+        renderer=renderer,
+        where=layer.definition_expression,
+        is_drawn=convert is not None and (is_asked or layer.is_visible),
+        reference=reference,
+        convert=convert,
+        notes=notes,
+    )
+
+
+async def survey(plan: Plan) -> None:
+    """Look through the rows: which classes there are and, if nobody said what to show, where."""
+    bounds: list[Box] = []
+    for one in plan.drawn:
+        await _check_condition(one)
+        if plan.box is not None and not one.renderer.fields:
+            one.seen[0] = 0  # the drawing itself will count them
+            continue
+        async for symbol_class, shape in one.rows():
+            one.seen[symbol_class] = one.seen.get(symbol_class, 0) + 1
+            if plan.box is None and shape is not None:
+                bounds = [_joined([*bounds, shape.bounds])]
+        if OTHER in one.seen:
+            one.notes.append("features for whose values it has no symbol are not drawn")
+    if plan.box is None:
+        for table, convert in plan.feature_tables:
+            if table.error is None:
+                async for edit in table.get_local_edits():
+                    feature = edit.feature or edit.base
+                    shape = Shape.from_json(None if feature is None else feature.geometry)
+                    shape = converted(shape, convert, plan.reference)
+                    if shape is not None:
+                        bounds = [_joined([*bounds, shape.bounds])]
+        if bounds:
+            (plan.box,) = bounds
+
+
+def converted(shape: Shape | None, convert: Convert, reference: SpatialReference) -> Shape | None:
+    """The shape in the drawing's coordinates; None if those are nowhere on earth."""
+    if shape is None:
+        return None
+    moved = Shape(shape.kind, tuple(convert(part) for part in shape.parts))
+    return moved if is_sound(moved.bounds, reference) else None
+
+
+def box_in(box: Box, source: SpatialReference, target: SpatialReference) -> Box | None:
+    """The box in another reference; None if that is not known here."""
+    convert = converter(source, target)
+    if convert is None:
+        return None
+    xmin, ymin, xmax, ymax = convert(array("d", box))
+    return xmin, ymin, xmax, ymax
+
+
+def is_sound(box: Box, reference: SpatialReference) -> bool:
+    """True if that is a place: one wild number would make a dot of all the rest of the map."""
+    most = _MOST_DEGREES if is_geographic(reference) else _MOST_UNITS
+    return all(math.isfinite(edge) and abs(edge) <= most for edge in box)
+
+
+async def _check_condition(one: LayerPlan) -> None:
+    """A condition that only its service understands is left out."""
+    if not one.where:
+        return
+    try:
+        async for _ in one.table.query_shapes(f"(\n{one.where}\n) AND 0"):
+            pass
+    except EngineError as error:
+        if error.code != "bad-parameter":
+            raise
+        one.where = ""
+        one.notes.append("its filter cannot be followed here: all its features are drawn")
+
+
+def _page_reference(map_: OfflineMap, layers: Sequence[OperationalLayer]) -> SpatialReference:
+    """The web map's own, if layers can be drawn in it; else that of the first layer."""
+    value = map_.definition.get("spatialReference")
+    wanted = SpatialReference.from_json(value if isinstance(value, dict) else None)
+    found = [
+        one.feature_table.spatial_reference
+        for one in layers
+        if one.feature_table is not None and one.feature_table.geometry_type is not None
+    ]
+    if (wanted.latest or wanted.wkt) and (
+        not found or any(converter(one, wanted) is not None for one in found)
+    ):
+        return wanted
+    return found[0] if found else SpatialReference.of(4326)
+
+
+def _geometry_type(layer: OperationalLayer) -> str:
+    return "" if layer.feature_table is None else layer.feature_table.geometry_type or ""
+
+
+def _joined(boxes: Sequence[Box]) -> Box:
+    xmins, ymins, xmaxs, ymaxs = zip(*boxes, strict=True)
+    return min(xmins), min(ymins), max(xmaxs), max(ymaxs)
