@@ -13,19 +13,21 @@ from device.api.events import EventHub
 from device.api.json_form import Bounds
 from device.api.metrics import MetricFamily
 from device.api.status import Health, JobRecord, Status
-from engine import EngineError, OfflineMap
+from engine import EngineError, ExitCode, OfflineMap
 
 
 class UnknownMapError(EngineError, LookupError):
     """The configuration has no map of that name."""
 
     code = "unknown-map"
+    exit_code = ExitCode.USAGE
 
 
 class UnknownJobError(EngineError, LookupError):
     """There is no such job, or it was so long ago that it is forgotten."""
 
     code = "unknown-job"
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

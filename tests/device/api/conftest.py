@@ -15,9 +15,9 @@ import pytest
 from device.api.access import Access
 from device.api.limits import Limits
 from device.api.server import ApiServer
-from device.api.socket_file import listen
 from tests.fakes.appliance import FakeAppliance
 from tests.fakes.clock import VirtualClock
+from tests.fakes.daemon import bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ async def serving(
 ) -> AsyncIterator[Caller]:
     """The appliance at a socket, as long as the block lasts."""
     access = access or Access(user=os.geteuid())
-    with listen(path) as listening:
+    with bound(path) as listening:
         async with ApiServer(
             appliance, listening, clock=clock, limits=limits, access=access, **options
         ):

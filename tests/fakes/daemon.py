@@ -1,0 +1,85 @@
+"""A daemon on a thread of its own: the real socket, and a fake appliance behind it.
+
+What calls it blocks, as the command does, and so does not run on its loop.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from device.api.access import Access
+from device.api.limits import Limits
+from device.api.server import ApiServer
+from engine import SystemClock
+from tests.fakes.appliance import FakeAppliance
+
+ValueT = TypeVar("ValueT")
+WITHIN_S = 30
+
+
+def bound(path: Path) -> socket.socket:
+    """A listening socket at ``path``."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    listening.listen(32)
+    listening.setblocking(False)
+    return listening
+
+
+class DaemonThread:
+    """Serves ``appliance`` at ``path`` while the block lasts."""
+
+    def __init__(
+        self,
+        path: Path,
+        maps: Mapping[str, Path] | None = None,
+        *,
+        config: Mapping[str, object] | None = None,
+        access: Access | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.path = path
+        self.appliance = FakeAppliance(SystemClock(), maps, config=config)
+        self._access = access or Access(user=os.geteuid())
+        self._limits = limits or Limits(stop_s=0.2)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop, self._ready = asyncio.Event(), threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def __enter__(self) -> "DaemonThread":
+        self._thread.start()
+        assert self._ready.wait(WITHIN_S), "the daemon did not start"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop now; nothing if it has stopped."""
+        if self._thread.is_alive():
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(WITHIN_S)
+
+    def do(self, act: Callable[[FakeAppliance], ValueT]) -> ValueT:
+        """Let the appliance do something, on its own thread; gives what it gave."""
+        assert self._loop is not None
+
+        async def acting() -> ValueT:
+            return act(self.appliance)
+
+        return asyncio.run_coroutine_threadsafe(acting(), self._loop).result(WITHIN_S)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        with bound(self.path) as listening:
+            async with ApiServer(
+                self.appliance, listening, access=self._access, limits=self._limits
+            ):
+                self._ready.set()
+                await self._stop.wait()
+        self.path.unlink()
