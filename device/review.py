@@ -20,6 +20,13 @@ from engine import (
     Side,
 )
 
+
+class UnknownGeodatabaseError(UsageError, LookupError):
+    """The map has no file of that name."""
+
+    code = "unknown-geodatabase"
+
+
 CHUNK = 100
 """How many conflicts or refused rows are read at once; each may hold three versions of a row."""
 
@@ -247,7 +254,9 @@ def geodatabases_meant(
     found = [g for g in map_.geodatabases if file in (None, g.path.name, g.path.stem)]
     names = ", ".join(g.path.name for g in map_.geodatabases)
     if not found:
-        raise UsageError(f"the map has no geodatabase {file}", remedy=f"It has {names}")
+        raise UnknownGeodatabaseError(
+            f"the map has no geodatabase {file}", remedy=f"It has {names}"
+        )
     if is_decision and len(found) > 1:
         raise UsageError(
             "the map has several geodatabases, and each has numbers of its own",

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
-from device.api.json_reading import BadRequestError
+from device.api.problems import HttpError
 from device.review import START, EditPlace
 from engine import Geodatabase
 
@@ -86,7 +86,9 @@ def _value(text: str | None) -> object:
         raise _strange() from None
 
 
-def _strange() -> BadRequestError:
-    return BadRequestError(
-        "after is no place in this list", remedy="Give the next of the page before, or leave it out"
+def _strange() -> HttpError:
+    return HttpError(
+        404,
+        "after is no place in this list",
+        remedy="Give the next of the page before, or leave it out",
     )

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from device.api.answers import Problem
-from device.api.appliance import UnknownJobError, UnknownMapError
 from engine import EngineError, ExitCode, TransientError
 
 PROBLEM = "application/problem+json"
@@ -11,13 +10,17 @@ PROBLEM = "application/problem+json"
 STATUS_OF = {
     "bad-request": 400,
     "bad-parameter": 400,
-    "usage": 400,
     "not-found": 404,
+    "unknown-geodatabase": 404,
+    "unknown-job": 404,
+    "unknown-map": 404,
+    "no-permission": 403,
+    "usage": 409,
     "edit-refused": 409,
     "transaction-open": 409,
     "storage-full": 507,
 }
-"""Error code → HTTP status, where the class does not say it."""
+"""Error code → HTTP status; for other codes the class says whether trying again may help."""
 
 
 class NotAllowedError(EngineError):
@@ -62,10 +65,6 @@ def problem(error: EngineError, path: str) -> Problem:
 def _status(error: EngineError) -> int:
     if isinstance(error, HttpError):
         return error.status
-    if isinstance(error, UnknownJobError | UnknownMapError):
-        return 404
-    if isinstance(error, NotAllowedError):
-        return 403
     if error.code in STATUS_OF:
         return STATUS_OF[error.code]
     return 503 if isinstance(error, TransientError) else 500

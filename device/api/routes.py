@@ -86,7 +86,11 @@ GEODATABASE = Parameter(
     schema={"type": "string", "minLength": 1, "maxLength": 255},
     text="Only those of this file.",
 )
-NO_MAP = {404: "There is no such map.", 503: "The map is busy, or its disk is in trouble."}
+NO_MAP = {
+    404: "There is no such map, or nothing of that name or number in it.",
+    503: "The map is busy, or its disk is in trouble.",
+}
+WHICH = {409: "The map has several geodatabases, and none is named."}
 NO_JOB = {404: "There is no such job, or it is forgotten."}
 EVENTS = Answer(
     text="Events, one JSON object a line, for as long as the caller listens.", media_type=NDJSON
@@ -214,7 +218,7 @@ ROUTES = (
         needs_body=True,
         changes=True,
         answers=_ok(DecidedConflicts),
-        refusals=NO_MAP | {409: "A side cannot be taken."},
+        refusals=NO_MAP | {409: f"A side cannot be taken; or: {WHICH[409]}"},
     ),
     Route(
         method="GET",
@@ -234,7 +238,7 @@ ROUTES = (
         needs_body=True,
         changes=True,
         answers=_ok(DecidedRows),
-        refusals=NO_MAP,
+        refusals=NO_MAP | WHICH,
     ),
     Route(
         method="POST",
@@ -245,7 +249,7 @@ ROUTES = (
         needs_body=True,
         changes=True,
         answers=_ok(DecidedRows),
-        refusals=NO_MAP,
+        refusals=NO_MAP | WHICH,
     ),
     Route(
         method="GET",

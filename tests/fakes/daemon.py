@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from device.api.access import Access
+from device.api.access import Access, peer
+from device.api.appliance import Caller
 from device.api.limits import Limits
 from device.api.server import ApiServer
 from engine import SystemClock
@@ -31,24 +32,31 @@ def bound(path: Path) -> socket.socket:
 
 
 class DaemonThread:
-    """Serves ``appliance`` at ``path`` while the block lasts."""
+    """Serves ``appliance`` at ``path`` while the block lasts; without a path at ``url``, where
+    everybody counts as root."""
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         maps: Mapping[str, Path] | None = None,
         *,
         config: Mapping[str, object] | None = None,
         access: Access | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.path = path
+        self.url = ""
+        self._path = path
         self.appliance = FakeAppliance(SystemClock(), maps, config=config)
         self._access = access or Access(user=os.geteuid())
         self._limits = limits or Limits(stop_s=0.2)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop, self._ready = asyncio.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    @property
+    def path(self) -> Path:
+        assert self._path is not None
+        return self._path
 
     def __enter__(self) -> "DaemonThread":
         self._thread.start()
@@ -76,10 +84,16 @@ class DaemonThread:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        with bound(self.path) as listening:
-            async with ApiServer(
-                self.appliance, listening, access=self._access, limits=self._limits
-            ):
+        with bound(self._path) if self._path else socket.create_server(("127.0.0.1", 0)) as at:
+            at.setblocking(False)
+            if not self._path:
+                self.url = f"http://127.0.0.1:{at.getsockname()[1]}"
+            who = peer if self._path else lambda _: Caller(uid=0, gid=0, pid=1)
+            server = ApiServer(
+                self.appliance, at, access=self._access, limits=self._limits, peer=who
+            )
+            async with server:
                 self._ready.set()
                 await self._stop.wait()
-        self.path.unlink()
+        if self._path:
+            self._path.unlink()

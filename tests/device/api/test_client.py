@@ -94,7 +94,7 @@ def test_a_file_that_is_no_socket_is_nobody(socket_path: Path) -> None:
         ApiClient(socket_path).json("GET", "status")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_who_may_not_open_the_socket_is_told(daemon: DaemonThread) -> None:
     daemon.path.chmod(0o600)
     daemon.path.parent.chmod(0o755)
