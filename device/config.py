@@ -40,8 +40,7 @@ class LinkUse(Enum):
 
     ALWAYS = "always"
     EDITS = "edits"
-    """Only to send edits that wait here, or after a press."""
-    LONG_PRESS = "long-press"
+    """Only to send edits that wait here, or after a long press."""
     NEVER = "never"
 
 
@@ -90,7 +89,8 @@ class MapConfig:
 class SyncConfig:
     """``[sync]``: when to sync without being asked."""
 
-    after_edit_s: Seconds = 20.0
+    after_edit_s: Seconds = 30.0
+    edits_wait_s: Seconds = 300.0
     watch_edits: bool = True
 
 
@@ -116,7 +116,6 @@ class LinkClassConfig:
 class LinksConfig:
     """``[links]``: which interfaces are what, and what each class may be used for."""
 
-    ignore: tuple[str, ...] = ("docker*", "veth*", "br-*", "virbr*")
     interfaces: Mapping[str, LinkClass] = field(default_factory=dict)
     jitter_s: Seconds = 10.0
     wired: LinkClassConfig = LinkClassConfig()
@@ -154,7 +153,8 @@ class ConditionsConfig:
     max_temperature_c: Annotated[float, Between(0, 150)] = 80.0
     min_battery_percent: Percent = 10.0
     battery_file: Path | None = None
-    sysfs: Path = Path("/sys")
+    clock_file: Path = Path("/run/systemd/timesync/synchronized")
+    root: Path = Path("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ class SocketConfig:
 
     path: Path = Path("/run/fieldsync/api.sock")
     group: str = "fieldsync"
-    read_group: str = "fieldsync-ro"
+    read_group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,14 +231,11 @@ class Config:
             )
         return config
 
-    def redacted(self) -> dict[str, object]:
-        """The configuration as plain values, to be shown. It has no secrets to begin with; user
-        names and the place of the credentials are left out."""
+    def as_plain(self) -> dict[str, object]:
+        """The configuration as plain values. It has no secrets; :mod:`device.redaction` still goes
+        over it before it is shown."""
         value = _plain(self)
         assert isinstance(value, dict)
-        for section, name in (("device", "credentials"), ("modem", "user")):
-            if value[section][name]:
-                value[section][name] = "(set)"
         return value
 
 

@@ -112,6 +112,10 @@ class Policy:
         if is_paused:
             self._press = None
 
+    def forget_press(self) -> None:
+        """What was asked for is not wanted any more."""
+        self._press = None
+
     def configuration_changed(self) -> None:
         """The credentials may be right now."""
         self._is_sign_in_refused = False

@@ -196,6 +196,14 @@ class Geodatabase:
         extent = self.replica.extent
         return None if extent is None else Envelope.from_json(extent)
 
+    async def check(self) -> None:
+        """:exc:`GeodatabaseDamagedError` if SQLite finds damage anywhere in the file.
+
+        Reads all of it, while other programs read and write; cancelling ends it soon. Opening looks
+        at large files only where the engine's own tables lie.
+        """
+        await self.database.read(_check_whole)
+
     async def notices(self) -> list[str]:
         """What a person should know although nothing is wrong: one sentence each."""
         return await self.database.read(notices, self.database.wal_bytes, joining=True)
@@ -322,6 +330,10 @@ class Geodatabase:
 
 _Faults = dict[int, list[str] | None]
 """Table number → what is wrong with its change log; None if its triggers are of an older engine."""
+
+
+def _check_whole(connection: Connection) -> None:
+    check_file(connection, whole=True)
 
 
 def _is_older(connection: Connection) -> bool:

@@ -31,7 +31,6 @@ name = "roads"
 folder = "/srv/roads"
 
 [links]
-ignore = []
 interfaces = { usb0 = "cellular", "eth*" = "roaming" }
 
 [links.cellular]
@@ -39,7 +38,7 @@ budget_mb = 7
 every_minutes = "never"
 
 [links.wifi]
-use = "long-press"
+use = "edits"
 
 [lamps]
 board = "three"
@@ -71,7 +70,7 @@ def test_what_is_given_is_read_and_the_rest_keeps_its_default(tmp_path: Path) ->
     cellular = config.links.of(LinkClass.CELLULAR)
     assert (cellular.budget_bytes, cellular.every_minutes) == (7_000_000, None)
     assert cellular.run_minutes == 20
-    assert config.links.wifi.use is LinkUse.LONG_PRESS
+    assert config.links.wifi.use is LinkUse.EDITS
 
 
 @pytest.mark.parametrize(
@@ -155,14 +154,14 @@ def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
         Config.read(tmp_path / "binary.toml")
 
 
-def test_the_redacted_configuration_is_json_without_users_and_places(tmp_path: Path) -> None:
-    text = "[modem]\nuser = 'somebody'\n[device]\ncredentials = '/etc/keys'"
-    value = read(tmp_path, text).redacted()
+def test_the_configuration_as_plain_values_is_json_under_the_keys_of_the_file(
+    tmp_path: Path,
+) -> None:
+    value = read(tmp_path, EVERYTHING).as_plain()
 
-    shown = json.dumps(value)
-    assert "somebody" not in shown
-    assert "/etc/keys" not in shown
-    assert value["map"] == []
+    assert json.loads(json.dumps(value)) == value
+    assert value["map"][0]["conflicts"] == "remote-wins"  # type: ignore[index]
+    assert value["links"]["wifi"]["use"] == "edits"  # type: ignore[index]
 
 
 def test_credentials_come_from_the_file_then_the_service_manager_then_the_environment(

@@ -1,0 +1,219 @@
+"""One offline map of the configuration: opened for as long as something is done with it.
+
+Between that nothing of it is open: no memory is held, another program may repair or replace it, and
+the last one who closes a geodatabase tidies its write-ahead log up.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from device.api.status import Failure, MapStatus
+from device.config import MapConfig
+from device.log import event
+from engine import EngineError, Geodatabase, OfflineMap, TransientError
+
+LOOK_LIMIT_S = 60.0
+"""Counting the edits of a map takes milliseconds; longer than this its disk hangs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What waits in a map. ``edits`` None: nobody can tell."""
+
+    title: str = ""
+    edits: int | None = None
+    held: int = 0
+    """Edits among them that wait for a person, not for a link."""
+    conflicts: int = 0
+    quarantined: int = 0
+    sequence: int = 0
+    """Grows with every edit in any of its geodatabases."""
+    last_sync_at: datetime | None = None
+    error: Failure | None = None
+
+    @property
+    def unsent(self) -> int:
+        """Edits that go up with the next sync, as far as is known."""
+        return max(0, (self.edits or 0) - self.held)
+
+
+class KeptMap:
+    """A map and what is known of it. ``is_usable`` False: there is nothing in it to sync."""
+
+    def __init__(self, config: MapConfig) -> None:
+        self.config = config
+        self.counts = Counts()
+        self.is_usable = True
+        self.is_syncing = False
+        self.run_error: Failure | None = None
+        """Why its last sync did not do all of its work."""
+        self._turn = asyncio.Lock()
+        self._damage: EngineError | None = None
+        self._damaged_files: set[tuple[str, int]] = set()
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def folder(self) -> Path:
+        return self.config.folder
+
+    def status(self) -> MapStatus:
+        """For the socket."""
+        counts = self.counts
+        return MapStatus(
+            name=self.name,
+            folder=str(self.folder),
+            title=counts.title,
+            edits=counts.edits,
+            conflicts=counts.conflicts,
+            quarantined=counts.quarantined,
+            last_sync_at=counts.last_sync_at,
+            is_syncing=self.is_syncing,
+            error=counts.error or self.run_error,
+        )
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[OfflineMap]:
+        """The map, open while the block lasts."""
+        async with OfflineMap.open(self.folder) as map_:
+            yield map_
+
+    async def look(self) -> bool:
+        """Count anew what waits; True if edits were made since the last look.
+
+        What keeps the map from being read is its state, not a failure of the daemon.
+        """
+        async with self._turn:
+            return await self._look()
+
+    async def _look(self) -> bool:
+        before = self.counts
+        if self._damage is not None and self._files() != self._damaged_files:
+            self._damage = None  # it was repaired, or taken again
+        try:
+            async with asyncio.timeout(LOOK_LIMIT_S), self.opened() as map_:
+                self.counts = await _counted(map_)
+                self.is_usable = self._damage is None
+        except TransientError:
+            return False  # somebody writes at length; the next look tells
+        except TimeoutError:
+            self._fail(before, EngineError(f"the map in {self.folder} cannot be read in time"))
+        except (EngineError, OSError, sqlite3.Error) as error:
+            self._fail(before, _told(error))
+        if self._damage is not None:
+            self._fail(self.counts, self._damage)
+        _tell_change(self.name, before.error, self.counts.error)
+        return self.counts.sequence > before.sequence
+
+    async def check(self, limit_s: float) -> bool:
+        """After an unclean stop: look for damage, each geodatabase for at most ``limit_s``.
+
+        False if there is any; the map is not synced until its files are others, because a sync
+        would build on what is wrong. A check that is not done in time counts
+        as passed: each opening looks at what the engine itself needs.
+        """
+        try:
+            async with self.opened() as map_:
+                for geodatabase in map_.geodatabases:
+                    await _check(geodatabase, limit_s)
+        except (EngineError, OSError, sqlite3.Error) as error:
+            told = _told(error)
+            if told.code == "geodatabase-damaged":
+                self._damage, self._damaged_files = told, self._files()
+        await self.look()
+        return self._damage is None
+
+    def _files(self) -> set[tuple[str, int]]:
+        try:
+            with os.scandir(self.folder) as entries:
+                return {(e.name, e.inode()) for e in entries if e.name.endswith(".gpkg")}
+        except OSError:
+            return set()
+
+    def _fail(self, before: Counts, error: EngineError) -> None:
+        self.is_usable = False
+        self.counts = Counts(
+            title=before.title,
+            edits=None,
+            conflicts=before.conflicts,
+            quarantined=before.quarantined,
+            sequence=before.sequence,
+            last_sync_at=before.last_sync_at,
+            error=Failure.of(error),
+        )
+
+
+async def _check(geodatabase: Geodatabase, limit_s: float) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            await geodatabase.check()
+    except TimeoutError:
+        event("check.cut", file=geodatabase.path.name, seconds=limit_s)
+
+
+async def _counted(map_: OfflineMap) -> Counts:
+    edits: int | None = 0
+    conflicts = quarantined = held = sequence = 0
+    synced: list[datetime | None] = []
+    error = next(iter(map_.errors.values()), None)
+    for geodatabase in map_.geodatabases:
+        for table in geodatabase.feature_tables:
+            if table.error is not None:
+                error = error or table.error
+                edits = None
+                continue
+            here = await table.edit_counts()
+            photos = await table.attachment_edit_counts()
+            if edits is not None:
+                edits += here.adds + here.updates + here.deletes
+                edits += photos.adds + photos.updates + photos.deletes
+        open_conflicts, set_aside = await geodatabase.conflicts(), await geodatabase.quarantine()
+        conflicts, quarantined = conflicts + len(open_conflicts), quarantined + len(set_aside)
+        held += sum(one.is_held for one in open_conflicts)
+        held += sum(one.seq > 0 and one.is_effective for one in set_aside)
+        sequence += await geodatabase.edit_sequence()
+        synced.append(_moment(geodatabase.replica.last_sync_at))
+    known = [moment for moment in synced if moment is not None]
+    return Counts(
+        title=map_.info.title,
+        edits=None if map_.errors else edits,
+        held=held,
+        conflicts=conflicts,
+        quarantined=quarantined,
+        sequence=sequence,
+        last_sync_at=min(known) if known and len(known) == len(synced) else None,
+        error=None if error is None else Failure.of(error),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        found = None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _told(error: Exception) -> EngineError:
+    if isinstance(error, EngineError):
+        return error
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    place = "" if not isinstance(error, OSError) or not error.filename else f"{error.filename}: "
+    return EngineError(f"the map cannot be read: {place}{reason}")
+
+
+def _tell_change(name: str, before: Failure | None, now: Failure | None) -> None:
+    if now == before:
+        return
+    if now is None:
+        event("map.recovered", map=name)
+    else:
+        event("map.failed", map=name, code=now.code, error=now.message)

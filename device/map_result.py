@@ -1,0 +1,97 @@
+"""What a sync did to a map, as the socket tells it."""
+
+from collections.abc import Iterable, Mapping
+
+from device.api.status import Failure, LayerResult, MapResult
+from device.cli_sync import exit_code
+from engine import (
+    EditCounts,
+    EngineError,
+    ExitCode,
+    SyncGeodatabaseResult,
+    SyncLayerResult,
+    SyncTotals,
+)
+
+
+def failed_map(name: str, error: EngineError) -> MapResult:
+    """Of a map that could not be synced at all."""
+    return MapResult(
+        map=name,
+        exit_code=ExitCode(error.exit_code),
+        edits=EditCounts(),
+        layers=(),
+        totals=SyncTotals(),
+        error=Failure.of(error),
+    )
+
+
+def map_result(
+    name: str, results: Iterable[SyncGeodatabaseResult], broken: Mapping[str, EngineError]
+) -> MapResult:
+    """Of a sync that ran to its end. ``broken``: the geodatabases that could not be opened."""
+    results = list(results)
+    layers = [layer for result in results for layer in result.layer_results]
+    error = error_in(results, broken)
+    edits, totals = EditCounts(), SyncTotals()
+    for layer in layers:
+        for counts in (layer.uploaded, layer.attachments_uploaded):
+            for field in ("found", "applied", "conflict", "quarantined", "held", "pending"):
+                setattr(edits, field, getattr(edits, field) + getattr(counts, field))
+    for result in results:
+        totals.add(result.totals)
+    return MapResult(
+        map=name,
+        exit_code=exit_code(layers) if error is None else ExitCode(error.exit_code),
+        edits=edits,
+        layers=tuple(
+            _layer(result.geodatabase_path.name, layer)
+            for result in results
+            for layer in result.layer_results
+        ),
+        totals=totals,
+        error=None if error is None else Failure.of(error),
+    )
+
+
+def error_in(
+    results: Iterable[SyncGeodatabaseResult], broken: Mapping[str, EngineError]
+) -> EngineError | None:
+    """The first thing that kept a part of the map from being synced."""
+    for result in results:
+        for error in (result.error, *(layer.error for layer in result.layer_results)):
+            if error is not None:
+                return error
+    return next(iter(broken.values()), None)
+
+
+def acknowledged(results: Iterable[SyncGeodatabaseResult]) -> int:
+    """How much moved: edits that the service took, and rows that came."""
+    count = 0
+    for result in results:
+        for layer in result.layer_results:
+            for up in (layer.uploaded, layer.attachments_uploaded):
+                count += up.applied
+            for down in (layer.downloaded, layer.attachments_downloaded):
+                count += down.added + down.updated + down.deleted
+    return count
+
+
+def _layer(file: str, layer: SyncLayerResult) -> LayerResult:
+    up, photos_up = layer.uploaded, layer.attachments_uploaded
+    down, photos_down = layer.downloaded, layer.attachments_downloaded
+    return LayerResult(
+        geodatabase=file,
+        layer_id=layer.layer_id,
+        table=layer.table_name,
+        sent=up.applied,
+        added=down.added,
+        updated=down.updated,
+        deleted=down.deleted,
+        photos_sent=photos_up.applied,
+        photos_received=photos_down.added + photos_down.updated,
+        conflicts=up.conflict + photos_up.conflict + down.conflicts + photos_down.conflicts,
+        refused=up.quarantined + photos_up.quarantined,
+        waiting=up.held + up.pending + photos_up.held + photos_up.pending,
+        error=None if layer.error is None else Failure.of(layer.error),
+    )

@@ -1,0 +1,302 @@
+"""One sync of the configured maps: within its budget and its time, over its link, told as it goes.
+
+The maps go in turn; one that cannot be synced keeps none of the others away. A run that is stopped
+ends its job in good order: what was acknowledged is kept, the rest goes on with the next run.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from device.api.events import EventHub
+from device.api.status import MapResult
+from device.kept_map import KeptMap
+from device.log import event
+from device.map_result import acknowledged, error_in, failed_map, map_result
+from device.model import FailureClass, LinkClass, Run
+from device.policy.failures import RunOutcome, classify, retry_after_s
+from device.waiting import until_set
+from engine import (
+    ArcGISCredentialStore,
+    Clock,
+    EngineError,
+    JobEvent,
+    JobStatus,
+    OfflineMap,
+    OfflineMapSyncJob,
+    OfflineMapSyncParameters,
+    OfflineMapSyncTask,
+    SyncDirection,
+)
+
+
+class Counters(Protocol):
+    """Bytes over each interface; :class:`device.links.counters.InterfaceCounters`."""
+
+    def begin(self) -> None: ...
+
+    def take(self) -> dict[str, int]: ...
+
+
+LOOK_EVERY_S = 1.0
+"""How often a run's bytes and time are looked at while it runs."""
+
+
+class Stop(Enum):
+    """Why a run is stopped before its end; the value is a plain sentence."""
+
+    BUDGET = "The budget of the link is used up."
+    DEADLINE = "The sync took longer than it may over this link."
+    LINK = "The link went away."
+    PAUSE = "Syncing was paused."
+    CANCEL = "Somebody cancelled the sync."
+    CONDITIONS = "The device is in no state to go on."
+
+
+class StoppedRunError(EngineError):
+    """A run was stopped before its end; the next one goes on."""
+
+    code = "cancelled"
+    default_remedy = "Nothing is lost: what was not sent stays here and goes up with the next sync"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """How a run ended, for the policy, the job and the lamps."""
+
+    outcome: RunOutcome
+    status: JobStatus
+    results: tuple[MapResult, ...]
+    error: EngineError | None
+    stop: Stop | None
+
+
+class Runner:
+    """Runs one sync at a time.
+
+    ``spend(link class, bytes)`` is told what a run moves, ``moved(percent, sentence)`` how far it
+    is; ``must_stop`` is asked every second whether it may go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        credentials: ArcGISCredentialStore,
+        events: EventHub,
+        counters: Counters,
+        spend: Callable[[LinkClass, int], None],
+        is_clock_trusted: Callable[[], bool],
+        moved: Callable[[int, str], None],
+        must_stop: Callable[[], Stop | None],
+    ) -> None:
+        self._clock = clock
+        self._credentials = credentials
+        self._moved = moved
+        self._must_stop = must_stop
+        self._events = events
+        self._counters = counters
+        self._spend = spend
+        self._is_clock_trusted = is_clock_trusted
+        self._stop: Stop | None = None
+        self._stopping = asyncio.Event()
+
+    def stop(self, why: Stop) -> None:
+        """End the present run soon. The first reason counts."""
+        if self._stop is None:
+            self._stop = why
+            self._stopping.set()
+
+    async def run(self, run: Run, job_id: str, maps: Sequence[KeptMap]) -> RunEnd:
+        """Sync the maps. Cancelling it ends the job first."""
+        self._stop = None
+        self._stopping = asyncio.Event()
+        began = self._clock.monotonic()
+        meter = _Meter(run, self._counters, self._spend)
+        results: list[MapResult] = []
+        error: EngineError | None = None
+        moved, is_complete = 0, True
+        for number, kept in enumerate(maps):
+            if self._stop is not None:
+                break
+            share = (100 * number / len(maps), 100 * (number + 1) / len(maps))
+            kept.is_syncing = True
+            self._events.status_changed()
+            try:
+                one, count, failure = await self._sync(kept, run, job_id, meter, began, share)
+            finally:
+                kept.is_syncing = False
+            results.append(one)
+            moved += count
+            if failure is not None:
+                error, is_complete = error or failure, False
+            kept.run_error = one.error
+        meter.look()
+        if self._stop is not None:
+            error, is_complete = StoppedRunError(self._stop.value), False
+        return RunEnd(
+            outcome=self._outcome(run, began, is_complete, moved, results, error),
+            status=JobStatus.SUCCEEDED if is_complete else self._failed_status(),
+            results=tuple(results),
+            error=error,
+            stop=self._stop,
+        )
+
+    def _failed_status(self) -> JobStatus:
+        return JobStatus.FAILED if self._stop is None else JobStatus.CANCELLED
+
+    def _outcome(
+        self,
+        run: Run,
+        began: float,
+        is_complete: bool,
+        moved: int,
+        results: list[MapResult],
+        error: EngineError | None,
+    ) -> RunOutcome:
+        failure = None
+        if isinstance(error, StoppedRunError):
+            failure = FailureClass.LINK if self._stop is Stop.LINK else None
+        elif error is not None:
+            failure = classify(error, is_clock_trusted=self._is_clock_trusted())
+        elif any(one.edits.quarantined for one in results):
+            failure = FailureClass.REFUSED
+        return RunOutcome(
+            run=run,
+            started_at=began,
+            # A person who cancels it does not want it to begin again at once.
+            is_complete=is_complete or self._stop is Stop.CANCEL,
+            acknowledged=moved,
+            failure=failure,
+            retry_after_s=None if error is None else retry_after_s(error),
+        )
+
+    async def _sync(
+        self,
+        kept: KeptMap,
+        run: Run,
+        job_id: str,
+        meter: "_Meter",
+        began: float,
+        share: tuple[float, float],
+    ) -> tuple[MapResult, int, EngineError | None]:
+        """(what it did, how much moved, why it is not complete)."""
+        if not run.pull and not kept.config.direction.uploads:
+            return map_result(kept.name, (), {}), 0, None  # there is only something to fetch
+        try:
+            async with kept.opened() as map_:
+                task = OfflineMapSyncTask(map_, credential=self._credentials, clock=self._clock)
+                parameters = await task.create_default_offline_map_sync_parameters()
+                _set(parameters, kept, run)
+                job = task.create_offline_map_sync_job(parameters)
+                await self._follow(job, kept, job_id, run, meter, began, share)
+                result = await job.result()
+                found = map_result(kept.name, result.geodatabase_results, map_.errors)
+                failure = error_in(result.geodatabase_results, _unexpected(map_, kept))
+                return found, acknowledged(result.geodatabase_results), failure
+        except EngineError as error:
+            event("map.unsynced", map=kept.name, code=error.code, error=error.message)
+            return failed_map(kept.name, error), 0, error
+        except (OSError, sqlite3.Error) as error:
+            told = EngineError(f"the map in {kept.folder} cannot be used: {error}")
+            told.__cause__ = error
+            event("map.unsynced", map=kept.name, error=told.message)
+            return failed_map(kept.name, told), 0, told
+
+    async def _follow(
+        self,
+        job: OfflineMapSyncJob,
+        kept: KeptMap,
+        job_id: str,
+        run: Run,
+        meter: "_Meter",
+        began: float,
+        share: tuple[float, float],
+    ) -> None:
+        """Start the job and tell of it until it has ended, by itself or because it must."""
+        guard = asyncio.create_task(self._guard(job, run, meter, began), name="run guard")
+        try:
+            job.start()
+            async for one in job:
+                self._tell(one, kept, job_id, share)
+        finally:
+            await _to_its_end(job)
+            guard.cancel()
+            with suppress(asyncio.CancelledError):
+                await guard
+
+    async def _guard(self, job: OfflineMapSyncJob, run: Run, meter: "_Meter", began: float) -> None:
+        """Cancel the job when it is stopped, or has used up its bytes or its time."""
+        while not self._stopping.is_set():
+            now = self._clock.monotonic()
+            if now - began >= run.deadline_s:
+                self.stop(Stop.DEADLINE)
+            elif run.max_bytes is not None and meter.look() >= run.max_bytes:
+                self.stop(Stop.BUDGET)
+            elif (why := self._must_stop()) is not None:
+                self.stop(why)
+            else:
+                moment = min(now + LOOK_EVERY_S, began + run.deadline_s)
+                await until_set(self._stopping, self._clock, moment)
+        await job.cancel()
+
+    def _tell(self, one: JobEvent, kept: KeptMap, job_id: str, share: tuple[float, float]) -> None:
+        low, high = share
+        progress = min(99, int(low + (high - low) * one.progress / 100))
+        self._moved(progress, f"Syncing {kept.name}.")
+        if one.message is not None:
+            self._events.said(job_id, kept.name, one.message)
+
+
+class _Meter:
+    """What a run has moved over its link, by the counters of the interface."""
+
+    def __init__(
+        self, run: Run, counters: Counters, spend: Callable[[LinkClass, int], None]
+    ) -> None:
+        self._link = run.link
+        self._counters = counters
+        self._spend = spend
+        self._moved = 0
+        counters.begin()
+
+    def look(self) -> int:
+        """Bytes since the beginning. An overlay's are counted where it rides on."""
+        moved = self._counters.take().get(self._link.underlay or self._link.interface, 0)
+        if moved:
+            self._spend(self._link.link_class, moved)
+            self._moved += moved
+        return self._moved
+
+
+def _set(parameters: OfflineMapSyncParameters, kept: KeptMap, run: Run) -> None:
+    config = kept.config
+    direction = config.direction
+    if not run.pull and direction.downloads:
+        direction = SyncDirection.UPLOAD
+    parameters.sync_direction = direction
+    parameters.conflict_policy = config.conflicts
+    parameters.keep_geodatabase_deltas = config.keep_deltas
+    parameters.allow_full_download = run.link.link_class in config.full_download
+
+
+def _unexpected(map_: OfflineMap, kept: KeptMap) -> dict[str, EngineError]:
+    """Geodatabases that broke since the map was last looked at. What was known to be broken then
+    does not make the run a failure that is tried again and again."""
+    return {} if kept.counts.error is not None else dict(map_.errors)
+
+
+async def _to_its_end(job: OfflineMapSyncJob) -> None:
+    """Whatever happens to us: the map may be closed only when the job has ended."""
+    cancelled = False
+    while not job.status.is_done:
+        try:
+            await job.cancel()
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

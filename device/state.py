@@ -1,0 +1,169 @@
+"""What outlives a restart and a power cut: small, written rarely, whole or not at all.
+
+No moment of it is a time of day: after a power cut nobody knows how long the device was off, and
+its clock may be wrong. What is kept is how long something still lasts.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from device.log import event
+from engine import Clock, EngineError
+
+FILE_NAME, FLAG_NAME = "state.json", "running"
+FORMAT = 1
+MAX_BYTES = 256 * 1024
+WRITE_EVERY_S = 60.0
+"""What is not urgent is written at most so often: each write wears the card a little."""
+
+
+class StateError(EngineError):
+    """The state cannot be kept; the daemon goes on without."""
+
+    code = "state"
+    default_remedy = "Check that the disk is not full or read-only, and the owner of the folder"
+
+
+class State:
+    """Sections of plain JSON values, each replaced as a whole. A damaged file counts as none."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self.folder = folder
+        self.was_clean = True
+        """Whether the last daemon that used the folder ended in good order."""
+        self._clock = clock
+        self._sections: dict[str, object] = {}
+        self._written: str = ""
+        self._dirty = asyncio.Event()
+        self._is_urgent = asyncio.Event()
+
+    # --- reading and changing ---------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Read what there is. A file that is not understood is set aside and told of."""
+        path = self.folder / FILE_NAME
+        try:
+            with open(path, "rb") as stream:
+                text = stream.read(MAX_BYTES).decode()
+            value = json.loads(text)
+            if not isinstance(value, dict) or value.get("format") != FORMAT:
+                raise ValueError("it has another form")
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, RecursionError) as error:
+            event("state.unreadable", 30, file=path, error=error)
+            try:
+                os.replace(path, path.with_name(f"{FILE_NAME}.broken"))
+            except OSError:
+                return
+            return
+        self._sections = {name: one for name, one in value.items() if name != "format"}
+        self._written = text
+
+    def get(self, section: str) -> Mapping[str, object]:
+        """A section as it was put; empty if it never was."""
+        value = self._sections.get(section)
+        return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+    def put(self, section: str, value: Mapping[str, object], *, is_urgent: bool = False) -> None:
+        """Replace a section. It is written soon; at once, if a person would miss it."""
+        if self._sections.get(section) == value:
+            return
+        self._sections[section] = dict(value)
+        self._dirty.set()
+        if is_urgent:
+            self._is_urgent.set()
+
+    # The names that the policy's budgets ask for.
+
+    def load_budgets(self) -> Mapping[str, object]:
+        return self.get("budgets")
+
+    def save_budgets(self, saved: Mapping[str, object]) -> None:
+        self.put("budgets", saved)
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write what changed, until cancelled. :exc:`StateError` if the disk does not take it."""
+        while True:
+            await self._dirty.wait()
+            self._is_urgent.clear()
+            await asyncio.to_thread(self.write)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        rest = asyncio.create_task(self._clock.sleep(WRITE_EVERY_S))
+        urgent = asyncio.create_task(self._is_urgent.wait())
+        try:
+            await asyncio.wait((rest, urgent), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            rest.cancel()
+            urgent.cancel()
+            await asyncio.gather(rest, urgent, return_exceptions=True)
+
+    def write(self) -> None:
+        """Write now, if something changed. :exc:`StateError`."""
+        self._dirty.clear()
+        text = json.dumps({"format": FORMAT, **self._sections}, indent=1)
+        if text == self._written:
+            return
+        try:
+            _replace(self.folder / FILE_NAME, text.encode())
+        except OSError as error:
+            self._dirty.set()
+            raise _state_error(error, self.folder) from error
+        self._written = text
+
+    # --- clean and unclean stops ------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Note that a daemon runs. :attr:`was_clean` says how the last one ended."""
+        flag = self.folder / FLAG_NAME
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.was_clean = not flag.exists()
+            if self.was_clean:
+                _replace(flag, b"fieldsyncd runs, or was cut off\n")
+        except OSError as error:
+            raise _state_error(error, self.folder) from error
+
+    def end(self) -> None:
+        """Write what is left and note that the daemon ended in good order. :exc:`StateError`."""
+        self.write()
+        try:
+            (self.folder / FLAG_NAME).unlink(missing_ok=True)
+            _sync_folder(self.folder)
+        except OSError as error:
+            raise _state_error(error, self.folder) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Beside it, flushed, renamed, and the folder flushed: the old file or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(partial, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _state_error(error: OSError, folder: Path) -> StateError:
+    return StateError(f"the state in {folder} cannot be kept: {error.strerror or error}")

@@ -1,0 +1,47 @@
+"""The daemon as a whole: links, edits and presses in; syncs, lamps and answers out."""
+
+from device.api.status import Cause, State
+from device.lamps.rhythm import BREATH, OFF, SOLID
+from device.model import Reach, WaitReason
+from engine import JobStatus
+from tests.device.daemon.world import World, note_of
+
+
+async def test_a_link_that_appears_brings_device_and_service_together(world: World) -> None:
+    world.edit(1, "from the field")
+    world.start()
+    await world.until(lambda: not world.daemon.governor.is_starting)
+    waiting = world.status
+    await world.clock.sleep(600)
+    assert world.jobs == []
+
+    world.link_up()
+    await world.until(lambda: bool(world.jobs) and world.jobs[0].status.is_done)
+
+    assert waiting.state is State.WAITING
+    assert waiting.reason is WaitReason.NO_LINK
+    assert waiting.maps[0].edits == 1
+    assert world.jobs[0].status is JobStatus.SUCCEEDED
+    assert world.jobs[0].cause is Cause.LINK
+    assert world.jobs[0].link == "wlan0"
+    assert world.status.maps[0].edits == 0
+    assert world.status.links[0].reach is Reach.SERVICE
+    assert await note_of(world.service, 1) == "from the field"
+
+
+async def test_the_lamps_tell_what_happens(world: World) -> None:
+    world.start()
+    await world.clock.sleep(5)
+    dark = [world.rhythm(lamp) for lamp in ("link", "sync", "attention")]
+    world.edit()
+    await world.clock.sleep(10)
+    pending = world.rhythm("sync")
+    world.link_up()
+    await world.until(lambda: world.rhythm("sync") is SOLID)
+    synced = [world.rhythm(lamp) for lamp in ("link", "attention")]
+    await world.clock.sleep(12)
+
+    assert dark == [OFF, OFF, OFF]
+    assert pending is BREATH
+    assert synced == [SOLID, OFF]
+    assert world.rhythm("sync") is OFF
