@@ -28,6 +28,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RUNNERS = {
     "take": "device.cli_take",
     "areas": "device.cli_areas",
+    "check": "device.cli_check",
     "sync": "device.cli_sync",
     "export": "device.cli_export",
     "push": "device.cli_push",

@@ -39,10 +39,15 @@ exit codes:
 
 `fieldsync VERB --help` explains a verb."""
 
+CHECK = """\
+Asks whether a map has something to send or to fetch, and how much. Of what is kept current by
+packages the bytes are exact. Nothing is changed."""
+
 SYNC = """\
 Syncs a map: downloads what others changed, merges it attribute by attribute, and sends this
-device's edits. An interrupted sync loses and doubles nothing; the next one goes on where it
-stopped."""
+device's edits. A map that is kept current by packages sends its new features and applies the
+updates of its map area. An interrupted sync loses and doubles nothing; the next one goes on where
+it stopped."""
 
 SYNC_EXAMPLE = """\
 examples:
@@ -142,6 +147,7 @@ def make_parser() -> Parser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
     add_take(verbs, _add_verb, _add_credentials)
     add_areas(verbs, _add_verb, _add_credentials)
+    _add_credentials(_add_map_verb(verbs, "check", CHECK, "ask what a sync would do now"))
     _add_sync(verbs)
     _add_delta_verbs(verbs)
     _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
@@ -190,11 +196,17 @@ def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
     )
     _add_conflicts(sync)
     sync.add_argument(
+        "--no-updates",
+        dest="scheduled_updates",
+        action="store_false",
+        help="leave the updates of the map area for later; new features go up all the same",
+    )
+    sync.add_argument(
         "--no-full-download",
         dest="allow_full_download",
         action="store_false",
-        help="on a thin link: if the service cannot tell what has changed, send the edits, but do "
-        "not fetch all rows anew",
+        help="on a thin link: if the service cannot tell what has changed, or all of a package is "
+        "needed, send the edits, but do not fetch all rows anew",
     )
     sync.add_argument(
         "--all-or-nothing",

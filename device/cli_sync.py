@@ -16,6 +16,7 @@ from engine import (
     ExitCode,
     OfflineMap,
     OfflineMapSyncTask,
+    PreplannedScheduledUpdatesOption,
     SyncDirection,
     SyncGeodatabaseResult,
     SyncLayerResult,
@@ -51,6 +52,9 @@ async def _sync(options: Namespace, console: Console) -> Report:
         parameters.rollback_on_failure = options.all_or_nothing
         parameters.keep_geodatabase_deltas = options.keep_deltas
         parameters.allow_full_download = options.allow_full_download
+        if not options.scheduled_updates:
+            no_updates = PreplannedScheduledUpdatesOption.NO_UPDATES
+            parameters.preplanned_scheduled_updates_option = no_updates
         job = task.create_offline_map_sync_job(parameters)
         result = await follow(job, f"syncing {options.map.name}", console)
         broken = dict(map_.errors)

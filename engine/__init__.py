@@ -78,7 +78,11 @@ _HOMES = {
     ),
     "engine.sync.geodatabase_jobs": ("GenerateGeodatabaseJob", "SyncGeodatabaseJob"),
     "engine.sync.geodatabase_sync_task": ("GeodatabaseSyncTask",),
-    "engine.maps.map_updates": ("OfflineMapLayerUpdates", "OfflineMapUpdatesInfo"),
+    "engine.maps.map_updates": (
+        "OfflineMapGeodatabaseUpdates",
+        "OfflineMapLayerUpdates",
+        "OfflineMapUpdatesInfo",
+    ),
     "engine.maps.offline_map": ("OfflineMap",),
     "engine.maps.operational_layers": ("OperationalLayer",),
     "engine.maps.relocation": ("relocate_service",),
@@ -178,6 +182,7 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
         ShapeKind as ShapeKind,
     )
     from engine.maps.map_updates import (
+        OfflineMapGeodatabaseUpdates as OfflineMapGeodatabaseUpdates,
         OfflineMapLayerUpdates as OfflineMapLayerUpdates,
         OfflineMapUpdatesInfo as OfflineMapUpdatesInfo,
     )

@@ -16,6 +16,7 @@ from engine.atomic import require_space
 from engine.clock import Clock
 from engine.errors import (
     AuthenticationError,
+    FullDownloadRequired,
     MapError,
     PermissionDeniedError,
     ProtocolError,
@@ -177,6 +178,11 @@ class PackageUpdate:
                 f"{self._geodatabase.path} needs all of its package, because {plan.reason}, and "
                 "has edits that were not sent",
                 remedy="Sync again when the feature service can be reached: they are sent first",
+            )
+        if not context.parameters.allow_full_download:
+            raise FullDownloadRequired(
+                f"{self._geodatabase.path} needs all of its package, {plan.size_bytes} bytes, "
+                f"because {plan.reason}"
             )
         context.narrator.info(
             f"fetching the whole package, {plan.size_bytes} bytes, because {plan.reason}"

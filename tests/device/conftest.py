@@ -139,6 +139,15 @@ class ServiceThread:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(START_WITHIN_S)
 
+    def refresh_map_area(self, area_id: str) -> dict[str, str]:
+        """Have the packages of a map area made anew."""
+        assert self._loop is not None
+
+        async def refresh() -> dict[str, str]:
+            return self._server.refresh_map_area(area_id)
+
+        return asyncio.run_coroutine_threadsafe(refresh(), self._loop).result(START_WITHIN_S)
+
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         # Without asynchronous jobs no test has to wait for a poll.
@@ -146,6 +155,7 @@ class ServiceThread:
             self._data, profile=Profile(supports_async=False), security=self._security
         ) as server:
             self.urls = dict(server.services)
+            self._server = server
             self._ready.set()
             await self._stop.wait()
 
