@@ -16,12 +16,13 @@ Sources: ArcGIS REST API, "Setup Map Area", "Create Replica"; SQLite, "Database 
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from engine.errors import MapError, ProtocolError
+from engine.geodatabase.layer_table import is_stored
 from engine.geodatabase.package_record import PackageGenerations, PackageRecord
 from engine.layer_schema import LayerSchema
 from engine.maps.package_item import PackageItem
@@ -33,7 +34,7 @@ from engine.model import (
 )
 from engine.service.download import discard
 from engine.service.portal import Portal
-from engine.service.replica_file import generations, read_header
+from engine.service.replica_file import first_attributes, generations, read_header
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import GenerateGeodatabaseParameters, GenerateLayerOption
 from engine.sync.registration import register_like
@@ -194,6 +195,7 @@ class _PackageRows:
         if server is None and not layers:  # of the item as it was before its file was fetched
             server, layers = package.generations.server, dict(package.generations.layers)
         _require_layers(package, wanted.layers, header.replaced)
+        _require_fields(package, wanted.layers, await asyncio.to_thread(first_attributes, path))
         record = PackageRecord(
             portal=portal.url,
             area_item_id=source.area_item_id,
@@ -242,6 +244,21 @@ def _require_layers(
         raise ProtocolError(
             f"the package {package.title} has no rows of {', '.join(missing)}", remedy=_MAKE_ANEW
         )
+
+
+def _require_fields(
+    package: PackageItem, layers: Sequence[LayerSchema], found: Mapping[int, frozenset[str]]
+) -> None:
+    """Values that a package does not have would be taken for empty ones."""
+    for layer in layers:
+        names = {field.name.lower() for field in layer.fields if is_stored(field)}
+        missing = sorted(names - found.get(layer.id, names))
+        if missing:
+            raise ProtocolError(
+                f"the package {package.title} has the features of {layer.name} without their "
+                f"{', '.join(missing)}: the layer has changed, or it is another one",
+                remedy=_MAKE_ANEW,
+            )
 
 
 # --- what a package is made of --------------------------------------------------------------------

@@ -22,7 +22,7 @@ from engine.errors import (
     MapError,
     ServiceRefusedError,
 )
-from engine.maps.area_layers import AreaLayers
+from engine.maps.area_layers import AreaLayers, package_left_out
 from engine.maps.map_taking import MapTakingJob, Piece, Taken
 from engine.maps.offline_map import OfflineMap
 from engine.maps.package_info import (
@@ -205,10 +205,11 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
             chosen = [
                 one
                 for package in area.package_items
-                if (one := await self._choose(portal, stack, package, failed)) is not None
+                if package.has_features
+                and (one := await self._choose(portal, stack, package, failed)) is not None
             ]
             self._warn_of(failed)
-            missing = self._layers.not_covered()
+            missing = [*self._layers.not_covered(), *self._without_features()]
             self._warn_of(missing, frozenset())
             if not chosen:
                 raise failed[0].error if failed else MapError(f"{area.title} has nothing to take")
@@ -234,6 +235,19 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
             self._narrator.warn(f"the web map of the map area cannot be had: {error.message}")
         return None
 
+    def _without_features(self) -> list[LeftOut]:
+        """Packages of other types: tiles are no loss, the others are told."""
+        found = []
+        for package in self._area.package_items:
+            if package.is_tiles:
+                self._narrator.info(f"{package.title}: tiles are not taken; the map refers to them")
+            elif not package.has_features:
+                try:
+                    package.require_definition()
+                except MapError as error:
+                    found.append(package_left_out(package, error))
+        return found
+
     async def _choose(
         self,
         portal: Portal,
@@ -241,10 +255,7 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
         package: PackageItem,
         failed: list[LeftOut],
     ) -> "_Package | None":
-        """How a package is to be taken; None for tiles, and for what is ``failed``."""
-        if package.is_tiles:
-            self._narrator.info(f"{package.title}: tiles are not taken; the map refers to them")
-            return None
+        """How a package is to be taken; None for what is ``failed``."""
         task = None
         try:
             package.require_definition()
@@ -291,7 +302,10 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
                 )
                 failed += self._layers.cover(task.url, [layer_id], package, error)
         if not taken:
-            raise MapError(f"{task.url} has none of the layers of the package {package.title}")
+            raise MapError(
+                f"{task.url} has none of the layers of the package {package.title}",
+                remedy="The service has changed since: have the map area made anew",
+            )
         self._layers.cover(task.url, taken, package, None)
         return _Package(
             task=task,

@@ -7,6 +7,7 @@ before anything of it is used.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,9 @@ from native.layer import Layer
 from native.operation import Operation
 
 CHUNK_BYTES = 64 * 1024
+_SAMPLE_BYTES = 256 * 1024
+_PATTERN_BYTES = 200
+_FIRST_FEATURE = re.compile(rb'"id"\s*:\s*(\d{1,9})\s*,\s*"features"\s*:\s*\[\s*(?=\{)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,36 @@ def read_header(path: Path) -> ReplicaHeader:
     return ReplicaHeader(
         members=members, layer_ids=frozenset(layer_ids), replaced=frozenset(replaced)
     )
+
+
+def first_attributes(path: Path) -> dict[int, frozenset[str]]:
+    """Layer id → the names of the attributes of its first feature, in lower case.
+
+    Of layers that have one, as far as their entry begins with its id and features, and that
+    feature is of no unusual size: the decoder takes what is not there for null, and so cannot tell.
+    """
+    found: dict[int, frozenset[str]] = {}
+    with open(path, "rb") as stream:
+        window = b""
+        while chunk := stream.read(CHUNK_BYTES):
+            window += chunk
+            while (match := _FIRST_FEATURE.search(window)) is not None:
+                window = window[match.end() :] + stream.read(_SAMPLE_BYTES)
+                names = _names_in(window[:_SAMPLE_BYTES])
+                if names is not None:
+                    found.setdefault(int(match[1]), names)
+            window = window[-_PATTERN_BYTES:]
+    return found
+
+
+def _names_in(text: bytes) -> frozenset[str] | None:
+    """The attributes of the feature at the beginning of ``text``."""
+    try:
+        feature, _ = json.JSONDecoder().raw_decode(text.decode(errors="ignore"))
+    except (ValueError, RecursionError):
+        return None
+    attributes = feature.get("attributes") if isinstance(feature, dict) else None
+    return frozenset(map(str.lower, attributes)) if isinstance(attributes, dict) else None
 
 
 def read_events(path: Path, layers: Sequence[Layer]) -> Iterator[Event]:

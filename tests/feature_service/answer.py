@@ -17,7 +17,8 @@ _GZIP = 16 + zlib.MAX_WBITS
 class Answer:
     """What is sent back; a file is read while it is sent, and removed after if it is passing.
 
-    What has an ``etag`` may be asked for in part; then ``first_byte`` is where the part begins.
+    What has an ``etag`` may be asked for in part; then ``first_byte`` is where the part begins, and
+    ``part_bytes`` how much it has if it does not go to the end.
     """
 
     content: bytes | Path
@@ -26,13 +27,16 @@ class Answer:
     is_passing: bool = False
     etag: str = ""
     first_byte: int = 0
+    part_bytes: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
         if isinstance(self.content, bytes):
-            return len(self.content) - self.first_byte
-        return self.content.stat().st_size - self.first_byte
+            rest = len(self.content) - self.first_byte
+        else:
+            rest = self.content.stat().st_size - self.first_byte
+        return rest if self.part_bytes is None else min(rest, self.part_bytes)
 
     def is_packed_for(self, accept_encoding: str) -> bool:
         """Whether it goes out as gzip to a client that accepts this."""
@@ -51,13 +55,16 @@ class Answer:
         yield packer.flush()
 
     def _plain(self) -> Generator[bytes, None, None]:
+        end = self.first_byte + self.size_bytes
         if isinstance(self.content, bytes):
-            for start in range(self.first_byte, len(self.content), _CHUNK):
-                yield self.content[start : start + _CHUNK]
+            for start in range(self.first_byte, end, _CHUNK):
+                yield self.content[start : min(start + _CHUNK, end)]
             return
         with self.content.open("rb") as file:
             file.seek(self.first_byte)
-            while chunk := file.read(_CHUNK):
+            left = end - self.first_byte
+            while chunk := file.read(min(_CHUNK, left)):
+                left -= len(chunk)
                 yield chunk
 
 

@@ -1,4 +1,4 @@
-"""Parts of files: from some byte to the end, if the client has the beginning of the same file.
+"""Parts of files: from some byte to another or the end, if the client means the same file.
 
 Source: RFC 9110, 13.1.5 (If-Range) and 14 (Range requests); a server may answer any other range
 with the whole.
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .answer import Answer
 
-_FROM = re.compile(r"bytes=(\d+)-")
+_FROM = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 def in_part(answer: Answer, asked: Mapping[str, str]) -> Answer:
@@ -28,8 +28,11 @@ def in_part(answer: Answer, asked: Mapping[str, str]) -> Answer:
     if first >= size:
         refused = Answer(content=b"", content_type=answer.content_type, status=416)
         return _with(refused, {"Content-Range": f"bytes */{size}"})
-    part = replace(whole, status=206, first_byte=first)
-    return _with(part, {"Content-Range": f"bytes {first}-{size - 1}/{size}"})
+    last = min(int(match[2] or size - 1), size - 1)
+    if last < first:
+        return whole
+    part = replace(whole, status=206, first_byte=first, part_bytes=last - first + 1)
+    return _with(part, {"Content-Range": f"bytes {first}-{last}/{size}"})
 
 
 def _with(answer: Answer, headers: dict[str, str]) -> Answer:

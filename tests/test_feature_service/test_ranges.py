@@ -25,6 +25,17 @@ async def test_result_when_asked_from_a_byte_then_the_rest(client: Client) -> No
         assert await part.read() == body[100:]
 
 
+async def test_result_when_asked_for_some_bytes_then_those(client: Client) -> None:
+    url = await result_url(client)
+    async with client.session.get(url, headers=PLAIN) as whole:
+        body = await whole.read()
+
+    async with client.session.get(url, headers=PLAIN | {"Range": "bytes=10-19"}) as part:
+        assert part.status == 206
+        assert part.headers["Content-Range"] == f"bytes 10-19/{len(body)}"
+        assert await part.read() == body[10:20]
+
+
 async def test_range_when_the_tag_is_another_then_the_whole(client: Client) -> None:
     url = await result_url(client)
 
