@@ -113,8 +113,8 @@ def _refused_by_device(state: PolicyState, now: float) -> Wait | None:
         return _wait(WaitReason.TEMPERATURE, f"The device is too hot: {heat:.0f} °C.")
     charge = conditions.battery_percent
     is_weak = charge is not None and charge < rules.weakest_battery_percent
-    if is_weak and not conditions.is_charging:
-        return _wait(WaitReason.BATTERY, f"The battery is nearly empty: {charge:.0f} %.")
+    if charge is not None and is_weak and not conditions.is_charging:
+        return _wait(WaitReason.BATTERY, f"The battery is nearly empty: {int(charge)} %.")
     return None
 
 
@@ -182,9 +182,9 @@ def _edits_due_at(state: PolicyState) -> float:
 def _pull_due_at(state: PolicyState, rules: ClassRules) -> float:
     if rules.pull_interval_s is None:
         return _NEVER
-    if state.work.completed_at is None:
+    if state.work.pulled_at is None:
         return _ALWAYS
-    return state.work.completed_at + rules.pull_interval_s
+    return state.work.pulled_at + rules.pull_interval_s
 
 
 # --- over which link ------------------------------------------------------------------------------
@@ -277,17 +277,22 @@ def _within_budget(
     if not rules.is_allowed:
         return _wait(WaitReason.BUDGET, f"The configuration forbids syncing over {_name(link)}.")
     limit = rules.bytes_per_day
-    left = limit
-    if limit is not None:
-        left = max(0, limit - _used_bytes(state, link.link_class, now))
-        if gesture is Gesture.LONG:
-            left = max(left, limit)
-        if left < min(state.rules.useful_bytes, limit) or left == 0:
-            return _wait(WaitReason.BUDGET, _budget_detail(link, limit, gesture))
-    return Run(link=link, max_bytes=left, deadline_s=rules.deadline_s, pull=may_pull)
+    run = Run(link=link, max_bytes=None, deadline_s=rules.deadline_s, pull=may_pull)
+    if limit is None:
+        return run
+    left = max(0, limit - _used_bytes(state, link.link_class, now))
+    for_edits = int(limit * state.rules.edits_share)
+    if gesture is Gesture.LONG:
+        left, for_edits = max(left, limit), 0
+    least = max(1, min(state.rules.useful_bytes, limit - for_edits))
+    if may_pull and left - for_edits >= least:
+        return replace(run, max_bytes=left - for_edits)
+    if state.work.pending_edits and left >= least:
+        return replace(run, max_bytes=left, pull=False)
+    return _wait(WaitReason.BUDGET, _budget_detail(link, limit))
 
 
-def _budget_detail(link: Link, limit: int, gesture: Gesture | None) -> str:
+def _budget_detail(link: Link, limit: int) -> str:
     more = "; hold the button for two seconds to sync anyway" if limit else ""
     return f"Today's {limit / 1_000_000:g} MB for {_name(link)} are used up{more}."
 

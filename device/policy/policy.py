@@ -139,6 +139,8 @@ class Policy:
         link_class = outcome.run.link.link_class
         if outcome.is_complete:
             self._completed(outcome.started_at, now)
+            if outcome.run.pull:
+                self._work = replace(self._work, pulled_at=now)
         failure = outcome.failure
         if outcome.is_complete or outcome.acknowledged:
             self._backoff.acknowledged(link_class, but_for=failure)

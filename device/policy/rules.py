@@ -82,6 +82,8 @@ class Rules:
     """How long a press of the button that could not be obeyed is remembered."""
     retry_after_limit_s: float = DAY_S
     """A service that asks to be left alone for longer is asked again after so long."""
+    edits_share: float = 0.25
+    """This part of a day's budget is left for edits: what comes down may take the rest."""
     useful_bytes: int = 32_000
     """Less than this is left of a budget: no run is begun. Signing in and asking for the service
     takes so much."""

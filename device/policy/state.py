@@ -57,6 +57,8 @@ class Work:
     """and the last."""
     completed_at: float | None = None
     """When a run last came to its end; None: never since the start."""
+    pulled_at: float | None = None
+    """The same of runs that fetched changes, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

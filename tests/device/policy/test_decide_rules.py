@@ -54,12 +54,13 @@ def state(kind: LinkClass | None = LinkClass.WIFI, **more: object) -> PolicyStat
             first_change_at=NOW - 500,
             last_change_at=NOW - 400,
             completed_at=NOW - 600,
+            pulled_at=NOW - 600,
         ),
     }
     return PolicyState(**(values | more))  # type: ignore[arg-type]
 
 
-IDLE = Work(completed_at=NOW - 60)
+IDLE = Work(completed_at=NOW - 60, pulled_at=NOW - 60)
 
 
 def pressed(gesture: Gesture = Gesture.SHORT) -> Press:
@@ -160,9 +161,7 @@ def test_a_pause_holds_everything_also_a_press() -> None:
 
 
 def test_edits_wait_for_a_quiet_moment_but_not_for_ever() -> None:
-    typing = Work(
-        pending_edits=1, first_change_at=NOW - 280, last_change_at=NOW, completed_at=NOW - 400
-    )
+    typing = replace(IDLE, pending_edits=1, first_change_at=NOW - 280, last_change_at=NOW)
 
     answer = decide(state(work=typing), NOW)
 
@@ -287,11 +286,19 @@ def used(kind: LinkClass, size_bytes: int) -> dict[LinkClass, BudgetState]:
     return {kind: BudgetState(used_bytes=size_bytes, turns_at=NOW + 5000)}
 
 
-def test_a_run_may_move_what_is_left_of_the_days_budget() -> None:
-    answer = decide(state(LinkClass.CELLULAR, budgets=used(LinkClass.CELLULAR, 15_000_000)), NOW)
+def test_what_comes_down_leaves_a_part_of_the_days_budget_for_edits() -> None:
+    fresh = decide(state(LinkClass.CELLULAR), NOW)
+    some = decide(state(LinkClass.CELLULAR, budgets=used(LinkClass.CELLULAR, 9_000_000)), NOW)
+    most = state(LinkClass.CELLULAR, budgets=used(LinkClass.CELLULAR, 15_000_000))
+    edits, idle = decide(most, NOW), decide(replace(most, work=Work()), NOW)
 
-    assert isinstance(answer, Run)
-    assert answer.max_bytes == 5_000_000
+    assert isinstance(fresh, Run)
+    assert isinstance(some, Run)
+    assert isinstance(edits, Run)
+    assert (fresh.max_bytes, fresh.pull) == (15_000_000, True)
+    assert (some.max_bytes, some.pull) == (6_000_000, True)
+    assert (edits.max_bytes, edits.pull) == (5_000_000, False)
+    assert reason(idle) is WaitReason.BUDGET
 
 
 def test_a_used_budget_waits_for_the_next_day() -> None:
@@ -303,7 +310,7 @@ def test_a_used_budget_waits_for_the_next_day() -> None:
     assert isinstance(answer, Wait)
     assert (answer.reason, answer.until) == (WaitReason.BUDGET, NOW + 5000)
     assert isinstance(tomorrow, Run)
-    assert tomorrow.max_bytes == 20_000_000
+    assert tomorrow.max_bytes == 15_000_000
 
 
 def test_a_long_press_grants_one_more_days_budget() -> None:

@@ -1,0 +1,113 @@
+"""Who vouches for the time of day."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from device.model import ClockTrust
+from device.policy.clock_trust import ClockWatch, kernel_is_synchronised
+from tests.fakes.clock import START, VirtualClock
+
+
+@pytest.fixture
+def clock() -> Iterator[VirtualClock]:
+    virtual = VirtualClock()
+    yield virtual
+    virtual.close()
+
+
+class Kernel:
+    """Answers as adjtimex does."""
+
+    def __init__(self) -> None:
+        self.is_synchronised: bool | None = False
+
+    def __call__(self) -> bool | None:
+        return self.is_synchronised
+
+
+def test_after_the_start_nobody_vouches_for_it(clock: VirtualClock, tmp_path: Path) -> None:
+    """Not even if it looks plausible: a saved time may be a winter old."""
+    assert ClockWatch(clock, root=tmp_path, kernel=Kernel()).look() is ClockTrust.NONE
+
+
+def test_a_time_server_vouches_for_it(clock: VirtualClock, tmp_path: Path) -> None:
+    kernel = Kernel()
+    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    kernel.is_synchronised = True
+
+    assert watch.look() is ClockTrust.NTP
+
+
+def test_the_file_of_timesyncd_does_where_the_kernel_may_not_be_asked(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    kernel = Kernel()
+    kernel.is_synchronised = None
+    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    before = watch.look()
+    mark = tmp_path / "run/systemd/timesync/synchronized"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+
+    assert (before, watch.look()) == (ClockTrust.NONE, ClockTrust.NTP)
+
+
+async def test_it_stays_trusted_for_days_without_a_link(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    kernel = Kernel()
+    kernel.is_synchronised = True
+    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    watch.look()
+    kernel.is_synchronised = False  # the kernel forgets after some hours
+
+    await clock.advance(30 * 86_400)
+    clock.set_now(START + timedelta(days=30, seconds=900))  # as much as it may drift
+
+    assert watch.look() is ClockTrust.NTP
+
+
+async def test_a_clock_that_is_set_by_anybody_is_not_trusted_any_more(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    kernel = Kernel()
+    kernel.is_synchronised = True
+    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    watch.look()
+    kernel.is_synchronised = False
+
+    clock.set_now(datetime(2019, 1, 1, tzinfo=UTC))
+
+    assert watch.look() is ClockTrust.NONE
+    kernel.is_synchronised = True
+    assert watch.look() is ClockTrust.NTP
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "expected"),
+    [(0, ClockTrust.MODEM), (-119, ClockTrust.MODEM), (300, ClockTrust.NONE)],
+)
+def test_the_mobile_network_confirms_it_or_not(
+    clock: VirtualClock, tmp_path: Path, offset_s: float, expected: ClockTrust
+) -> None:
+    watch = ClockWatch(clock, root=tmp_path, kernel=Kernel())
+
+    told = watch.told(clock.now() + timedelta(seconds=offset_s))
+
+    assert told is expected
+    assert watch.look() is expected
+
+
+def test_a_modem_does_not_overrule_a_time_server(clock: VirtualClock, tmp_path: Path) -> None:
+    kernel = Kernel()
+    kernel.is_synchronised = True
+    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+
+    assert watch.told(datetime(1980, 1, 6, tzinfo=UTC)) is ClockTrust.NTP
+
+
+def test_the_kernel_of_this_machine_answers() -> None:
+    assert kernel_is_synchronised() in (True, False, None)
