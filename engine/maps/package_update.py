@@ -6,7 +6,7 @@ step together with its generation, so what is left to do is planned anew from th
 
 import asyncio
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from engine.errors import (
     MapError,
     PermissionDeniedError,
     ProtocolError,
+    SchemaChangedError,
     ServiceError,
     ServiceRefusedError,
     UploadRequired,
@@ -32,11 +33,13 @@ from engine.geodatabase.package_record import (
     get_package,
     set_package,
 )
+from engine.geodatabase.replica import get_replica
 from engine.maps.package_item import PackageItem
 from engine.maps.update_packages import UpdateFile, UpdateKind, UpdatePlan, plan_updates
 from engine.service.download import using
 from engine.service.portal import Portal
 from engine.service.session import Session
+from engine.sync.check import check_layers, check_presence
 from engine.sync.context import SyncContext, spool_folder
 from engine.sync.exclusive import exclusive
 from engine.sync.job import Narrator
@@ -51,6 +54,7 @@ from engine.sync.package_merge import (
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.photos import fetch_photos
 from engine.sync.results import SyncGeodatabaseResult
+from engine.sync.schema_change import fill_new_fields
 
 ATTEMPTS = 3  # in one run, when the package is refreshed while it is downloaded
 WHOLE = "download-package.json"
@@ -90,8 +94,10 @@ class PackageUpdate:
             context.result = result
             await _fetch_photos(context)
             await self._update(context)
+            await _best_effort(context, fill_new_fields, "values of new fields")
             await _fetch_photos(context)
             await clear_spooled(context)
+            self._geodatabase.replica = await context.database.read(get_replica)
             for warning in await context.database.checkpoint():
                 narrator.warn(warning)
 
@@ -103,6 +109,8 @@ class PackageUpdate:
             is_whole = plan.kind is UpdateKind.WHOLE_PACKAGE
             wanted = {self._folder / WHOLE} if is_whole else set(map(self._target, plan.files))
             await asyncio.to_thread(self._clear, wanted)
+            if attempt == 1 and plan.kind is not UpdateKind.NOTHING:
+                await self._follow_layers(context)
             context.narrator.report(5)
             try:
                 if is_whole:
@@ -116,6 +124,26 @@ class PackageUpdate:
                 context.narrator.info(f"{error.message}; looking again")
                 if attempt > 1 and not is_whole:
                     must_be_whole = "an update file cannot be used"
+
+    async def _follow_layers(self, context: SyncContext) -> None:
+        """Let the tables follow what changed in the layers, if their service can be asked.
+
+        What comes was made of the layers as they are now. :exc:`SchemaChangedError` if one is not
+        what it was: its rows would be left out, and the generation stands for all layers.
+        """
+        before = {table.layer_id for table in context.tables}
+        try:
+            context.schema = await context.service.load()
+            check_presence(context)
+            await check_layers(context, self._geodatabase)
+        except SchemaChangedError:
+            raise
+        except ServiceError as error:
+            context.narrator.info(f"the service does not show its layers: {error.message}")
+        for layer_id in sorted(before - {table.layer_id for table in context.tables}):
+            left_out = context.result.layer(layer_id).error
+            assert left_out is not None
+            raise left_out
 
     async def _record(self) -> PackageRecord:
         record = await self._geodatabase.database.read(get_package)
@@ -252,8 +280,15 @@ def _has_unsent(connection: sqlite3.Connection) -> bool:
 
 
 async def _fetch_photos(context: SyncContext) -> None:
-    """Store the data of attachments that came; what cannot be had waits for the next sync."""
+    """Store the data of attachments that came in files."""
+    await _best_effort(context, fetch_photos, "attachments")
+
+
+async def _best_effort(
+    context: SyncContext, fetch: Callable[[SyncContext], Awaitable[None]], what: str
+) -> None:
+    """What cannot be had from the service waits for the next sync."""
     try:
-        await fetch_photos(context)
+        await fetch(context)
     except ServiceError as error:
-        context.narrator.warn(f"some attachments are left for the next sync: {error}")
+        context.narrator.warn(f"some {what} are left for the next sync: {error}")
