@@ -7,6 +7,7 @@ lies in real files, so that another process can read it.
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ STEP_MS = 50
 """How often the kernel changes a level that is dimmed gradually."""
 
 Tuples = list[tuple[int, int]]
+_TUPLE = re.compile(r"\s*(\d+)\s+(\d+)\s*")
 
 
 @dataclass(slots=True)
@@ -121,22 +123,22 @@ class FakeLeds:
         led.tuples = tuples
         led.written.append(text)
         shown = " ".join(f"{level} {ms}" for level, ms in tuples)
-        (self.root / name / "pattern").write_text(f"{shown}\n")
+        (self.root / name / "pattern").write_text(f"{shown}\n" if shown else "")
         self._on_write(name)
 
 
 def parsed(text: str, max_brightness: int) -> Tuples:
-    """The tuples of a pattern, or EINVAL as ``pattern_trig_store_patterns_string`` gives it."""
-    words = text.split()
-    numbers = [int(word) for word in words if word.isdecimal()]
-    tuples = list(zip(numbers[::2], numbers[1::2], strict=False))
-    is_good = (
-        len(numbers) == len(words)
-        and len(numbers) % 2 == 0
-        and 2 <= len(tuples) <= MOST_TUPLES
-        and all(level <= max_brightness for level, _ in tuples)
-    )
-    if not is_good:
+    """The tuples of a pattern, or EINVAL, as ``pattern_trig_store_patterns`` has it: a last letter
+    alone is overlooked, nothing at all is taken, a single tuple is not."""
+    tuples: Tuples = []
+    offset = 0
+    while offset < len(text) - 1 and len(tuples) < MOST_TUPLES:
+        found = _TUPLE.match(text, offset)
+        if found is None or int(found[1]) > max_brightness:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), "pattern")
+        tuples.append((int(found[1]), int(found[2])))
+        offset = found.end()
+    if len(tuples) == 1:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), "pattern")
     return tuples
 

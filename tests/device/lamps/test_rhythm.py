@@ -20,6 +20,7 @@ from device.lamps.rhythm import (
     progress,
     recognised,
 )
+from tests.fakes.led_contract import answers
 from tests.fakes.leds import MOST_TUPLES, FakeLeds, parsed, played
 
 BRIGHTNESSES = (1, 15, 255)
@@ -143,7 +144,24 @@ def test_the_fake_when_a_pattern_is_bad_forgets_the_old_one(tmp_path: Path) -> N
     path = tmp_path / "a" / "pattern"
     leds.write(path, "1 100 0 100")
 
-    for bad in ("255 100 0 100", "1 1000", "1 100 0", "x 1 0 1", ""):
+    for bad in ("255 100 0 100", "1 1000", "1 100 0", "x 1 0 1"):
         with pytest.raises(OSError, match="Invalid"):
             leds.write(path, bad)
         assert leds.read(path) == ""
+
+
+def test_the_fake_when_played_with_answers_as_linux_does(tmp_path: Path) -> None:
+    """Recorded from Linux 6.1; ``scripts/device-test`` compares both again."""
+    leds = FakeLeds(tmp_path)
+    leds.add("a")
+
+    told = answers(tmp_path / "a", leds)
+
+    assert [answer.split(": ")[1].split(", plays")[0] for answer in told] == [
+        *("EINVAL, [none]", "ENOENT, [none]", "taken, [pattern]", "taken, [pattern]"),
+        *("EINVAL, [pattern]", "taken, [pattern]", "EINVAL, [pattern]", "taken, [pattern]"),
+        *("EINVAL, [pattern]", "taken, [pattern]", "EINVAL, [pattern]", "taken, [pattern]"),
+        *("taken, [pattern]", "taken, [pattern]", "taken, [pattern]", "taken, [pattern]"),
+        *("taken, [none]", "ENOENT, [none]"),
+        "taken, [none]",
+    ]
