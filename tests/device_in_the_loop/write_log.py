@@ -80,12 +80,15 @@ class WriteLog:
                 self._next = offset + (0 if entry.is_discard else sectors * self._sector)
 
     def states(
-        self, folder: Path, draw: random.Random, count: int, *, lost: float = 0.0
+        self, folder: Path, draw: random.Random, count: int, *, end: int, lost: float = 0.0
     ) -> Iterator[State]:
-        """The disk after a power cut at ``count`` moments, the end among them: all is there that
-        came before the last flush, and about half of what came since. ``lost``: which part of the
-        flushed writes a lying card does not have. The image is the same file each time."""
-        moments = range(1, self.read_on() + 1)
+        """The disk after a power cut at ``count`` moments up to ``end``, which is one of them.
+
+        All is there that came before the last flush, and about half of what came since. ``lost``:
+        which part of the flushed writes a lying card does not have. The image is the same file
+        each time.
+        """
+        moments = range(1, end + 1)
         chosen = {*draw.sample(moments, min(count - 1, len(moments))), moments[-1]}
         durable, image = folder / "durable.img", folder / "state.img"
         shutil.copyfile(self._start, durable)
