@@ -173,7 +173,7 @@ def _modules(root: Path, kernel: str, names: tuple[str, ...]) -> list[Path]:
 
 def _make_initrd(root: Path, kernel: str, folder: Path, target: Path) -> None:
     """The disk's driver is a module, so something must load it before there is a disk."""
-    for name in ("bin", "lib", "proc", "sys", "dev", "root"):
+    for name in ("bin", "lib", "proc", "sys", "dev", "disk"):
         (folder / name).mkdir(parents=True)
     shutil.copy(root / "usr/bin/busybox", folder / "bin/busybox")
     loads = []
@@ -190,9 +190,9 @@ def _make_initrd(root: Path, kernel: str, folder: Path, target: Path) -> None:
                 "mount -t devtmpfs dev /dev",
                 *loads,
                 "while ! [ -b /dev/vda ]; do sleep 0.05; done",
-                "mount -t ext4 -o rw /dev/vda /root || exec sh",
-                "mount --move /dev /root/dev; umount /sys /proc",
-                "exec switch_root /root /sbin/init",
+                "mount -t ext4 -o rw /dev/vda /disk || exec sh",
+                "mount --move /dev /disk/dev; umount /sys /proc",
+                "exec switch_root /disk /sbin/init",
                 "",
             )
         )
