@@ -105,7 +105,7 @@ def set_up(checkout: Path, *, as_root: bool = True, **environment: str) -> tuple
 def test_setup_refuses_an_old_python(bare: Path) -> None:
     fake(bare, "dpkg-query", "echo ii")
     fake(bare, "oldpython", '[[ $1 == --version ]] && echo "Python 3.9.2"; exit 1')
-    for tool in ("gcc", "npm", "ogr2ogr", "shellcheck", "sqlite3"):
+    for tool in ("gcc", "ip", "npm", "ogr2ogr", "shellcheck", "sqlite3"):
         fake(bare, tool, "")
 
     code, output = set_up(bare, PYTHON="oldpython")
@@ -118,7 +118,7 @@ def test_setup_refuses_an_old_python(bare: Path) -> None:
 
 def test_setup_names_a_python_that_is_not_there(bare: Path) -> None:
     fake(bare, "dpkg-query", "echo ii")
-    for tool in ("gcc", "npm", "ogr2ogr", "shellcheck", "sqlite3"):
+    for tool in ("gcc", "ip", "npm", "ogr2ogr", "shellcheck", "sqlite3"):
         fake(bare, tool, "")
 
     code, output = set_up(bare, PYTHON="python9")
