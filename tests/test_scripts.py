@@ -138,7 +138,9 @@ def test_setup_as_root_installs_what_is_missing_only(bare: Path) -> None:
 
     update, install = (bare / "apt.log").read_text().splitlines()
     assert update.startswith("apt-get update")
-    assert install.endswith("gdal-bin libc6-dev python3-dev python3-gdal shellcheck sqlite3")
+    assert install.endswith(
+        "gdal-bin iproute2 libc6-dev python3-dev python3-gdal shellcheck sqlite3"
+    )
 
 
 def test_setup_for_a_person_prints_the_command_and_goes_on(bare: Path) -> None:
@@ -148,7 +150,7 @@ def test_setup_for_a_person_prints_the_command_and_goes_on(bare: Path) -> None:
     code, output = set_up(bare, as_root=False, PYTHON="python9")
 
     assert (
-        "\nsetup:   sudo apt-get install -y --no-install-recommends gcc gdal-bin libc6-dev "
+        "\nsetup:   sudo apt-get install -y --no-install-recommends gcc gdal-bin iproute2 "
         in output
     )
     assert "there is no program python9" in output
