@@ -82,12 +82,19 @@ class MapTakingJob(Job[ResultT]):
         if not self._goes_on:
             return await self._run_with_lock()
         if await asyncio.to_thread(self._is_made):
+            with atomic.ProcessLock(self._lock_path) as lock:
+                if lock.acquire():  # of a run that was killed at its very end
+                    self._lock_path.unlink(missing_ok=True)
             return self._made()
         return await self._take_again()
 
     async def _take_again(self) -> ResultT:
         """Run as one that was made again from its JSON."""
         return await self._run_with_lock()
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.lock")
 
     def _is_made(self) -> bool:
         """Whether the folder holds this job's own map."""
@@ -98,7 +105,7 @@ class MapTakingJob(Job[ResultT]):
 
     async def _run_with_lock(self) -> ResultT:
         atomic.refuse_existing(self.folder)
-        path = self.folder.with_name(f".{self.folder.name}.lock")
+        path = self._lock_path
         with atomic.disk_errors(self.folder):
             self.folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic.ProcessLock(path) as lock:

@@ -181,15 +181,12 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
 
     async def _take(self) -> DownloadPreplannedOfflineMapResult:
         try:
-            made = await self._take_area()
+            return await self._take_area()
         except LinkError:
             raise  # what has come of the packages is gone on with
         except BaseException:
             await asyncio.shield(asyncio.to_thread(_remove, self._packages))
             raise
-        await asyncio.to_thread(_remove, self._packages)
-        faults.point("packages.removed")
-        return made
 
     async def _take_area(self) -> DownloadPreplannedOfflineMapResult:
         area, mode = self._area, self._parameters.update_mode
@@ -365,6 +362,9 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
             definition = web_map(area.title, listed, reference)
         info.write(folder)
         atomic.write_json(folder / MAP_NAME, definition)
+        # Before the folder has its name: nobody would look for them afterwards.
+        _remove(self._packages)
+        faults.point("packages.removed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,8 @@ class Areas:
         folder: Path,
         profile: Profile | None = None,
         security: Security | None = None,
+        *,
+        port: int = 0,
     ) -> None:
         self.data = data
         self.folder = folder
@@ -88,7 +90,8 @@ class Areas:
             clock=self.server_clock,
             profile=profile,
             security=security,
-            mint=seeded_mint(5),
+            mint=None if port else seeded_mint(5),
+            port=port,
         )
         self.credential: ArcGISCredentialStore | None = None
         self.messages: list[str] = []

@@ -1,0 +1,101 @@
+"""A take of a map area that dies at any fault point, and is made again from its JSON."""
+
+import asyncio
+import json
+import shutil
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.geodatabase.package_record import get_package
+from engine.maps.offline_map import OfflineMap
+from engine.maps.preplanned_download import DownloadPreplannedOfflineMapJob
+from engine.model import PreplannedUpdateMode
+from tests.engine.maps.areas import Areas
+from tests.feature_service import Profile
+from tests.killing import kill_at_points
+
+
+class TakeArea:
+    """The map area in a map that is synced, of which two services make a replica each."""
+
+    mode = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES
+    replicas = 2
+
+    def __init__(self) -> None:
+        self._template: Path | None = None
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self._port = int(free.getsockname()[1])
+
+    def areas(self, folder: Path) -> Areas:
+        profile = Profile(job_polls=0)
+        return Areas(folder / "service", folder / "device" / "town", profile, port=self._port)
+
+    def prepare(self, folder: Path) -> None:
+        if self._template is None:
+            self._template = folder.with_name("template")
+            asyncio.run(self._make(self._template))
+        shutil.copytree(self._template, folder, dirs_exist_ok=True)
+
+    async def _make(self, folder: Path) -> None:
+        areas = self.areas(folder)
+        areas.write()
+        async with areas.server:
+            job = await areas.job(self.mode)
+        (folder / "device").mkdir()
+        (folder / "job.json").write_text(json.dumps(job.to_json()))
+
+    def act(self, folder: Path) -> None:
+        asyncio.run(self._act(folder))
+
+    async def _act(self, folder: Path) -> None:
+        areas = self.areas(folder)
+        value = json.loads((folder / "job.json").read_text()) | {"folder": str(areas.folder)}
+        async with areas.server:
+            job = DownloadPreplannedOfflineMapJob.from_json(value, clock=areas.clock)
+            job.start()
+            await job.result()
+
+    def check(self, folder: Path, *, finished: bool) -> None:
+        asyncio.run(self._check(folder, finished))
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        areas = self.areas(folder)
+        async with areas.server:
+            assert areas.folder.exists() or not finished
+            if areas.folder.exists():
+                assert await areas.rows() == {
+                    "water": {"Hydrants": 7, "Visits": 2},
+                    "wells": {"Hydrants": 9, "Pipes": 3},
+                }
+                async with OfflineMap.open(areas.folder) as map_:
+                    assert set(map_.layer_errors) == {"radar"}
+                    for geodatabase in map_.geodatabases:
+                        record = await geodatabase.database.read(get_package)
+                        assert (record is None) == (self.replicas == 2)
+            if finished:
+                assert [path.name for path in (folder / "device").iterdir()] == ["town"]
+                names = await areas.replicas()
+                assert len(names) == self.replicas, names
+                assert all(name.startswith("fieldsync-") for name in names)
+                changed = areas.server.refresh_map_area("area1")  # their replicas are still there
+                assert set(changed) == {"pkg-water", "pkg-wells"}
+
+
+class TakeAreaByPackages(TakeArea):
+    """The same in a map that sends new features to the one service that takes them."""
+
+    mode = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES
+    replicas = 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", [TakeArea, TakeAreaByPackages])
+def test_take_of_an_area_dies_anywhere(tmp_path: Path, scenario: type[TakeArea]) -> None:
+    points = kill_at_points(scenario, tmp_path)
+
+    assert {"replica.named", "replica.registered", "folder.renamed", "packages.removed"} <= set(
+        points
+    )
