@@ -22,7 +22,7 @@ from native.layer import Layer
 from native.operation import Operation
 
 CHUNK_BYTES = 64 * 1024
-_SAMPLE_BYTES = 256 * 1024
+_SAMPLE_BYTES = 64 * 1024
 _PATTERN_BYTES = 200
 _FIRST_FEATURE = re.compile(rb'"id"\s*:\s*(\d{1,9})\s*,\s*"features"\s*:\s*\[\s*(?=\{)')
 
