@@ -17,9 +17,10 @@ from device.jobs import Jobs
 from device.kept_map import KeptMap
 from device.lamps.lamps import Lamps
 from device.lamps.language import attention_of
+from device.links.reachability import reach_after
 from device.log import event
 from device.memory import trim
-from device.model import FailureClass, Gesture, Indication, Link, Reach, Run, Wait, WaitReason
+from device.model import Gesture, Indication, Link, Run, Wait, WaitReason
 from device.notify import Pulse, ServiceManager
 from device.policy.budgets import Budgets
 from device.policy.policy import Policy
@@ -46,11 +47,6 @@ _STOPPING = frozenset(
     }
 )
 """What ends a run that goes on already."""
-_REACHES = {
-    FailureClass.LINK: Reach.NOTHING,
-    FailureClass.PORTAL: Reach.PORTAL,
-    FailureClass.LOCAL: None,
-}
 
 
 class Governor:
@@ -154,6 +150,7 @@ class Governor:
     def _count(self, *, is_new: bool) -> None:
         unsent = sum(kept.counts.unsent for kept in self.maps if kept.is_usable)
         self.policy.pending_changed(unsent, is_new=is_new)
+        self.links.set_services({url for kept in self.maps for url in kept.counts.services})
 
     def kept(self, name: str) -> KeptMap:
         """The map of that name. :exc:`UnknownMapError`."""
@@ -364,11 +361,8 @@ class Governor:
 
     def _note_reach(self, end: RunEnd) -> None:
         outcome = end.outcome
-        reach: Reach | None = Reach.SERVICE
-        if outcome.failure is not None and not outcome.acknowledged:
-            reach = _REACHES.get(outcome.failure, Reach.SERVICE)
-        elif end.stop is not None and not outcome.acknowledged:
-            reach = None
+        is_proven = bool(outcome.acknowledged) or (outcome.is_complete and end.stop is None)
+        reach = reach_after(outcome.failure, is_acknowledged=is_proven)
         if reach is not None:
             self.links.note_reach(outcome.run.link.interface, reach)
 

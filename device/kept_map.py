@@ -35,6 +35,8 @@ class Counts:
     sequence: int = 0
     """Grows with every edit in any of its geodatabases."""
     last_sync_at: datetime | None = None
+    services: frozenset[str] = frozenset()
+    """The URLs of its feature services."""
     error: Failure | None = None
 
     @property
@@ -147,6 +149,7 @@ class KeptMap:
             quarantined=before.quarantined,
             sequence=before.sequence,
             last_sync_at=before.last_sync_at,
+            services=before.services,
             error=Failure.of(error),
         )
 
@@ -190,6 +193,7 @@ async def _counted(map_: OfflineMap) -> Counts:
         quarantined=quarantined,
         sequence=sequence,
         last_sync_at=min(known) if known and len(known) == len(synced) else None,
+        services=frozenset(one.service_url for one in map_.geodatabases),
         error=None if error is None else Failure.of(error),
     )
 

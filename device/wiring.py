@@ -3,9 +3,8 @@
 The only place that knows both; a test or a demonstration puts something else into the same seats.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,6 +17,7 @@ from device.links.counters import InterfaceCounters
 from device.links.monitor import LinkMonitor
 from device.model import ClockTrust, Gesture, Link, LinkClass, Reach
 from device.policy import conditions
+from device.policy.clock_trust import ClockWatch
 from device.policy.conditions import Conditions
 from device.policy.rules import ClassRules, Rules
 from device.runs import Counters
@@ -42,6 +42,8 @@ class Links(Protocol):
     def changes(self) -> AsyncIterator[tuple[Link, ...]]: ...
 
     def note_reach(self, interface: str, reach: Reach) -> None: ...
+
+    def set_services(self, urls: Iterable[str]) -> None: ...
 
 
 MakeButton = Callable[[Callable[[], None], Callable[[Gesture | None], None]], Button]
@@ -90,13 +92,8 @@ def hardware(config: Config, clock: Clock) -> Hardware:
         ),
         button=_button(config.button, clock),
         read_conditions=read,
-        clock_trust=lambda: _clock_trust(settings.clock_file),
+        clock_trust=ClockWatch(clock, sync_file=settings.clock_file).look,
     )
-
-
-def _clock_trust(file: Path) -> ClockTrust:
-    """systemd-timesyncd makes the file when a server has told it the time (its manual page)."""
-    return ClockTrust.NTP if file.exists() else ClockTrust.NONE
 
 
 def lamp_names(config: LampsConfig) -> tuple[str, ...]:

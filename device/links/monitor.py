@@ -8,7 +8,7 @@ any of them everything is asked for anew.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -17,7 +17,7 @@ from typing import Self
 from device.links import netlink
 from device.links.classes import Classifier
 from device.links.netlink import Address, Message
-from device.links.routing import Network, WayOut, ways_out
+from device.links.routing import Network, WayOut, destinations_of, ways_out
 from device.model import Link, LinkClass, Reach
 from engine import Clock
 
@@ -49,23 +49,19 @@ def open_netlink(groups: int) -> socket.socket:
 
 
 class LinkMonitor:
-    """Watches the links. An async context manager; one task goes through :meth:`changes`.
-
-    ``destinations``: the addresses of services whose URL has one in place of a name.
-    """
+    """Watches the links. An async context manager; one task goes through :meth:`changes`."""
 
     def __init__(
         self,
         *,
         clock: Clock,
         classifier: Classifier | None = None,
-        destinations: Collection[Address] = (),
         open_socket: OpenSocket = open_netlink,
         debounce_s: float = DEBOUNCE_S,
     ) -> None:
         self._clock = clock
         self._classifier = classifier or Classifier()
-        self._destinations = tuple(destinations)
+        self._destinations: frozenset[Address | None] = frozenset({None})
         self._open_socket = open_socket
         self._debounce_s = debounce_s
         self._events: socket.socket | None = None
@@ -127,6 +123,14 @@ class LinkMonitor:
             for link in self._links
         )
         self._happened.set()
+
+    def set_services(self, urls: Iterable[str]) -> None:
+        """The services that links are wanted for. One in a network that leads nowhere else is
+        reached, too, if its URL has an address in place of a name."""
+        found = destinations_of(urls) or frozenset({None})
+        if found != self._destinations:
+            self._destinations = found
+            self._changed()
 
     def set_roaming(self, is_roaming: bool) -> None:
         """Whether the modem is in a foreign network."""

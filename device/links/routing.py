@@ -4,9 +4,10 @@ What decides is the kernel's routing table: the longest prefix, then the lowest 
 binds a socket to an interface; a link that the kernel does not prefer is told of and not used.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Network
+from ipaddress import IPv6Network, ip_address
+from urllib.parse import urlsplit
 
 from device.links.classes import Classifier
 from device.links.netlink import Address, Interface, InterfaceAddress, Route
@@ -35,20 +36,34 @@ class WayOut:
     identity: tuple[object, ...]
 
 
+def destinations_of(urls: Iterable[str]) -> frozenset[Address | None]:
+    """Where services are: the address in a URL that has one; None, which is somewhere, for a name,
+    and for what is on the device itself and may lead anywhere from there."""
+    found: set[Address | None] = set()
+    for url in urls:
+        try:
+            address = ip_address(urlsplit(url).hostname or "")
+        except ValueError:
+            found.add(None)
+        else:
+            found.add(None if address.is_loopback else address)
+    return frozenset(found)
+
+
 def ways_out(
-    network: Network, classifier: Classifier, destinations: Collection[Address] = ()
+    network: Network, classifier: Classifier, destinations: Collection[Address | None] = (None,)
 ) -> list[WayOut]:
     """The interfaces that are up and have an address and a route, the preferred first.
 
-    ``destinations`` are the addresses of services that are known by address: a route to one of them
-    counts as a way out, too. Without any, the routes to everywhere count.
+    Preferred are those that the kernel takes to one of the ``destinations``: to an address by its
+    own route, which needs not be one to everywhere; to None, somewhere, by the default routes.
     """
     return _Table(network, classifier, destinations).ways_out()
 
 
 class _Table:
     def __init__(
-        self, network: Network, classifier: Classifier, destinations: Collection[Address]
+        self, network: Network, classifier: Classifier, destinations: Collection[Address | None]
     ) -> None:
         self._classifier = classifier
         self._destinations = destinations
@@ -82,10 +97,12 @@ class _Table:
 
     def _preferred(self) -> Iterator[int]:
         """Indices of the interfaces that the services are reached over."""
-        if not self._destinations:
-            for version in (4, 6):
-                yield from self._best([r for r in self._defaults if r.prefix.version == version])
         for destination in self._destinations:
+            if destination is None:
+                for version in (4, 6):
+                    found = [r for r in self._defaults if r.prefix.version == version]
+                    yield from self._best(found)
+                continue
             leading = [r for r in self._routes if destination in r.prefix]
             longest = max((r.prefix.prefixlen for r in leading), default=0)
             yield from self._best([r for r in leading if r.prefix.prefixlen == longest])

@@ -184,6 +184,20 @@ async def test_when_the_modem_is_abroad_its_link_is_roaming(
         assert watcher.monitor.links[0].since == 0.0
 
 
+async def test_a_service_in_a_network_of_its_own_makes_that_a_link(
+    kernel: FakeKernel, clock: VirtualClock
+) -> None:
+    kernel.routes = [route_body(2, "192.168.1.0/24")]
+    async with watching(kernel, clock) as watcher:
+        watcher.monitor.set_services(["http://192.168.1.9/rest"])
+        await watcher.settle()
+        watcher.monitor.set_services(["http://192.168.1.9/rest"])
+        await watcher.settle()
+
+    assert watcher.names == [[], ["eth0"]]
+    assert kernel.dumps == 2
+
+
 async def test_the_bytes_of_a_tunnel_are_counted_below_it(
     kernel: FakeKernel, clock: VirtualClock
 ) -> None:

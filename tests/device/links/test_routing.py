@@ -8,7 +8,7 @@ import pytest
 
 from device.links import netlink
 from device.links.classes import Classifier
-from device.links.routing import Network, WayOut, ways_out
+from device.links.routing import Network, WayOut, destinations_of, ways_out
 from device.model import LinkClass
 from tests.fakes import netlink as fake
 from tests.fakes.netlink import NONE, PPP, UP, address_body, link_body, route_body
@@ -25,7 +25,7 @@ def found(
     interfaces: Sequence[Sequence[bytes]],
     routes: Sequence[bytes],
     classifier: Classifier | None = None,
-    destinations: Sequence[str] = (),
+    services: Sequence[str] = ("https://gis.example.com/rest",),
 ) -> list[WayOut]:
     def one(body: bytes, kind: int) -> netlink.Message:
         return next(netlink.messages(fake.message(kind, body)))
@@ -38,7 +38,7 @@ def found(
         routes=[r for body in routes for r in netlink.routes(one(body, 24))],
     )
     nowhere = Classifier(root=Path("/nonexistent"))
-    return ways_out(network, classifier or nowhere, [ip_address(d) for d in destinations])
+    return ways_out(network, classifier or nowhere, destinations_of(services))
 
 
 def told(ways: Sequence[WayOut]) -> list[tuple[str, LinkClass, bool]]:
@@ -112,15 +112,31 @@ def test_the_two_protocols_may_take_two_links() -> None:
 def test_a_service_that_is_known_by_address_is_reached_over_its_own_route() -> None:
     routes = [ETH_ROUTE, CELL_ROUTE, route_body(4, "203.0.113.0/24", metric=900)]
 
-    ways = found([ETH, CELL], routes, destinations=["203.0.113.9"])
+    ways = found([ETH, CELL], routes, services=["https://203.0.113.9:6443/arcgis"])
 
     assert told(ways) == [("ppp0", LinkClass.CELLULAR, True), ("eth0", LinkClass.WIRED, False)]
 
 
 def test_a_network_without_a_way_out_is_a_link_to_the_service_in_it() -> None:
-    ways = found([ETH], [route_body(2, "192.168.1.0/24")], destinations=["192.168.1.9"])
+    ways = found([ETH], [route_body(2, "192.168.1.0/24")], services=["http://192.168.1.9/rest"])
 
     assert told(ways) == [("eth0", LinkClass.WIRED, True)]
+
+
+def test_services_in_two_networks_are_reached_over_two_links() -> None:
+    both = ["https://gis.example.com/rest", "http://192.168.2.9/rest"]
+
+    ways = found([ETH, WLAN], [ETH_ROUTE, route_body(3, "192.168.2.0/24")], services=both)
+
+    assert told(ways) == [("eth0", LinkClass.WIRED, True), ("wlan0", LinkClass.WIFI, True)]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080/rest", "http://[::1]/", "no URL", "http://["]
+)
+def test_a_service_on_the_device_or_nowhere_may_lead_anywhere(url: str) -> None:
+    assert destinations_of([url]) == {None}
+    assert destinations_of(["https://[2001:db8::7]/x"]) == {ip_address("2001:db8::7")}
 
 
 def test_next_hops_of_equal_rank_are_all_taken() -> None:

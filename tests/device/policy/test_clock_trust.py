@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from device.model import ClockTrust
+from device.policy import clock_trust
 from device.policy.clock_trust import ClockWatch, kernel_is_synchronised
 from tests.fakes.clock import START, VirtualClock
 
@@ -30,12 +31,12 @@ class Kernel:
 
 def test_after_the_start_nobody_vouches_for_it(clock: VirtualClock, tmp_path: Path) -> None:
     """Not even if it looks plausible: a saved time may be a winter old."""
-    assert ClockWatch(clock, root=tmp_path, kernel=Kernel()).look() is ClockTrust.NONE
+    assert ClockWatch(clock, sync_file=tmp_path / "none", kernel=Kernel()).look() is ClockTrust.NONE
 
 
 def test_a_time_server_vouches_for_it(clock: VirtualClock, tmp_path: Path) -> None:
     kernel = Kernel()
-    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=kernel)
     kernel.is_synchronised = True
 
     assert watch.look() is ClockTrust.NTP
@@ -46,11 +47,9 @@ def test_the_file_of_timesyncd_does_where_the_kernel_may_not_be_asked(
 ) -> None:
     kernel = Kernel()
     kernel.is_synchronised = None
-    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    watch = ClockWatch(clock, sync_file=tmp_path / "synchronized", kernel=kernel)
     before = watch.look()
-    mark = tmp_path / "run/systemd/timesync/synchronized"
-    mark.parent.mkdir(parents=True)
-    mark.touch()
+    (tmp_path / "synchronized").touch()
 
     assert (before, watch.look()) == (ClockTrust.NONE, ClockTrust.NTP)
 
@@ -60,7 +59,7 @@ async def test_it_stays_trusted_for_days_without_a_link(
 ) -> None:
     kernel = Kernel()
     kernel.is_synchronised = True
-    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=kernel)
     watch.look()
     kernel.is_synchronised = False  # the kernel forgets after some hours
 
@@ -75,7 +74,7 @@ async def test_a_clock_that_is_set_by_anybody_is_not_trusted_any_more(
 ) -> None:
     kernel = Kernel()
     kernel.is_synchronised = True
-    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=kernel)
     watch.look()
     kernel.is_synchronised = False
 
@@ -93,7 +92,7 @@ async def test_a_clock_that_is_set_by_anybody_is_not_trusted_any_more(
 def test_the_mobile_network_confirms_it_or_not(
     clock: VirtualClock, tmp_path: Path, offset_s: float, expected: ClockTrust
 ) -> None:
-    watch = ClockWatch(clock, root=tmp_path, kernel=Kernel())
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=Kernel())
 
     told = watch.told(clock.now() + timedelta(seconds=offset_s))
 
@@ -104,9 +103,18 @@ def test_the_mobile_network_confirms_it_or_not(
 def test_a_modem_does_not_overrule_a_time_server(clock: VirtualClock, tmp_path: Path) -> None:
     kernel = Kernel()
     kernel.is_synchronised = True
-    watch = ClockWatch(clock, root=tmp_path, kernel=kernel)
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=kernel)
 
     assert watch.told(datetime(1980, 1, 6, tzinfo=UTC)) is ClockTrust.NTP
+
+
+def test_behind_a_filter_of_system_calls_the_kernel_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "status").write_text("Name:\tpython3\nSeccomp:\t2\nSeccomp_filters:\t1\n")
+    monkeypatch.setattr(clock_trust, "PROCESS_STATUS", tmp_path / "status")
+
+    assert kernel_is_synchronised() is None
 
 
 def test_the_kernel_of_this_machine_answers() -> None:
