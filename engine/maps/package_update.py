@@ -205,7 +205,8 @@ class PackageUpdate:
             raise UploadRequired(
                 f"{self._geodatabase.path} needs all of its package, because {plan.reason}, and "
                 "has edits that were not sent",
-                remedy="Sync again when the feature service can be reached: they are sent first",
+                remedy="Sync again when the feature service takes them: they are sent first. Or "
+                "delete those features here, if they are not wanted",
             )
         if not context.parameters.allow_full_download:
             raise FullDownloadRequired(

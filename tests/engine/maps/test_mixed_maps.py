@@ -1,0 +1,154 @@
+"""Maps of several geodatabases that are kept current in different ways: one job for all of them."""
+
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.maps.offline_map import OfflineMap
+from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSyncTask
+from engine.maps.offline_map_task import OfflineMapTask
+from engine.maps.package_info import MapService, PackageInfo
+from engine.model import (
+    OfflineUpdateAvailability,
+    PreplannedScheduledUpdatesOption,
+    PreplannedUpdateMode,
+    SyncDirection,
+)
+from tests.engine.maps.areas import Areas
+from tests.engine.sync.fleet import HYDRANTS, gid
+
+NEW = gid(5001)
+
+
+@pytest.fixture
+async def areas(tmp_path: Path) -> AsyncIterator[Areas]:
+    """A map of the packages of two services, and of a third geodatabase that syncs."""
+    found = Areas(tmp_path / "data", tmp_path / "map")
+    found.write()
+    async with found.server:
+        await found.take(PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES)
+        other = tmp_path / "other"
+        async with OfflineMapTask(found.server.url("water"), clock=found.clock) as task:
+            parameters = await task.create_default_generate_offline_map_parameters(None)
+            job = task.create_generate_offline_map_job(parameters, other)
+            job.start()
+            await job.result()
+        shutil.copy(other / "water.gpkg", found.folder / "synced.gpkg")
+        info = PackageInfo.read(found.folder)
+        synced = MapService(file="synced.gpkg", url=found.server.url("water"))
+        replace(info, services=(*info.services, synced)).write(found.folder)
+        yield found
+
+
+async def sync(areas: Areas, **changes: object) -> OfflineMapSyncResult:
+    async with OfflineMap.open(areas.folder) as map_:
+        task = OfflineMapSyncTask(map_, clock=areas.clock)
+        parameters = await task.create_default_offline_map_sync_parameters()
+        for name, value in changes.items():
+            assert hasattr(parameters, name), name
+            setattr(parameters, name, value)
+        job = task.create_offline_map_sync_job(parameters)
+        job.start()
+        progress = [event.progress async for event in job]
+        assert progress == sorted(progress)
+        return await job.result()
+
+
+async def edit(areas: Areas) -> None:
+    """The office renames a hydrant and refreshes the area; two geodatabases get a new feature."""
+    await areas.rename(3, "theirs")
+    assert areas.server.refresh_map_area("area1")["pkg-water"] == "changed"
+    async with OfflineMap.open(areas.folder) as map_:
+        for number, geodatabase in enumerate(map_.geodatabases):
+            if geodatabase.path.stem in ("water", "synced"):
+                new = {"GlobalID": gid(5001 + number), "name": geodatabase.path.stem}
+                await geodatabase.table(HYDRANTS).add_feature(new, {"x": 1, "y": 2})
+
+
+async def names(areas: Areas) -> dict[str, object]:
+    """What the geodatabases call that hydrant."""
+    async with OfflineMap.open(areas.folder) as map_:
+        return {
+            g.path.stem: (await g.table(HYDRANTS).feature(gid(3))).attributes["name"]
+            for g in map_.geodatabases
+        }
+
+
+async def test_sync_when_all_is_well_then_each_in_its_own_way(areas: Areas) -> None:
+    await edit(areas)
+
+    result = await sync(areas)
+
+    assert not result.has_errors
+    assert set(result.layer_results) >= {
+        ("water.gpkg", "Hydrants"),
+        ("wells.gpkg", "Pipes"),
+        ("synced.gpkg", "Hydrants"),
+    }
+    assert ("water.gpkg", "Visits") in result.table_results
+    assert await names(areas) == {"water": "theirs", "wells": "H3", "synced": "theirs"}
+    assert await areas.names(gid(5001), gid(5003)) == {"water", "synced"}
+
+
+@pytest.mark.parametrize("broken", ["portal", "service"])
+async def test_sync_when_one_way_is_broken_then_the_others_go_on(areas: Areas, broken: str) -> None:
+    await edit(areas)
+    if broken == "portal":
+        (areas.data / "portal" / "pkg-water" / "item.json").unlink()
+    else:
+        async with OfflineMap.open(areas.folder) as map_:
+            synced = next(g for g in map_.geodatabases if g.path.stem == "synced")
+            url = areas.server.url("nowhere")
+            statement = "UPDATE fieldsync_replica SET service_url=?"
+            await synced.database.write(lambda c: c.execute(statement, (url,)).rowcount)
+
+    result = await sync(areas)
+
+    failed, whole = ("water", "synced") if broken == "portal" else ("synced", "water")
+    errors = {Path(r.geodatabase_path).stem: r.error for r in result.geodatabase_results}
+    assert errors[failed] is not None
+    assert {name for name, error in errors.items() if error is None} == {whole, "wells"}
+    assert result.has_errors
+    assert result.layer_results[(f"{failed}.gpkg", "Hydrants")].error is errors[failed]
+    assert not result.layer_results[(f"{whole}.gpkg", "Hydrants")].has_errors
+    assert (await names(areas))[whole] == "theirs"
+    # New features go up before packages are asked for.
+    assert await areas.names(gid(5001)) == {"water"}
+
+
+async def test_sync_when_only_uploading_then_packages_come_all_the_same(areas: Areas) -> None:
+    await edit(areas)
+
+    await sync(areas, sync_direction=SyncDirection.UPLOAD)
+
+    assert await names(areas) == {"water": "theirs", "wells": "H3", "synced": "H3"}
+    assert await areas.names(gid(5001), gid(5003)) == {"water", "synced"}
+
+
+async def test_sync_when_no_updates_are_wanted_then_the_others_sync(areas: Areas) -> None:
+    await edit(areas)
+
+    option = PreplannedScheduledUpdatesOption.NO_UPDATES
+    await sync(areas, preplanned_scheduled_updates_option=option)
+
+    assert await names(areas) == {"water": "H3", "wells": "H3", "synced": "theirs"}
+    assert await areas.names(gid(5001), gid(5003)) == {"water", "synced"}
+
+
+async def test_check_when_mixed_then_each_geodatabase_in_its_own_way(areas: Areas) -> None:
+    await edit(areas)
+
+    async with OfflineMap.open(areas.folder) as map_:
+        info = await OfflineMapSyncTask(map_, clock=areas.clock).check_for_updates()
+
+    yes, no = OfflineUpdateAvailability.AVAILABLE, OfflineUpdateAvailability.NONE
+    found = {
+        g.path.stem: (g.download_availability, g.upload_availability) for g in info.geodatabases
+    }
+    assert found == {"water": (yes, yes), "wells": (no, no), "synced": (yes, yes)}
+    (update,) = (areas.data / "portal" / "pkg-water" / "resources").iterdir()
+    assert info.scheduled_updates_download_size == update.stat().st_size
+    assert {file for file, _ in info.layers} == {"synced.gpkg"}
