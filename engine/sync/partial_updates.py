@@ -15,7 +15,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any  # what is noted of a canary, from JSON
+from typing import Any  # of JSON
 
 from engine import atomic, faults, values
 from engine.errors import ServiceRefusedError
@@ -35,7 +35,12 @@ from engine.sync.renamed_rows import same_place
 
 KEEPS, CLEARS = "keeps", "clears"
 
+_WITNESS = "witness"
+
 Attributes = dict[str, object]
+Note = dict[str, Any]
+"""What is kept of a canary, from JSON: its row before, what was sent; and, if somebody else may
+have emptied the row, what it still had then."""
 
 
 class PartialUpdates:
@@ -105,54 +110,72 @@ class PartialUpdates:
         context = self._context
         if not self._path.exists():
             return
-        note = json.loads(await asyncio.to_thread(self._path.read_bytes))
+        note: Note = json.loads(await asyncio.to_thread(self._path.read_bytes))
         table = next((t for t in context.tables if t.number == note["table"]), None)
         if table is None:
             return
-        gid, sent, before = note["global_id"], note["sent"], note["before"]
-        found = await find(context, table, [gid])
-        row = found.get(gid)
+        row = await self._read(table, note)
         if row is not None:
-            after = _editable(table, row)
-            arrived = was_taken or _shows(note, table, row)
-            layer = context.layers[table.layer_id]
-            omitted = {n: v for n, v in before.items() if v is not None and n not in sent}
-            # Those went with their parent, whether this service clears attributes or not.
-            for name in await self._orphaned(table, omitted, after):
-                del omitted[name]
-            clearable = [n for n in omitted if _is_clearable(layer, n)]
-            # A service that clears one clears all; what else is empty is somebody else's edit.
-            is_cleared = bool(clearable) and all(after.get(n) is None for n in clearable)
-            # A note that is still there after the conclusion tells of a mending that failed.
-            is_owed = await self.known() == CLEARS
-            if is_cleared and (arrived or is_owed):
-                # First of all: after a mending whose answer is lost nothing looks cleared.
-                await self._conclude(CLEARS)
-                ours = [n for n, v in sent.items() if v is not None and _same(after.get(n), v)]
-                witness = next((n for n in ours if _is_clearable(layer, n)), None)
-                if witness and not await self._clears(table, gid, clearable[0], witness):
-                    await self._conclude(KEEPS)
-                else:
-                    # What is there is newer than what was read before, wherever it has a value.
-                    there = {n: v for n, v in after.items() if v is not None}
-                    await self._update(table, {**after, **omitted, **sent, **there}, gid)
-                    context.narrator.warn(
-                        f"{layer.name}: the service clears attributes that an update leaves out; "
-                        f"{gid} was mended, and whole rows are sent from now on"
-                    )
-                    await refresh(context, table, gid)
-            elif clearable and arrived and not await self.known():
-                await self._conclude(KEEPS)
+            await self._judge_row(table, note, row, was_taken)
         await asyncio.to_thread(self._mended.unlink, missing_ok=True)  # of a run that died
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
         faults.point("canary.judged")
 
-    async def _clears(self, table: LayerTable, gid: str, empty: str, witness: str) -> bool:
-        """Whether the service clears ``witness``, which was sent just now, with an update that sets
-        a column that is empty anyhow."""
-        await self._update(table, {empty: None}, gid)
-        row = (await find(self._context, table, [gid])).get(gid)
-        return row is None or _editable(table, row).get(witness) is None
+    async def _read(self, table: LayerTable, note: Note) -> Row | None:
+        gid = note["global_id"]
+        return (await find(self._context, table, [gid])).get(gid)
+
+    async def _judge_row(self, table: LayerTable, note: Note, row: Row, was_taken: bool) -> None:
+        context, gid = self._context, note["global_id"]
+        layer, after = context.layers[table.layer_id], _editable(table, row)
+        sent, before = note["sent"], note["before"]
+        arrived = was_taken or _shows(note, table, row)
+        omitted = {n: v for n, v in before.items() if v is not None and n not in sent}
+        # Those went with their parent, whether this service clears attributes or not.
+        for name in await self._orphaned(table, omitted, after):
+            del omitted[name]
+        clearable = [n for n in omitted if _is_clearable(layer, n)]
+        # A service that clears one clears all, but somebody may have filled one again since.
+        empty = next((n for n in clearable if after.get(n) is None), None)
+        # A note that is still there after the conclusion tells of a mending that failed.
+        is_owed = await self.known() == CLEARS
+        if empty is not None and (arrived or is_owed or _WITNESS in note):
+            if not is_owed and not await self._clears(table, note, after, empty):
+                await self._conclude(KEEPS)
+                return
+            # First of all: after a mending whose answer is lost nothing looks cleared.
+            await self._conclude(CLEARS)
+            # What is there is newer than what was read before, wherever it has a value.
+            there = {n: v for n, v in after.items() if v is not None}
+            mended = {**after, **omitted, **sent, **note.get(_WITNESS, {}), **there}
+            await self._update(table, mended, gid)
+            context.narrator.warn(
+                f"{layer.name}: the service clears attributes that an update leaves out; "
+                f"{gid} was mended, and whole rows are sent from now on"
+            )
+            await refresh(context, table, gid)
+        elif clearable and arrived and not await self.known():
+            await self._conclude(KEEPS)
+
+    async def _clears(self, table: LayerTable, note: Note, after: Attributes, empty: str) -> bool:
+        """Whether an update that sets a column that is empty anyhow clears one that has a value.
+
+        What has a value is noted first, so that a run that dies then does not lose it.
+        """
+        layer = self._context.layers[table.layer_id]
+        witness = note.get(_WITNESS)
+        if witness is None:
+            witness = {n: v for n, v in after.items() if v is not None and _is_clearable(layer, n)}
+            note[_WITNESS] = witness
+            await asyncio.to_thread(atomic.write_json, self._path, note)
+            faults.point("canary.doubted")
+        elif all(after.get(n) is None for n in witness):
+            return True  # an earlier run sent it
+        if not witness:
+            return True
+        await self._update(table, {empty: None}, note["global_id"])
+        row = await self._read(table, note)
+        return row is None or all(_editable(table, row).get(n) is None for n in witness)
 
     async def _orphaned(
         self, table: LayerTable, omitted: Attributes, after: Attributes
@@ -282,7 +305,7 @@ def _can_show(edit: Edit) -> bool:
     )
 
 
-def _shows(note: Mapping[str, Any], table: LayerTable, row: Row) -> bool:
+def _shows(note: Note, table: LayerTable, row: Row) -> bool:
     """Whether the row shows that the canary arrived. Only a new value does: anybody may have
     emptied something."""
     after, before = _editable(table, row), note["before"]

@@ -277,3 +277,27 @@ async def test_row_with_nothing_that_could_be_cleared_proves_nothing(tmp_path: P
 
         row = (await world.rows())[VISITS][gid(1001)]
         assert (row["note"], row["hydrant"]) == ("mine", gid(1))
+
+
+async def test_row_that_others_filled_again_in_part_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        async with a.open() as geodatabase:
+            hydrants = geodatabase.table(HYDRANTS)
+            await hydrants.update_feature(gid(2), geometry={"x": 1.5, "y": 2.5})
+        judge = PartialUpdates.judge
+
+        async def fill_and_judge(self: PartialUpdates, *, was_taken: bool = False) -> None:
+            if was_taken:
+                await world.change(HYDRANTS, gid(2), name="office")
+            await judge(self, was_taken=was_taken)
+
+        monkeypatch.setattr(PartialUpdates, "judge", fill_and_judge)
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)
+        await world.assert_agreed()
