@@ -180,6 +180,19 @@ def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str)
     return dropped
 
 
+def has_moot(connection: sqlite3.Connection, table: LayerTable) -> bool:
+    """Whether a conflict or a refused edit is open of a row that has no edit any more: it was
+    taken back here, say, and :func:`drop_settled` has not been called since."""
+    return any(
+        edit_of(connection, table, gid) is None
+        for store, kind in (("conflict", _DECIDABLE), ("quarantine", _OUTBOUND))
+        for (gid,) in connection.execute(
+            f"SELECT gid FROM fieldsync_{store} WHERE resolved_at IS NULL AND layer=? AND {kind}",
+            (table.number,),
+        ).fetchall()
+    )
+
+
 _OUTBOUND = "direction='outbound'"
 _DECIDABLE = "kind NOT IN('deleted_there','field_closed')"
 

@@ -33,7 +33,7 @@ def watch_children(
     """
     for dependent in dependents:
         if gone and not dependent.table.is_attachment:
-            statement = _children(parent, dependent, "SELECT value FROM json_each(?1)")
+            statement = _children(parent, dependent, "SELECT value FROM json_each(?1)", new=True)
             found = connection.execute(statement, (json.dumps(list(gone)),))
             watch(connection, dependent.table, [gid for (gid,) in found], Reason.RELATED)
 
@@ -53,7 +53,7 @@ def list_children(
             continue
         connection.execute(
             f"INSERT OR IGNORE INTO {_LISTED} SELECT {child.number},gid"
-            f" FROM ({_children(parent, dependent, gone)})"
+            f" FROM ({_children(parent, dependent, gone, new=False)})"
         )
         has_deletes(connection, child)
         connection.execute(
@@ -137,9 +137,9 @@ def loose_rows(
     return [gid for (gid,) in found]
 
 
-def _children(parent: LayerTable, dependent: Dependent, gone: str) -> str:
-    """A statement that gives the GlobalIDs of rows that belong to the ``gone``; not of new rows
-    that the service has never seen."""
+def _children(parent: LayerTable, dependent: Dependent, gone: str, *, new: bool) -> str:
+    """A statement that gives the GlobalIDs of rows that belong to the ``gone``; of ``new`` rows,
+    too, which the service may have taken just now."""
     child = dependent.table
     keys = gone
     if dependent.parent_column is not None:
@@ -151,10 +151,13 @@ def _children(parent: LayerTable, dependent: Dependent, gone: str) -> str:
             f" WHERE c.layer={parent.number} AND c.had_base AND c.gid IN ({gone})"
         )
     gid = quote(child.global_id)
+    is_new = (
+        "EXISTS(SELECT 1 FROM fieldsync_change c"
+        f" WHERE c.layer={child.number} AND c.gid=t.{gid} AND c.had_base=0)"
+    )
     return (
         f"SELECT t.{gid} AS gid FROM main.{quote(child.name)} t"
-        f" WHERE t.{quote(dependent.key_column)} IN ({keys}) AND NOT EXISTS(SELECT 1 FROM"
-        f" fieldsync_change c WHERE c.layer={child.number} AND c.gid=t.{gid} AND c.had_base=0)"
+        f" WHERE t.{quote(dependent.key_column)} IN ({keys}) AND ({int(new)} OR NOT {is_new})"
         f" UNION SELECT c.gid FROM fieldsync_change c JOIN {quote(child.base_table)} b ON b.id=c.id"
         f" WHERE c.layer={child.number} AND c.had_base"
         f" AND {_kept(child, dependent.key_column)} IN ({keys})"

@@ -26,6 +26,7 @@ from engine.geodatabase.remembered import recall, remember
 from engine.layer_schema import LayerSchema
 from engine.model import EditOperation, normalise_guid
 from engine.service.feature_service import NO_SUCH_LAYER
+from engine.sync.batches import Batch
 from engine.sync.case import Key
 from engine.sync.channels import Channel, Sending
 from engine.sync.context import SyncContext
@@ -79,17 +80,22 @@ class PartialUpdates:
         found = await find(self._context, edit.table, [edit.global_id])
         self._before = found.get(edit.global_id)
 
-    async def note(self, edits: Sequence[Edit]) -> None:
+    async def note(self, batch: Batch) -> None:
         """Note the canary as it is in the batch, just before it is sent; survives a crash.
 
         What is sent is the row as it was when the batch was made, and it may have been edited since
         somebody looked at it. Does nothing if the batch is no canary's.
         """
         before, self._before = self._before, None
-        if before is None or not edits or edits[0].operation is not EditOperation.UPDATE:
+        if (
+            before is None
+            or not batch.edits
+            or batch.edits[0].operation is not EditOperation.UPDATE
+        ):
             return
-        (edit,) = edits
+        (edit,) = batch.edits
         note = {
+            "batch": batch.id,
             "table": edit.table.number,
             "global_id": edit.global_id,
             "before": _editable(edit.table, before),
@@ -101,11 +107,11 @@ class PartialUpdates:
         await asyncio.to_thread(atomic.write_json, self._path, note)
         faults.point("canary.noted")
 
-    async def judge(self, *, was_taken: bool = False) -> None:
+    async def judge(self, *, taken: int | None = None) -> None:
         """Read the canary's row again; mend it if it lost what was not sent.
 
-        Does nothing if there is no canary on its way. ``was_taken``: the service said so; otherwise
-        only its values can show that it arrived.
+        Does nothing if there is no canary on its way. ``taken``: the batch of which the service
+        said that it took it; otherwise only values can show that the canary arrived.
         """
         context = self._context
         if not self._path.exists():
@@ -116,7 +122,7 @@ class PartialUpdates:
             return
         row = await self._read(table, note)
         if row is not None:
-            await self._judge_row(table, note, row, was_taken)
+            await self._judge_row(table, note, row, was_taken=taken == note["batch"])
         await asyncio.to_thread(self._mended.unlink, missing_ok=True)  # of a run that died
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
         faults.point("canary.judged")
@@ -125,11 +131,10 @@ class PartialUpdates:
         gid = note["global_id"]
         return (await find(self._context, table, [gid])).get(gid)
 
-    async def _judge_row(self, table: LayerTable, note: Note, row: Row, was_taken: bool) -> None:
+    async def _judge_row(self, table: LayerTable, note: Note, row: Row, *, was_taken: bool) -> None:
         context, gid = self._context, note["global_id"]
         layer, after = context.layers[table.layer_id], _editable(table, row)
         sent, before = note["sent"], note["before"]
-        arrived = was_taken or _shows(note, table, row)
         omitted = {n: v for n, v in before.items() if v is not None and n not in sent}
         # Those went with their parent, whether this service clears attributes or not.
         for name in await self._orphaned(table, omitted, after):
@@ -137,12 +142,16 @@ class PartialUpdates:
         clearable = [n for n in omitted if _is_clearable(layer, n)]
         # A service that clears one clears all, but somebody may have filled one again since.
         empty = next((n for n in clearable if after.get(n) is None), None)
-        # A note that is still there after the conclusion tells of a mending that failed.
-        is_owed = await self.known() == CLEARS
-        if empty is not None and (arrived or is_owed or _WITNESS in note):
-            if not is_owed and not await self._clears(table, note, after, empty):
-                await self._conclude(KEEPS)
-                return
+        arrived = was_taken or _shows(note, table, row)
+        known = await self.known()
+        if empty is not None and known != KEEPS:
+            # A note that is still there after the conclusion tells of a mending that failed.
+            if known != CLEARS:
+                clears = await self._clears(table, note, after, empty)
+                if clears is False:
+                    await self._conclude(KEEPS)
+                if not (arrived if clears is None else clears):
+                    return
             # First of all: after a mending whose answer is lost nothing looks cleared.
             await self._conclude(CLEARS)
             # What is there is newer than what was read before, wherever it has a value.
@@ -154,11 +163,14 @@ class PartialUpdates:
                 f"{gid} was mended, and whole rows are sent from now on"
             )
             await refresh(context, table, gid)
-        elif clearable and arrived and not await self.known():
+        elif clearable and arrived and not known:
             await self._conclude(KEEPS)
 
-    async def _clears(self, table: LayerTable, note: Note, after: Attributes, empty: str) -> bool:
-        """Whether an update that sets a column that is empty anyhow clears one that has a value.
+    async def _clears(
+        self, table: LayerTable, note: Note, after: Attributes, empty: str
+    ) -> bool | None:
+        """Whether an update that sets a column that is empty anyhow clears one that has a value;
+        None if there is none that has.
 
         What has a value is noted first, so that a run that dies then does not lose it.
         """
@@ -169,10 +181,10 @@ class PartialUpdates:
             note[_WITNESS] = witness
             await asyncio.to_thread(atomic.write_json, self._path, note)
             faults.point("canary.doubted")
-        elif all(after.get(n) is None for n in witness):
+        elif witness and all(after.get(n) is None for n in witness):
             return True  # an earlier run sent it
         if not witness:
-            return True
+            return None
         await self._update(table, {empty: None}, note["global_id"])
         row = await self._read(table, note)
         return row is None or all(_editable(table, row).get(n) is None for n in witness)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.errors import FeatureNotFoundError
 from engine.geodatabase import attachments
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
@@ -104,7 +105,10 @@ def _parents(
 
 async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
     assert edit.key is not None
-    size = await context.database.read(attachments.data_size, edit.table, edit.key)
+    try:
+        size = await context.database.read(attachments.data_size, edit.table, edit.key)
+    except FeatureNotFoundError:
+        return False  # it was deleted here since
     if (photo.name, photo.size_bytes) != (attachment_cells(edit)["ATT_NAME"], size):
         return False
     context.folder.mkdir(exist_ok=True)
@@ -112,6 +116,8 @@ async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
     try:
         await context.service.download_attachment(photo.url, target)
         return await context.database.read(_equals, edit, target)
+    except FeatureNotFoundError:
+        return False
     finally:
         await asyncio.to_thread(discard, target)
 

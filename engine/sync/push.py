@@ -126,7 +126,7 @@ class Push:
         self._accounts.forget(edits, [*batch.edits, *(e for e, _ in batch.refused)])
         for edit, reason in batch.refused:
             self._accounts.refused(edit, EditError(code=None, description=reason))
-        await self._partial.note(batch.edits)
+        await self._partial.note(batch)
         if batch.edits:
             await self._deliver(batch, attempt)
 
@@ -156,7 +156,8 @@ class Push:
         else:
             self._taken += 1
             self._took_edits = True
-            await self._partial.judge(was_taken=all(a.success for a in answers) and bool(answers))
+            was_taken = bool(answers) and all(answer.success for answer in answers)
+            await self._partial.judge(taken=batch.id if was_taken else None)
             await self._settle(batch, answers)
 
     async def _settle(self, batch: Batch, answers: Sequence[EditAnswer]) -> None:

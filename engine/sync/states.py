@@ -16,6 +16,7 @@ from engine.errors import (
     ServiceError,
     ServiceRefusedError,
 )
+from engine.geodatabase.change_log import drop_settled, has_moot
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.notices import note_checkpoint, was_busy
 from engine.geodatabase.retention import has_resolved, prune_resolved
@@ -133,7 +134,10 @@ async def run_states(run: SyncRun, narrator: Narrator) -> None:
 
 
 async def _prune(context: SyncContext) -> None:
-    """What was decided long ago goes; nothing that is open or unsent."""
+    """What is open of edits that were taken back is settled; what was decided long ago goes."""
+    for table in context.tables:
+        if await context.database.read(has_moot, table):
+            await context.write(drop_settled, table, now=context.now())
     if await context.database.read(has_resolved):
         await context.write(prune_resolved, context.clock.now())
 

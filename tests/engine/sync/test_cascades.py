@@ -28,3 +28,19 @@ async def test_rows_that_went_along_go_though_the_sync_broke_off_before_it_looke
     await a.sync()
 
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_new_row_that_went_along_in_the_same_call_goes(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(
+        a,
+        f"INSERT INTO Visits(GlobalID,hydrant,note) VALUES('{gid(5001)}','{gid(1)}','new')",
+        f"DELETE FROM Hydrants WHERE GlobalID='{gid(1)}'",
+    )
+
+    await a.sync()
+
+    await world.assert_agreed()

@@ -294,6 +294,26 @@ async def test_delete_of_an_attachment_that_is_downloaded_before_it_is_settled_i
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
+async def test_attachment_that_is_deleted_before_its_update_is_found_out_about_goes(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        (old,) = await hydrants.attachments(gid(1))
+        await hydrants.update_attachment(old.global_id, "other.jpg", None, b"other")
+    with faults.armed(link_dies_at(world, "batch.sending")), pytest.raises(EngineError):
+        await a.sync()
+    world.server.faults.clear()
+    foreign(a, "DELETE FROM Hydrants__ATTACH")
+
+    await a.sync()
+
+    assert not world.attachments()
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
 async def test_service_that_asks_to_come_back_late_ends_the_sync_and_names_the_time(
     world: Fleet, channel: PushChannel
 ) -> None:

@@ -1,6 +1,5 @@
 """A service that clears what an update leaves out is found out by one row, which is mended."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from engine import faults
 from engine.errors import LinkError
 from engine.geodatabase.change_log import Edit
+from engine.sync.batches import Batch
 from engine.sync.parameters import PushChannel
 from engine.sync.partial_updates import PartialUpdates
 from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, edit_inside, fleet, gid
@@ -188,8 +188,8 @@ async def test_row_that_others_emptied_just_when_it_was_sent_stays_empty(
     foreign(b, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
     note = PartialUpdates.note
 
-    async def note_and_empty(self: PartialUpdates, edits: Sequence[Edit]) -> None:
-        await note(self, edits)
+    async def note_and_empty(self: PartialUpdates, batch: Batch) -> None:
+        await note(self, batch)
         edit_inside(world.inside, HYDRANTS, {"updates": [{"attributes": emptied}]})
 
     nullable = ["name", "status", "pressure", "checked"]
@@ -289,10 +289,10 @@ async def test_row_that_others_filled_again_in_part_is_mended(
             await hydrants.update_feature(gid(2), geometry={"x": 1.5, "y": 2.5})
         judge = PartialUpdates.judge
 
-        async def fill_and_judge(self: PartialUpdates, *, was_taken: bool = False) -> None:
-            if was_taken:
+        async def fill_and_judge(self: PartialUpdates, *, taken: int | None = None) -> None:
+            if taken is not None:
                 await world.change(HYDRANTS, gid(2), name="office")
-            await judge(self, was_taken=was_taken)
+            await judge(self, taken=taken)
 
         monkeypatch.setattr(PartialUpdates, "judge", fill_and_judge)
 
@@ -301,3 +301,40 @@ async def test_row_that_others_filled_again_in_part_is_mended(
         row = (await world.rows())[HYDRANTS][gid(2)]
         assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)
         await world.assert_agreed()
+
+
+async def test_call_that_is_taken_proves_nothing_of_one_that_was_refused(tmp_path: Path) -> None:
+    profile = replace(CLEARING, one_bad_edit_refuses_all=True)
+    async with fleet(tmp_path, profile) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        foreign(
+            a,
+            f"UPDATE Hydrants SET name='{'x' * 40}' WHERE GlobalID='{gid(1)}'",
+            f"INSERT INTO Pipes(GlobalID,label) VALUES('{gid(5001)}','new')",
+        )
+        await a.sync()
+        foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
+
+        await a.sync()
+
+        row = (await world.rows())[VISITS][gid(1001)]
+        assert (row["note"], row["hydrant"]) == ("mine", gid(1))
+
+
+async def test_canary_that_others_overwrote_before_it_was_found_out_about_is_mended(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+        # The line dies with the answer.
+        world.server.faults.add(Fault(kind="drop-after-commit", operation="applyEdits"))
+        with faults.armed(link_dies_at(world, "batch.reconciling")), pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        await world.change(HYDRANTS, gid(2), name="office")
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)

@@ -307,6 +307,18 @@ async def test_an_object_id_that_another_program_has_spoiled_stops_no_sync(world
     assert (await world.rows())[HYDRANTS][gid(2)]["name"] == "mine"
 
 
+async def test_refused_row_that_is_taken_back_needs_nobody_any_more(world: Fleet) -> None:
+    a = await world.device("A")
+    foreign(a, f"INSERT INTO Hydrants(GlobalID,status) VALUES('{gid(5001)}',99)")
+    await a.sync()
+    assert set(await codes(a)) == {gid(5001)}
+    foreign(a, f"DELETE FROM Hydrants WHERE GlobalID='{gid(5001)}'")
+
+    await a.sync()
+
+    assert not await codes(a)
+
+
 async def test_row_that_went_with_its_parent_does_not_come_back_by_a_decision(
     world: Fleet,
 ) -> None:

@@ -273,8 +273,11 @@ class _Books:
         for (layer, gid), versions in self.history.items():
             if not versions[-1].is_alive:
                 continue
+            since = max(
+                (n for n, (a, b) in enumerate(pairwise(versions), 1) if a.end != b.begin), default=0
+            )
             for name, value in versions[-1].cells.items():
-                before = {v.cells[name] for v in versions} - {None}
+                before = {v.cells[name] for v in versions[since:]} - {None}
                 if value is not None or not before or (layer, gid, name) in emptied:
                     continue
                 if COLUMNS[layer][name] == "guid":
