@@ -160,7 +160,7 @@ class MapTakingJob(Job[ResultT]):
                     try:
                         await generator.run(narrator)
                         if update_mode is PreplannedUpdateMode.NO_UPDATES:
-                            await self._forget(piece.task, generator)
+                            await self._forget(generator)
                     except EngineError as error:
                         failed = self._missing_of(piece, error)
                         if len(failed) == 0 or not self._may_go_on(error):
@@ -186,12 +186,11 @@ class MapTakingJob(Job[ResultT]):
             raise
         return missing
 
-    async def _forget(self, task: GeodatabaseSyncTask, generator: GeodatabaseGenerator) -> None:
-        """The service need not remember what is never synced."""
+    async def _forget(self, generator: GeodatabaseGenerator) -> None:
         try:
-            async with await Geodatabase.open(generator.path, clock=self._clock) as geodatabase:
-                if geodatabase.replica.replica_id:
-                    await task.unregister_geodatabase(geodatabase)
+            await unregister_for_good(
+                generator.path, credential=self._credential, clock=self._clock
+            )
         except EngineError:
             with suppress(EngineError):
                 await asyncio.shield(generator.undo())
@@ -211,6 +210,15 @@ class MapTakingJob(Job[ResultT]):
             if not self._continue_on_errors and (of_services is None or one.id in of_services):
                 raise one.error
             self._narrator.warn(f"not taken: {one.title}: {one.error.message}")
+
+
+async def unregister_for_good(path: Path, *, credential: Credentials | None, clock: Clock) -> None:
+    """The service need not remember what is never synced: end the tie of a geodatabase to it."""
+    async with await Geodatabase.open(path, clock=clock) as geodatabase:
+        if geodatabase.replica.replica_id:
+            url = geodatabase.service_url
+            async with GeodatabaseSyncTask(url, credential=credential, clock=clock) as task:
+                await task.unregister_geodatabase(geodatabase)
 
 
 def _free_name(service: str, taken: Sequence[str]) -> str:

@@ -38,9 +38,16 @@ from engine.geodatabase.replica import LeftReplica, Replica
 from engine.geodatabase.salvage import salvage
 from engine.geodatabase.salvaged_edits import Salvaged, adopt, was_adopted
 from engine.layer_schema import ServiceSchema
+from engine.maps.map_taking import unregister_for_good
+from engine.maps.package_again import (
+    forget_package,
+    is_of_packages,
+    package_generator,
+    update_mode_of,
+)
 from engine.maps.package_info import MAP_NAME, MapService, PackageInfo, read_json
 from engine.maps.web_map import WebMap, clauses
-from engine.model import SpatialReference
+from engine.model import PreplannedUpdateMode, SpatialReference
 from engine.service.sign_in import Credentials
 from engine.sync.context import lock_path, spool_folder
 from engine.sync.generate import GeodatabaseGenerator
@@ -148,6 +155,7 @@ class _Repair:
         self._info = info
         self._again = job.again
         self._every: frozenset[int] = frozenset()
+        self._service = service
         self._url = service.url
         self._result = result
         self._narrator = narrator
@@ -184,6 +192,8 @@ class _Repair:
             await self._read(source)
         if not await self._is_taken():
             await self._take(source is not None)
+        if update_mode_of(self._info) is PreplannedUpdateMode.NO_UPDATES:
+            await unregister_for_good(self._fresh, credential=self._credential, clock=self._clock)
         faults.point("map.refilled")
         if self._path.exists():
             source = await asyncio.to_thread(set_aside, self._path, self._clock.now())
@@ -221,6 +231,28 @@ class _Repair:
             return False
 
     async def _take(self, has_source: bool) -> None:
+        mode = update_mode_of(self._info)
+        if is_of_packages(self._info):
+            generator = await package_generator(
+                self._info,
+                self._service,
+                self._fresh,
+                credential=self._credential,
+                clock=self._clock,
+            )
+        else:
+            generator = await self._generator(has_source, mode)
+        self._narrator.info(f"taking {self._path.name} again")
+        try:
+            await generator.run(self._narrator.part(5, 90))
+        finally:
+            self._result.totals.add(generator.totals)
+        await asyncio.to_thread(forget_package, self._fresh)
+
+    async def _generator(
+        self, has_source: bool, mode: PreplannedUpdateMode
+    ) -> GeodatabaseGenerator:
+        """What takes the rows from the service."""
         record = await asyncio.to_thread(_record, self._scratch) if has_source else None
         url = self._url if record is None else record[0].service_url or self._url
         async with GeodatabaseSyncTask(url, credential=self._credential, clock=self._clock) as task:
@@ -229,14 +261,14 @@ class _Repair:
                 parameters = await self._parameters_of_map(task)
             else:
                 parameters = definition_of(record[0], task.schema, record[1])
-        generator = GeodatabaseGenerator(
-            url, parameters, self._fresh, credential=self._credential, clock=self._clock
+        return GeodatabaseGenerator(
+            url,
+            parameters,
+            self._fresh,
+            credential=self._credential,
+            clock=self._clock,
+            update_mode=mode,
         )
-        self._narrator.info(f"taking {self._path.name} again")
-        try:
-            await generator.run(self._narrator.part(5, 90))
-        finally:
-            self._result.totals.add(generator.totals)
 
     async def _parameters_of_map(self, task: GeodatabaseSyncTask) -> GenerateGeodatabaseParameters:
         """What was taken, going by the map alone: its area, its layers, their clauses."""
