@@ -203,6 +203,7 @@ class Daemon:
             self.state.begin()
         except EngineError as error:
             event("state.unwritable", logging.ERROR, error=error.message)
+            self.governor.restore()
             return
         if not self.state.was_clean:
             event("stop.unclean", logging.WARNING)

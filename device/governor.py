@@ -269,7 +269,8 @@ class Governor:
         wanted = [kept for kept in self.maps if kept.is_usable and kept.name in record.maps]
         self.run, self.wait, self._is_asked = run, None, False
         self._success_at = None
-        self.policy.run_started()
+        self.policy.run_started(run)
+        self._stored.put("policy", self.policy.kept())
         self.jobs.start(record.id, run.link.interface)
         event(
             "run.started",
@@ -285,6 +286,8 @@ class Governor:
         except asyncio.CancelledError:
             error = EngineError("the daemon stopped", remedy="The next sync goes on")
             self.jobs.end(record.id, JobStatus.CANCELLED, error=error)
+            self.policy.run_cancelled()
+            self._stored.put("policy", self.policy.kept())
             raise
         finally:
             self.run = None
@@ -296,8 +299,11 @@ class Governor:
     async def _learn(self, end: RunEnd, job_id: str) -> None:
         """What follows from a run that has ended."""
         outcome = end.outcome
-        if end.stop is not Stop.PAUSE:
+        if end.stop is Stop.PAUSE:
+            self.policy.run_cancelled()
+        else:
             self.policy.run_ended(outcome)
+        self._stored.put("policy", self.policy.kept())
         self._note_reach(end)
         new = [await kept.look() for kept in self.maps]
         self._count(is_new=any(new))
@@ -419,6 +425,7 @@ class Governor:
 
     def restore(self) -> None:
         """Go on as it was when the last daemon ended, or the power went."""
+        self.policy.restore(self._stored.get("policy"), was_clean=self._stored.was_clean)
         pause = self._stored.get("pause")
         if pause.get("is_paused") is True:
             self.policy.set_paused(True)

@@ -12,7 +12,6 @@ from device.model import FailureClass, LinkClass
 from device.policy.rules import Rules
 from device.policy.state import BackoffWait
 
-_SLOW = frozenset({FailureClass.PORTAL, FailureClass.CLOCK})
 _OF_ONE_CLASS = frozenset({FailureClass.LINK, FailureClass.PORTAL})
 """Failures that tell of the way, and not of the service or of the device."""
 _MOST_DOUBLINGS = 30
@@ -59,13 +58,36 @@ class Backoff:
     def clock_trusted(self) -> None:
         self._forget(key for key in self._waits if key[1] is FailureClass.CLOCK)
 
+    # --- over restarts ----------------------------------------------------------------------------
+
+    def kept(self, now: float) -> list[dict[str, object]]:
+        """The waits as plain values; how long the device is off does not count."""
+        return [
+            {
+                "link_class": wait.link_class.value,
+                "failure": wait.failure.value,
+                "failures": wait.failures,
+                "left_s": round(max(0.0, wait.until - now), 3),
+            }
+            for wait in self.waits
+        ]
+
+    def restore(self, saved: object, now: float) -> None:
+        """Go on with what was kept; what is not understood is left out."""
+        for one in saved if isinstance(saved, list) else []:
+            wait = _restored(one, now, self._rules)
+            if wait is not None:
+                self._waits[wait.link_class, wait.failure] = wait
+
+    # --- inside -----------------------------------------------------------------------------------
+
     def _wait(self, link_class: LinkClass, failure: FailureClass, now: float) -> None:
         key = (link_class, failure)
         number = self._waits[key].failures if key in self._waits else 0
         rules = self._rules.of(link_class)
         base, limit = rules.backoff_base_s, rules.backoff_limit_s
-        if failure in _SLOW:
-            base, limit = self._rules.slow_backoff_base_s, self._rules.slow_backoff_limit_s
+        if failure is FailureClass.PORTAL:
+            base, limit = self._rules.portal_backoff_base_s, self._rules.portal_backoff_limit_s
         pause = self._random.uniform(0, min(limit, base * 2 ** min(number, _MOST_DOUBLINGS)))
         self._waits[key] = BackoffWait(
             link_class=link_class, failure=failure, failures=number + 1, until=now + pause
@@ -74,3 +96,19 @@ class Backoff:
     def _forget(self, keys: Iterable[tuple[LinkClass, FailureClass]]) -> None:
         for key in list(keys):
             self._waits.pop(key, None)
+
+
+def _restored(saved: object, now: float, rules: Rules) -> BackoffWait | None:
+    try:
+        values = dict(saved)  # type: ignore[call-overload]  # whatever it is
+        link_class = LinkClass(values["link_class"])
+        left_s, failures = float(values["left_s"]), int(values["failures"])
+        failure = FailureClass(values["failure"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    limit_s = max(rules.of(link_class).backoff_limit_s, rules.portal_backoff_limit_s)
+    if not 0 <= left_s <= limit_s or failures < 1:
+        return None
+    return BackoffWait(
+        link_class=link_class, failure=failure, failures=failures, until=now + left_s
+    )

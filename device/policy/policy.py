@@ -4,10 +4,10 @@ The daemon tells it what happens and asks :meth:`Policy.decide`; it starts nothi
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from device.model import FailureClass, Gesture, Link, Run, Wait
+from device.model import FailureClass, Gesture, Link, LinkClass, Run, Wait
 from device.policy.backoff import Backoff
 from device.policy.budgets import Budgets
 from device.policy.conditions import Conditions
@@ -45,6 +45,7 @@ class Policy:
         self._is_sign_in_refused = False
         self._is_clock_trusted = False
         self._retry_after_until: float | None = None
+        self._running: LinkClass | None = None
 
     @property
     def is_paused(self) -> bool:
@@ -129,13 +130,19 @@ class Policy:
 
     # --- runs -------------------------------------------------------------------------------------
 
-    def run_started(self) -> None:
+    def run_started(self, run: Run) -> None:
         """What was pressed is obeyed now; what the rules hold back once more is held back again."""
         self._press = None
+        self._running = run.link.link_class
+
+    def run_cancelled(self) -> None:
+        """The program ends in the middle of a run, and in good order: it shows nothing."""
+        self._running = None
 
     def run_ended(self, outcome: RunOutcome) -> None:
         """Learn from a run; then tell :meth:`pending_changed` what is left."""
         now = self._clock.monotonic()
+        self._running = None
         link_class = outcome.run.link.link_class
         if outcome.is_complete:
             self._completed(outcome.started_at, now)
@@ -156,6 +163,35 @@ class Policy:
             asked = min(outcome.retry_after_s, self._rules.retry_after_limit_s)
             self._retry_after_until = now + asked
         self._budgets.save()
+
+    # --- over restarts ----------------------------------------------------------------------------
+
+    def kept(self) -> dict[str, object]:
+        """What must outlive a restart, as plain values: so that a program that dies with each run,
+        or a device that is switched off and on, does not try again and again at once."""
+        now = self._clock.monotonic()
+        until = self._retry_after_until
+        return {
+            "waits": self._backoff.kept(now),
+            "retry_after_s": None if until is None or until <= now else until - now,
+            "running": None if self._running is None else self._running.value,
+        }
+
+    def restore(self, saved: Mapping[str, object], *, was_clean: bool) -> None:
+        """Go on with what was kept. A run that was going on when the program died, or the power
+        went, has failed on this device."""
+        now = self._clock.monotonic()
+        self._backoff.restore(saved.get("waits"), now)
+        left_s = saved.get("retry_after_s")
+        if isinstance(left_s, int | float) and 0 < left_s <= self._rules.retry_after_limit_s:
+            self._retry_after_until = now + left_s
+        if was_clean:
+            return
+        for link_class in LinkClass:
+            if saved.get("running") == link_class.value:
+                self._backoff.failed(link_class, FailureClass.LOCAL, now)
+
+    # --- inside -----------------------------------------------------------------------------------
 
     def _completed(self, started_at: float, now: float) -> None:
         """Edits made since the run began were perhaps not part of it."""

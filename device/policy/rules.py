@@ -87,9 +87,9 @@ class Rules:
     useful_bytes: int = 32_000
     """Less than this is left of a budget: no run is begun. Signing in and asking for the service
     takes so much."""
-    slow_backoff_base_s: float = 5 * MINUTE_S
-    slow_backoff_limit_s: float = HOUR_S
-    """For what seldom cures itself: a captive portal, a wrong clock."""
+    portal_backoff_base_s: float = 5 * MINUTE_S
+    portal_backoff_limit_s: float = HOUR_S
+    """A captive portal seldom goes away while the link stays."""
     free_disk_bytes: int = 50 * MEGABYTE
     """Nothing is fetched with less free space on a map's disk,"""
     free_disk_share: float = 0.05

@@ -34,7 +34,7 @@ def until(backoff: Backoff, kind: LinkClass, failure: FailureClass) -> float:
         (CELL, LINK, 30, 3600),
         (LinkClass.ROAMING, FailureClass.LOCAL, 30, 3600),
         (WIFI, PORTAL, 300, 3600),
-        (CELL, CLOCK, 300, 3600),
+        (CELL, CLOCK, 30, 3600),
     ],
 )
 def test_the_limit_doubles_up_to_a_cap_and_anything_below_may_come(

@@ -50,7 +50,8 @@ def test_the_numbers_are_those_of_the_rules() -> None:
         f"({cellular.backoff_limit_s / 3600:.0f} h)"
     ) in row(WaitReason.BACK_OFF)
     assert (
-        f"{rules.slow_backoff_base_s / 60:.0f} min to {rules.slow_backoff_limit_s / 3600:.0f} h"
+        f"from {rules.portal_backoff_base_s / 60:.0f} min "
+        f"to {rules.portal_backoff_limit_s / 3600:.0f} h"
     ) in row(WaitReason.PORTAL)
     assert f"remembered for {rules.press_lifetime_s / 60:.0f} minutes" in SECTION
     assert rules.edits_share == 0.25

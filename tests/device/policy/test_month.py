@@ -127,7 +127,7 @@ class Device:
     def _run(self, run: Run) -> None:
         world, began = self.world, self.clock.now_s
         self.starts.append(began)
-        self.policy.run_started()
+        self.policy.run_started(run)
         failure, size = self._fate(run)
         took_s = self.rng.uniform(1, 40) if failure is None else self.rng.uniform(0.2, 30)
         self.clock.now_s += min(took_s, run.deadline_s)

@@ -1,5 +1,6 @@
 """What the policy learns from what happens."""
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -61,7 +62,7 @@ def end(
 ) -> None:
     """Begin the run that is decided, and end it so."""
     run = run_of(policy)
-    policy.run_started()
+    policy.run_started(run)
     policy.run_ended(
         RunOutcome(
             run=run,
@@ -112,7 +113,7 @@ async def test_a_press_goes_once_around_the_back_off(policy: Policy, clock: Virt
     assert reason(policy) is WaitReason.BACK_OFF
     policy.pressed(Gesture.SHORT)
     run_of(policy)
-    policy.run_started()
+    policy.run_started(run_of(policy))
     assert reason(policy) is WaitReason.BACK_OFF
 
 
@@ -188,7 +189,7 @@ async def test_edits_made_while_a_run_goes_on_are_sent_by_the_next(
 ) -> None:
     await up(policy, clock)
     run, began = run_of(policy), clock.monotonic()
-    policy.run_started()
+    policy.run_started(run)
     await clock.advance(10)
     policy.pending_changed(2, is_new=True)
     await clock.advance(10)
@@ -254,3 +255,96 @@ async def test_a_press_that_is_not_wanted_any_more_is_forgotten(
     policy.forget_press()
 
     assert policy.state().press is None
+
+
+# --- over restarts --------------------------------------------------------------------------------
+
+
+def restarted(policy: Policy, *, was_clean: bool) -> tuple[Policy, VirtualClock]:
+    """After a restart, of which the monotonic clock of the device knows nothing."""
+    clock = VirtualClock()
+    saved = json.loads(json.dumps(policy.kept()))
+    rules = Rules()
+    again = Policy(rules, Budgets(rules, Shelf(), clock=clock), clock=clock, rng=random.Random(3))
+    again.restore(saved, was_clean=was_clean)
+    again.pending_changed(1)
+    return again, clock
+
+
+async def test_a_restart_does_not_end_a_wait(policy: Policy, clock: VirtualClock) -> None:
+    await up(policy, clock)
+    for _ in range(9):
+        policy.pressed(Gesture.SHORT)
+        end(policy, clock, failure=FailureClass.SERVER)
+    left_s = policy.state().waits[0].until - clock.monotonic()
+
+    again, _ = restarted(policy, was_clean=True)
+
+    (wait,) = again.state().waits
+    assert wait.failures == 9
+    assert wait.until == pytest.approx(left_s, abs=0.01)
+
+
+async def test_what_a_service_asked_for_holds_over_a_restart(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await up(policy, clock)
+    end(policy, clock, failure=FailureClass.SERVER, retry_after_s=5000.0)
+    await clock.advance(1000)
+
+    again, later = restarted(policy, was_clean=False)
+    await up(again, later)
+
+    answer = again.decide()
+    assert isinstance(answer, Wait)
+    assert (answer.reason, answer.until) == (WaitReason.RETRY_AFTER, 4000.0)
+
+
+async def test_a_program_that_dies_with_each_run_runs_less_and_less(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await up(policy, clock)
+    counts = []
+    for _ in range(8):
+        policy.pressed(Gesture.SHORT)
+        policy.run_started(run_of(policy))
+        policy, clock = restarted(policy, was_clean=False)
+        await up(policy, clock)
+        counts += [w.failures for w in policy.state().waits]
+
+    assert counts == list(range(1, 9))
+
+
+async def test_a_program_that_is_stopped_in_good_order_has_not_failed(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await up(policy, clock)
+    policy.run_started(run_of(policy))
+    policy.run_cancelled()
+    after_cancel, _ = restarted(policy, was_clean=False)
+    policy.run_started(run_of(policy))
+    after_clean_stop, _ = restarted(policy, was_clean=True)
+
+    assert after_cancel.state().waits == ()
+    assert after_clean_stop.state().waits == ()
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {},
+        {"waits": 7, "retry_after_s": "soon", "running": 9},
+        {"waits": [3, None, {}, {"link_class": "string"}], "retry_after_s": -1, "running": "x"},
+        {"waits": [{"link_class": "wifi", "failure": "link", "failures": 0, "left_s": 1}]},
+        {"waits": [{"link_class": "wifi", "failure": "link", "failures": 2, "left_s": 1e300}]},
+        {"waits": [{"link_class": "wifi", "failure": "link", "failures": 1e999, "left_s": 1}]},
+        {"retry_after_s": float("nan")},
+    ],
+)
+def test_what_was_kept_and_is_not_understood_is_left_out(
+    policy: Policy, saved: dict[str, object]
+) -> None:
+    policy.restore(saved, was_clean=False)
+
+    assert policy.state().waits == ()
+    assert policy.state().retry_after_until is None
