@@ -54,6 +54,11 @@ class PartialUpdates:
         self._known: str | None = None
         self._before: Row | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a canary is still to be judged."""
+        return self._path.exists()
+
     async def known(self) -> str:
         """:data:`KEEPS`, :data:`CLEARS`, or empty as long as nothing was proven."""
         if self._known is None:
@@ -110,7 +115,8 @@ class PartialUpdates:
     async def judge(self, *, taken: int | None = None) -> None:
         """Read the canary's row again; mend it if it lost what was not sent.
 
-        Does nothing if there is no canary on its way. ``taken``: the batch of which the service
+        Does nothing if there is no canary on its way, or if nothing may be sent to its layer in
+        this sync. ``taken``: the batch of which the service
         said that it took it; otherwise only values can show that the canary arrived.
         """
         context = self._context
@@ -118,7 +124,7 @@ class PartialUpdates:
             return
         note: Note = json.loads(await asyncio.to_thread(self._path.read_bytes))
         table = next((t for t in context.tables if t.number == note["table"]), None)
-        if table is None:
+        if table is None or not context.direction(table.layer_id).uploads:
             return
         row = await self._read(table, note)
         if row is not None:

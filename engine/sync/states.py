@@ -38,6 +38,7 @@ from engine.sync.context import SyncContext
 from engine.sync.delta_keep import keep_upload
 from engine.sync.job import Narrator
 from engine.sync.machine import is_another_machine
+from engine.sync.partial_updates import PartialUpdates
 from engine.sync.photos import fetch_photos
 from engine.sync.pull import pull
 from engine.sync.push import Push
@@ -175,8 +176,9 @@ async def _check(run: SyncRun) -> SyncStep:
     check_tables(context, run.geodatabase)
     check_presence(context)
     await recovery.clear_left(context)
-    if not await has_work(context):
-        await asyncio.to_thread(clear_spool, context, is_at_rest=True)
+    is_doubted = context.uploads and PartialUpdates(context, run.channel()).is_open
+    if not is_doubted and not await has_work(context):
+        await asyncio.to_thread(clear_spool, context, is_at_rest=context.uploads)
         context.narrator.info("nothing changed on either side")
         return SyncStep.DONE
     await check_layers(context, run.geodatabase)

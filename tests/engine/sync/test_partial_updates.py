@@ -8,6 +8,7 @@ import pytest
 from engine import faults
 from engine.errors import LinkError
 from engine.geodatabase.change_log import Edit
+from engine.model import SyncDirection
 from engine.sync.batches import Batch
 from engine.sync.parameters import PushChannel
 from engine.sync.partial_updates import PartialUpdates
@@ -338,3 +339,22 @@ async def test_canary_that_others_overwrote_before_it_was_found_out_about_is_men
 
         row = (await world.rows())[HYDRANTS][gid(2)]
         assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)
+
+
+async def test_row_is_mended_by_the_next_upload_if_it_is_found_out_about_by_a_download(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path, replace(CLEARING, sync_models="perLayer")) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+        await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("mine", 1, 1.0)
+        await world.assert_agreed()
