@@ -29,7 +29,7 @@ RUNNERS = {
     "take": "device.cli_take",
     "areas": "device.cli_areas",
     "check": "device.cli_check",
-    "sync": "device.cli_sync",
+    "sync": "device.cli_sync_choice",
     "export": "device.cli_export",
     "push": "device.cli_push",
     "import": "device.cli_import",
@@ -42,6 +42,13 @@ RUNNERS = {
     "register": "device.cli_register",
     "relocate": "device.cli_relocate",
     "unregister": "device.cli_unregister",
+    "status": "device.cli_status",
+    "watch": "device.cli_watch",
+    "queue": "device.cli_queue",
+    "pause": "device.cli_pause",
+    "resume": "device.cli_pause",
+    "doctor": "device.cli_doctor",
+    "bundle": "device.cli_bundle",
     "leds": "device.cli_leds",
 }
 """Verb → the module whose ``run`` does it."""

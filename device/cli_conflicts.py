@@ -3,8 +3,13 @@
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
+from device.api.answers import ConflictPage
+from device.api.client import ApiClient
 from device.api.json_form import as_json
+from device.api.json_reading import read
+from device.api.requests import ResolveRequest
 from device.cli_run import run_async
+from device.cli_socket import daemon_with, pages
 from device.console import Console, Report
 from device.review import ConflictFacts, conflicts, geodatabases_meant, resolve
 from device.tables import number, table
@@ -21,7 +26,20 @@ WHAT = {
 
 def run(options: Namespace, _console: Console) -> Report:
     """Take the sides that the options ask for, then list what there is."""
+    client = daemon_with(options)
+    if client is not None:
+        return _of_daemon(client, options)
     return run_async(lambda: _conflicts(options), when_stopped="")
+
+
+def _of_daemon(client: ApiClient, options: Namespace) -> Report:
+    place = ("maps", str(options.map), "conflicts")
+    if options.mine or options.theirs:
+        wanted = ResolveRequest(mine=options.mine, theirs=options.theirs, geodatabase=options.file)
+        client.json("POST", *place, "resolve", body=wanted)
+    told = pages(client, *place, resolved=options.all, geodatabase=options.file)
+    read_pages = [read(ConflictPage, page, is_strict=False) for page in told]
+    return report(options, [one for page in read_pages for one in page.conflicts])
 
 
 async def _conflicts(options: Namespace) -> Report:

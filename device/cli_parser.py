@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from device.cli_errors import UsageError
+from device.cli_parser_daemon import add_daemon_verbs, add_socket
 from device.cli_parser_device import add_leds
 from device.cli_parser_draw import add_draw
 from device.cli_parser_take import add_areas, add_take, numbers
@@ -34,8 +35,9 @@ example:
   fieldsync sync trees
 
 exit codes:
-  0 done   1 error   2 wrong usage   4 no permission   5 no link   6 finished with conflicts
-  7 edits were refused and set aside   75 try again later   130 interrupted
+  0 done   1 error   2 wrong usage   3 the daemon is not running   4 no permission   5 no link
+  6 finished with conflicts   7 edits were refused and set aside   75 try again later
+  130 interrupted
 
 `fieldsync VERB --help` explains a verb."""
 
@@ -47,12 +49,14 @@ SYNC = """\
 Syncs a map: downloads what others changed, merges it attribute by attribute, and sends this
 device's edits. A map that is kept current by packages sends its new features and applies the
 updates of its map area. An interrupted sync loses and doubles nothing; the next one goes on where
-it stopped."""
+it stopped. The maps of a daemon are synced by it, as its configuration says; --direction and what
+follows it are for folders."""
 
 SYNC_EXAMPLE = """\
 examples:
   fieldsync sync trees
-  fieldsync sync trees --direction upload --conflicts manual"""
+  fieldsync sync trees --direction upload --conflicts manual
+  fieldsync sync --wait"""
 
 EXPORT = """\
 Writes the edits that the service does not have yet, photos included, to a delta file: to be carried
@@ -150,7 +154,14 @@ def make_parser() -> Parser:
     _add_credentials(_add_map_verb(verbs, "check", CHECK, "ask what a sync would do now"))
     _add_sync(verbs)
     _add_delta_verbs(verbs)
-    _add_map_verb(verbs, "edits", EDITS, "list the edits that the service does not have yet")
+    edits = _add_verb(
+        verbs,
+        "edits",
+        EDITS,
+        "example:\n  fieldsync edits trees",
+        "list the edits that the service does not have yet",
+    )
+    _add_map(edits, may_be_named=True)
     _add_decisions(verbs)
     _add_map_verb(verbs, "info", INFO, "tell what a map holds")
     add_draw(verbs, _add_verb)
@@ -171,6 +182,7 @@ def make_parser() -> Parser:
         action="store_true",
         help="unregister although there are edits that were not sent",
     )
+    add_daemon_verbs(verbs, _add_verb)
     add_leds(verbs, _add_verb)
     return parser
 
@@ -186,7 +198,25 @@ def joined(arguments: Sequence[str]) -> list[str]:
 
 def _add_sync(verbs: "_SubParsersAction[Parser]") -> None:
     sync = _add_verb(verbs, "sync", SYNC, SYNC_EXAMPLE, "exchange edits with the service")
-    _add_map(sync)
+    sync.add_argument(
+        "map",
+        metavar="MAP",
+        type=Path,
+        nargs="?",
+        help="the folder of the map, which is synced here; or the name of one of the "
+        "daemon's maps, which the daemon syncs (default: all of those)",
+    )
+    sync.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait until the daemon has done it, or says that it must wait; here it is always so",
+    )
+    sync.add_argument(
+        "--expensive",
+        action="store_true",
+        help="the daemon may use links that cost much, as with a long press of the button",
+    )
+    add_socket(sync)
     directions = (SyncDirection.BIDIRECTIONAL, SyncDirection.UPLOAD, SyncDirection.DOWNLOAD)
     sync.add_argument(
         "--direction",
@@ -275,7 +305,7 @@ def _add_decisions(verbs: "_SubParsersAction[Parser]") -> None:
         (conflicts, {"mine": "take this device's values", "theirs": "take the service's values"}),
         (quarantine, {"retry": "send or fetch again", "discard": "give the edits up"}),
     ):
-        _add_map(parser)
+        _add_map(parser, may_be_named=True)
         parser.add_argument("--all", action="store_true", help="also what has been decided")
         for name, text in choices.items():
             parser.add_argument(
@@ -338,8 +368,12 @@ def _add_credentials(parser: Parser) -> None:
     )
 
 
-def _add_map(parser: Parser) -> None:
-    parser.add_argument("map", metavar="MAP", type=Path, help="the folder of the map")
+def _add_map(parser: Parser, *, may_be_named: bool = False) -> None:
+    text = "the folder of the map"
+    if may_be_named:
+        text += ", or the name of one of the daemon's"
+        add_socket(parser)
+    parser.add_argument("map", metavar="MAP", type=Path, help=text)
 
 
 def _ids(text: str) -> tuple[int, ...]:

@@ -3,8 +3,13 @@
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
+from device.api.answers import QuarantinePage
+from device.api.client import ApiClient
 from device.api.json_form import as_json
+from device.api.json_reading import read
+from device.api.requests import QuarantineRequest
 from device.cli_run import run_async
+from device.cli_socket import daemon_with, pages
 from device.console import Console, Report
 from device.review import QuarantineFacts, discard, geodatabases_meant, quarantine, retry
 from device.tables import number, table
@@ -15,7 +20,21 @@ HEADINGS = ("number", "layer", "GlobalID", "edit", "code", "reason", "state")
 
 def run(options: Namespace, _console: Console) -> Report:
     """Decide what the options ask for, then list what there is."""
+    client = daemon_with(options)
+    if client is not None:
+        return _of_daemon(client, options)
     return run_async(lambda: _quarantine(options), when_stopped="")
+
+
+def _of_daemon(client: ApiClient, options: Namespace) -> Report:
+    place = ("maps", str(options.map), "quarantine")
+    for verb in ("retry", "discard"):
+        if ids := getattr(options, verb):
+            wanted = QuarantineRequest(ids=ids, geodatabase=options.file)
+            client.json("POST", *place, verb, body=wanted)
+    told = pages(client, *place, resolved=options.all, geodatabase=options.file)
+    read_pages = [read(QuarantinePage, page, is_strict=False) for page in told]
+    return report(options, [one for page in read_pages for one in page.quarantine])
 
 
 async def _quarantine(options: Namespace) -> Report:

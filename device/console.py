@@ -22,10 +22,12 @@ FORMAT = 1
 class Report:
     """What a verb found: ``data`` for programs, ``lines`` for people.
 
-    ``error`` is what went wrong although there is something to report.
+    ``error`` is what went wrong although there is something to report. ``is_printed``: all of the
+    data was printed line by line already.
     """
 
-    data: dict[str, object]
+    data: dict[str, object] = field(default_factory=dict)
+    is_printed: bool = False
     lines: Sequence[str] = field(default_factory=list)
     exit_code: ExitCode = ExitCode.OK
     error: EngineError | None = None
@@ -41,15 +43,23 @@ class Console:
     def __init__(self, *, is_json: bool = False, is_quiet: bool = False) -> None:
         self.is_json = is_json
         self.is_quiet = is_quiet
+        self._is_unread = False
 
     def report(self, verb: str, report: Report) -> None:
         """Print what the verb found."""
         if report.error is not None:
             self.complain(str(report.error))
         if self.is_json:
-            self._print([_as_json(verb, report.exit_code, report.error, report.data)])
+            if not report.is_printed:
+                self._print([_as_json(verb, report.exit_code, report.error, report.data)])
         elif not self.is_quiet:
             self._print(report.lines)
+
+    def say_now(self, line: str) -> bool:
+        """Print a line of a report that has no end. False if nobody reads on."""
+        if self.is_json or not self.is_quiet:
+            self._print([line])
+        return not self._is_unread
 
     def fail(self, verb: str | None, error: EngineError) -> None:
         """Print why the verb could not do its work."""
@@ -86,6 +96,7 @@ class Console:
                 print(line)
             sys.stdout.flush()
         except BrokenPipeError:
+            self._is_unread = True
             _silence(sys.stdout)
         except OSError as error:
             _silence(sys.stdout)

@@ -13,6 +13,8 @@ SECRET_NUMBERS = re.compile(r"(?:^|_)(?:pin|puk|key|psk|password|secret|token)$"
 
 HIDDEN = "(hidden)"
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+_NAMED = re.compile(r"([\w-]+)(\"?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s&,;\"'}]+)")
+_SCHEME = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=[?&])([^=&#\s]+)=([^&#\s\"']+)")
 
 
@@ -36,6 +38,18 @@ def without_url_secrets(text: str) -> str:
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
     return _QUERY.sub(
         lambda found: f"{found[1]}={HIDDEN}" if SECRET_NAMES.search(found[1]) else found[0], text
+    )
+
+
+def redacted_text(text: str) -> str:
+    """A line of a log without secrets: those of URLs, ``name=value``, ``name: value``, and what
+    follows ``Bearer``."""
+    text = _SCHEME.sub(lambda found: f"{found[1]} {HIDDEN}", without_url_secrets(text))
+    return _NAMED.sub(
+        lambda found: (
+            f"{found[1]}{found[2]}{HIDDEN}" if SECRET_NAMES.search(found[1]) else found[0]
+        ),
+        text,
     )
 
 

@@ -64,6 +64,19 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}" if unit != "B" and value < 9.95 else f"{value:.0f} {unit}"
 
 
+def duration(seconds: float) -> str:
+    """A time in one or two units: ``12 s``, ``3 min``, ``2 h 5 min``, ``4 d``."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 2 * 3600:
+        return f"{whole // 60} min"
+    if whole < 2 * 86400:
+        hours, rest = divmod(whole, 3600)
+        return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+    return f"{whole // 86400} d"
+
+
 def number(count: int, singular: str, plural: str = "") -> str:
     """``1 edit``, ``2 edits``."""
     return f"{count} {singular if count == 1 else plural or singular + 's'}"

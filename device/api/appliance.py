@@ -7,11 +7,11 @@ told who asked, for the log; whether that caller may is decided before.
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
 from device.api.events import EventHub
-from device.api.json_form import Bounds
 from device.api.metrics import MetricFamily
+from device.api.requests import SyncRequest as SyncRequest
 from device.api.status import Health, JobRecord, Status
 from engine import EngineError, ExitCode, OfflineMap
 
@@ -41,21 +41,6 @@ class Caller:
     gid: int
     pid: int
     groups: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncRequest:
-    """A sync that somebody asks for. It counts as a press of the button: it does not wait for the
-    back-off, and it obeys every refusal that protects data or hardware."""
-
-    maps: Annotated[
-        tuple[Annotated[str, Bounds(1, 255)], ...],
-        "The names of the maps; empty: all.",
-        Bounds(0, 64),
-    ] = ()
-    is_expensive_allowed: Annotated[
-        bool, "Links that cost much may be used, too, as with a long press."
-    ] = False
 
 
 class Appliance(Protocol):

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 from device.api.json_form import Json, as_json
 from device.api.json_reading import read
+from device.api.status import Failure
 from device.cli_errors import NoPermissionError
 from engine import EngineError, ExitCode, TransientError
 
@@ -48,8 +49,16 @@ class ProblemError(EngineError):
         super().__init__(str(problem.get("detail")), remedy=str(problem.get("remedy") or ""))
         self.code = str(problem.get("code") or "error")
         self.status = problem.get("status")
-        codes = [code for code in ExitCode if code == problem.get("exit_code")]
-        self.exit_code = codes[0] if codes else ExitCode.ERROR
+        self.exit_code = exit_code_of(problem.get("exit_code"))
+
+
+class ReportedError(EngineError):
+    """Something that the daemon has met and tells of, in its own words."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message, remedy=failure.remedy)
+        self.code = failure.code
+        self.exit_code = exit_code_of(failure.exit_code)
 
 
 class ApiClient:
@@ -169,6 +178,11 @@ def _failures(path: Path) -> Iterator[None]:
         raise NoAnswerError(f"the daemon at {path} does not answer") from error
     except (OSError, HTTPException) as error:
         raise NoAnswerError(f"the daemon at {path} hung up: {error}") from error
+
+
+def exit_code_of(number: object) -> ExitCode:
+    """The exit code of that number; ``ERROR`` if there is none."""
+    return next((code for code in ExitCode if code == number), ExitCode.ERROR)
 
 
 def _json(text: bytes, path: Path) -> object:

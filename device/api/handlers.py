@@ -20,12 +20,12 @@ from device.api.answers import (
     Maps,
     QuarantinePage,
 )
-from device.api.appliance import Appliance, Caller, SyncRequest, UnknownMapError
+from device.api.appliance import Appliance, Caller, UnknownMapError
 from device.api.json_form import json_object
 from device.api.limits import Limits
 from device.api.openapi import document
 from device.api.openmetrics import text_of
-from device.api.requests import PauseRequest, QuarantineRequest, ResolveRequest
+from device.api.requests import PauseRequest, QuarantineRequest, ResolveRequest, SyncRequest
 from device.api.routes import OPENMETRICS
 from device.api.status import Failure, Health, JobRecord, MapStatus, Status
 from device.api.status_metrics import families

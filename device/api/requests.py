@@ -1,4 +1,4 @@
-"""What the bodies of requests hold, beside a :class:`SyncRequest`."""
+"""What the bodies of requests hold."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,6 +11,21 @@ LONGEST_PAUSE_S = 30 * 24 * 3600
 
 Ids = Annotated[tuple[Annotated[int, Bounds(1, LARGEST_ID)], ...], Bounds(0, 200)]
 Name = Annotated[str, Bounds(1, 255)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRequest:
+    """A sync that somebody asks for. It counts as a press of the button: it does not wait for the
+    back-off, and it obeys every refusal that protects data or hardware."""
+
+    maps: Annotated[
+        tuple[Name, ...],
+        "The names of the maps; empty: all.",
+        Bounds(0, 64),
+    ] = ()
+    is_expensive_allowed: Annotated[
+        bool, "Links that cost much may be used, too, as with a long press."
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,8 @@ from device.api.answers import (
     Maps,
     QuarantinePage,
 )
-from device.api.appliance import SyncRequest
 from device.api.json_form import Json
-from device.api.requests import PauseRequest, QuarantineRequest, ResolveRequest
+from device.api.requests import PauseRequest, QuarantineRequest, ResolveRequest, SyncRequest
 from device.api.status import Health, JobRecord, MapStatus, Status
 
 JSON = "application/json"

@@ -46,10 +46,16 @@ class Failure:
     code: Annotated[str, "One of the codes in docs/API.md."]
     message: str
     remedy: str
+    exit_code: Annotated[int, "What a command should end with (docs/cli.md)."] = 1
 
     @classmethod
     def of(cls, error: EngineError) -> Self:
-        return cls(code=error.code, message=error.message, remedy=error.remedy)
+        return cls(
+            code=error.code,
+            message=error.message,
+            remedy=error.remedy,
+            exit_code=int(error.exit_code),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

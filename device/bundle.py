@@ -1,0 +1,46 @@
+"""Files for whoever looks for a fault, packed into one: nothing of what people have entered, no
+secrets."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from device.cli_errors import StoppedError
+from device.redaction import redacted, redacted_text
+
+LONGEST_TEXT = 4 * 1024 * 1024
+
+
+def pack(path: Path, members: Iterator[tuple[str, object]], at: datetime) -> list[str]:
+    """Write the members, texts or values fit for JSON, to a tar.gz at ``path``; gives their names.
+
+    :exc:`FileExistsError` if there is something already. Secrets are taken out on the way.
+    """
+    names: list[str] = []
+    with open(path, "xb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, value in members:
+            data = _text(value).encode(errors="backslashreplace")[-LONGEST_TEXT:]
+            entry = tarfile.TarInfo(f"fieldsync-bundle/{name}")
+            entry.size, entry.mode, entry.mtime = len(data), 0o600, int(at.timestamp())
+            archive.addfile(entry, io.BytesIO(data))
+            names.append(name)
+    return names
+
+
+def attempt(make: Callable[[], object]) -> object:
+    """What ``make`` gives, or else why it cannot: bundles are made when something is broken."""
+    try:
+        return make()
+    except StoppedError:
+        raise
+    except Exception as error:
+        return f"not there: {type(error).__name__}: {error}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return "\n".join(map(redacted_text, value.splitlines())) + "\n"
+    return json.dumps(redacted(value), indent=1, ensure_ascii=False) + "\n"

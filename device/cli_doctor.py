@@ -1,0 +1,118 @@
+"""``fieldsync doctor``: looks at all that a sync needs; one page, to be photographed."""
+
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from device.api.client import ApiClient
+from device.api.json_form import as_json
+from device.api.status import Health, Status
+from device.cli_run import run_async
+from device.cli_socket import daemon
+from device.config import Config
+from device.console import Console, Report
+from device.doctor import board
+from device.doctor.check import Check, ill, unknown, well
+from device.doctor.service import service
+from device.tables import duration, number, printable
+from engine import Clock, EngineError, ExitCode, OfflineMap, SystemClock
+
+DEFAULT_CONFIG = Path("/etc/fieldsync/config.toml")
+WIDTH = 11
+
+
+def run(options: Namespace, _console: Console) -> Report:
+    """Look at everything, also without the daemon."""
+    checks = list(examine(options, SystemClock(), Path("/")))
+    bad = [one for one in checks if one.is_ok is False]
+    verdict = f"{number(len(bad), 'thing')} to be done." if bad else "All is well."
+    return Report(
+        data={"checks": as_json(checks)},
+        lines=[*(line for one in checks for line in _lines(one)), verdict],
+        exit_code=ExitCode.ERROR if bad else ExitCode.OK,
+    )
+
+
+def examine(options: Namespace, clock: Clock, root: Path) -> Iterator[Check]:
+    """The checks, in the order in which a person would look."""
+    config, told = _config(options.config or DEFAULT_CONFIG)
+    status, daemon_told = _daemon(daemon(options))
+    yield board.clock(clock, status, root, board.built_at())
+    yield from board.disks([config.device.state, *(m.folder for m in config.maps)], config)
+    yield from board.power(config, clock, root)
+    yield told
+    yield from daemon_told
+    yield board.links(status, root)
+    yield from board.modem(config, status)
+    urls: dict[str, None] = {}
+    for one in config.maps:
+        check, found = run_async(partial(_map, one.name, one.folder), when_stopped="")
+        yield check
+        urls |= dict.fromkeys(found)
+    for url in urls:
+        yield from service(url)
+    yield from _last_error(status)
+
+
+def _config(path: Path) -> tuple[Config, Check]:
+    try:
+        config = Config.read(path)
+    except EngineError as error:
+        return Config(), ill("config", error.message, error.remedy or "Correct it")
+    except OSError as error:
+        check = unknown("config", f"{path}: {error.strerror}", "Name it with --config, or be root")
+        return Config(), check
+    return config, well("config", f"{path}: {number(len(config.maps), 'map')}")
+
+
+def _daemon(client: ApiClient) -> tuple[Status | None, list[Check]]:
+    """What the daemon says, if it runs; and whether it and its parts do."""
+    try:
+        status = client.get(Status, "status")
+        health = client.get(Health, "health")
+    except EngineError as error:
+        return None, [ill("daemon", error.message, error.remedy)]
+    dead = [part for part in health.parts if not part.is_alive]
+    told = f"{status.state.value}: {status.detail}"
+    checks = [
+        well("daemon", f"version {status.version}, up for {duration(status.up_for_s)}; {told}")
+    ]
+    for part in dead:
+        remedy = "systemctl restart fieldsync; then send a bundle: fieldsync bundle"
+        checks.append(ill(part.name, part.detail or "it does not answer", remedy))
+    return status, checks
+
+
+async def _map(name: str, folder: Path) -> tuple[Check, list[str]]:
+    """How a map is, and its services. Nothing is changed."""
+    label = f"map {name}"
+    try:
+        async with OfflineMap.open(folder) as map_:
+            urls = [geodatabase.service_url for geodatabase in map_.geodatabases]
+            errors = [*map_.errors.values()]
+            errors += [t.error for g in map_.geodatabases for t in g.feature_tables if t.error]
+            if errors:
+                return ill(label, errors[0].message, errors[0].remedy), urls
+            syncs = [g.replica.last_sync_at or "never" for g in map_.geodatabases]
+            edits = [await g.has_local_edits() for g in map_.geodatabases]
+    except EngineError as error:
+        return ill(label, error.message, error.remedy), []
+    except OSError as error:
+        return unknown(label, f"{folder}: {error.strerror}", "Do it as root"), []
+    waiting = "edits are to be sent" if any(edits) else "nothing to send"
+    return well(label, f"synced {min(syncs)[:16]}, {waiting}"), urls
+
+
+def _last_error(status: Status | None) -> Iterator[Check]:
+    last = None if status is None else status.last_run
+    if last is None or last.failure is None:
+        return
+    told = f"{last.failure.message} ({duration(last.ended_ago_s)} ago)"
+    yield ill("last run", told, last.failure.remedy)
+
+
+def _lines(check: Check) -> Iterable[str]:
+    yield f"{check.mark:6}  {check.name:{WIDTH}}  {printable(check.detail)}"
+    if check.remedy and check.is_ok is not True:
+        yield f"{'':6}  {'':{WIDTH}}  → {printable(check.remedy)}"
