@@ -53,7 +53,7 @@ def members(options: Namespace, clock: Clock, root: Path) -> Iterator[tuple[str,
     for name in FILES:
         yield f"system/{name.rpartition('/')[2]}", attempt((root / name).read_text)
     config = attempt(lambda: Config.read(options.config or DEFAULT_CONFIG))
-    yield "config.json", config.redacted() if isinstance(config, Config) else config
+    yield "config.json", config.as_plain() if isinstance(config, Config) else config
     client = daemon(options)
     for name, steps in ASKED.items():
         yield f"{name}.json", attempt(partial(client.json, "GET", *steps))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from device.cli_errors import SystemRefusedError
-from device.tables import printable
+from device.tables import printable, steerless
 from engine import EngineError, ExitCode
 
 if TYPE_CHECKING:  # jobs bring asyncio along; asking for help needs none of it
@@ -53,7 +53,7 @@ class Console:
             if not report.is_printed:
                 self._print([_as_json(verb, report.exit_code, report.error, report.data)])
         elif not self.is_quiet:
-            self._print(report.lines)
+            self._print([steerless(line) for line in report.lines])
 
     def say_now(self, line: str) -> bool:
         """Print a line of a report that has no end. False if nobody reads on."""

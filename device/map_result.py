@@ -7,7 +7,6 @@ from device.cli_sync import exit_code
 from engine import (
     EditCounts,
     EngineError,
-    ExitCode,
     SyncGeodatabaseResult,
     SyncLayerResult,
     SyncTotals,
@@ -18,7 +17,7 @@ def failed_map(name: str, error: EngineError) -> MapResult:
     """Of a map that could not be synced at all."""
     return MapResult(
         map=name,
-        exit_code=ExitCode(error.exit_code),
+        exit_code=int(error.exit_code),
         edits=EditCounts(),
         layers=(),
         totals=SyncTotals(),
@@ -42,7 +41,7 @@ def map_result(
         totals.add(result.totals)
     return MapResult(
         map=name,
-        exit_code=exit_code(layers) if error is None else ExitCode(error.exit_code),
+        exit_code=int(exit_code(layers) if error is None else error.exit_code),
         edits=edits,
         layers=tuple(
             _layer(result.geodatabase_path.name, layer)

@@ -40,9 +40,13 @@ def printable(text: str) -> str:
     Names and values come from services and other programs; none of them may move the cursor or
     recolour what a person reads.
     """
+    return steerless(" ".join(text.split()))
+
+
+def steerless(line: str) -> str:
+    """``line`` without characters that steer a terminal; its spaces stay."""
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" else c
-        for c in " ".join(text.split())
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" else c for c in line
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -227,3 +228,10 @@ def taken(fieldsync: Command, services: dict[str, str], tmp_path: Path) -> Taken
     ended = fieldsync("take", services["park"], folder, "--json")
     assert ended.code == 0, ended.err
     return Taken(folder, ended.json)
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """A short path: those of sockets have at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="fs") as folder:
+        yield Path(folder) / "api.sock"

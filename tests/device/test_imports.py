@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.device.conftest import Taken
+from tests.fakes.daemon import DaemonThread
 
 
 def loaded_by(*arguments: object) -> set[str]:
@@ -42,3 +44,19 @@ def test_verbs_without_network_load_no_http_client(arguments: list[str], taken: 
 
     assert "aiosqlite" in loaded
     assert "aiohttp" not in loaded
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["pause"], ["resume"], ["queue"], ["sync"], ["sync", "park"], ["edits", "park"]],
+)
+def test_verbs_that_ask_the_daemon_load_no_http_library(
+    arguments: list[str], taken: Taken, socket_path: Path
+) -> None:
+    with DaemonThread(socket_path, {"park": taken.folder}):
+        loaded = loaded_by(*arguments, "--socket", socket_path)
+
+    assert "http.client" in loaded
+    assert "aiohttp" not in loaded
+    if arguments[0] in ("status", "pause", "resume"):
+        assert not loaded & {"asyncio", "aiosqlite", "native._native"}

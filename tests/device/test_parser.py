@@ -1,5 +1,6 @@
 """What can be typed, and what is said about what cannot."""
 
+import re
 from argparse import Namespace
 from pathlib import Path
 
@@ -112,6 +113,6 @@ def test_every_verb_can_be_run() -> None:
 def test_every_verb_and_exit_code_is_documented() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 
-    assert not [verb for verb in RUNNERS if f"| `{verb} " not in page]
+    assert not [verb for verb in RUNNERS if not re.search(rf"\| `{verb}[ `]", page)]
     codes = set(ExitCode) - {ExitCode.DAEMON_NOT_RUNNING}
     assert not [code for code in codes if f"\n| {code:d} | " not in page]

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import os
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +101,6 @@ def parsed(data: bytes) -> Answered:
     first, *lines = head.decode().split("\r\n")
     headers = {n.casefold(): v for n, _, v in (line.partition(": ") for line in lines)}
     return Answered(int(first.split(" ")[1]), headers, body)
-
-
-@pytest.fixture
-def socket_path() -> Iterator[Path]:
-    """A short path: those of sockets have at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="fs") as folder:
-        yield Path(folder) / "api.sock"
 
 
 @pytest.fixture
