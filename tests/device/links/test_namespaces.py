@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 
 def namespaces_are_refused() -> bool:
+    script = "mount -t sysfs sysfs /sys && ip link add a0 type veth peer name b0"
     tried = subprocess.run(
-        ["unshare", "-n", "ip", "link", "add", "a0", "type", "veth", "peer", "name", "b0"],
+        ["unshare", "-n", "-m", "sh", "-c", script],
         capture_output=True,
         timeout=20,
         check=False,
@@ -60,3 +62,22 @@ def test_a_change_is_told_although_the_kernel_lost_its_event() -> None:
 
     assert lost
     assert story == [["start", []], ["cable comes", [["eth0", "wired", True]]], ["flood", []]]
+
+
+@pytest.mark.slow
+def test_a_daemon_syncs_over_a_real_link_and_counts_its_bytes(tmp_path: Path) -> None:
+    """The link leads to the service and nowhere else: there is no default route."""
+    done = subprocess.run(
+        ["unshare", "-n", "-m", sys.executable, "-m", f"{__package__}.two_namespaces", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+
+    assert seen["links"] == [["wwan0", "cellular"]]
+    assert seen["note"] == "over the cable"
+    assert 5_000 < seen["used_bytes"] <= seen["passed_bytes"]
+    assert seen["used_bytes"] > 0.8 * seen["passed_bytes"]
