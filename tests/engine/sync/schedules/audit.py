@@ -281,8 +281,8 @@ class _Books:
                 if value is not None or not before or (layer, gid, name) in emptied:
                     continue
                 if COLUMNS[layer][name] == "guid":
-                    above = PARENTS[layer][0]
-                    if any(self._is_gone("", above, str(p), everybody) for p in before):
+                    parents = self._parents(layer, gid, name)
+                    if any(self._is_gone("", PARENTS[layer][0], p, everybody) for p in parents):
                         continue  # the service empties keys of rows that are gone
                 yield f"{TABLES[layer]} {gid} {name} was emptied by nobody"
 
