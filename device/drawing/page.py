@@ -44,7 +44,9 @@ def make_page(plan: Plan, width: int, legend_height: float) -> Page:
     map_width = width - legend - 3 * _MARGIN
     box = with_room(plan.box or _EVERYWHERE, plan.reference)
     steepness = min(max(aspect(box, plan.reference), _FLATTEST), _STEEPEST)
-    frame = Frame(left=_MARGIN, top=_HEAD, width=map_width, height=round(map_width * steepness))
+    beside = min(legend_height + _MARGIN - _FOOT, map_width * _STEEPEST)  # no gap below the map
+    height = round(max(map_width * steepness, beside))
+    frame = Frame(left=_MARGIN, top=_HEAD, width=map_width, height=height)
     return Page(
         width=width,
         height=max(frame.bottom + _FOOT, _HEAD + legend_height + _MARGIN),
@@ -123,7 +125,11 @@ def _north(x: float, y: float) -> str:
         "path", {"d": "M0-22L8 8L0 3L-8 8z", "fill": "#333", "stroke": "#fff", "stroke_width": 1}
     )
     letter = text(0, 24, "N", size=14, weight="bold", anchor="middle")
-    return tag("g", {"transform": f"translate({number(x)} {number(y)})"}, arrow + letter)
+    ground = tag(
+        "rect",
+        {"x": -16, "y": -28, "width": 32, "height": 58, "rx": 6, "fill": "#fff", "opacity": 0.8},
+    )
+    return tag("g", {"transform": f"translate({number(x)} {number(y)})"}, ground + arrow + letter)
 
 
 def _write_scale_bar(svg: Svg, page: Page, left: float, top: float) -> None:

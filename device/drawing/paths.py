@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from device.drawing.projection import Projection
@@ -69,11 +69,11 @@ class PathMaker:
             and bottom >= frame.top
         )
 
-    def _pixels(self, part: "array[float]") -> Iterable[Point]:
+    def _pixels(self, part: "array[float]") -> Iterator[Point]:
         one = self._projection
         ax, bx, ay, by = one.scale_x, one.offset_x, one.scale_y, one.offset_y
-        xs = [x * ax + bx for x in part[::2]]
-        return zip(xs, [y * ay + by for y in part[1::2]], strict=True)
+        for x, y in zip(part[::2], part[1::2], strict=True):
+            yield x * ax + bx, y * ay + by
 
     def _thinned(self, part: "array[float]") -> tuple[Path, bool]:
         """The vertices that matter, and whether all of them are on the page.

@@ -76,7 +76,7 @@ async def make_map(
     area: Envelope | None = None,
 ) -> Path:
     """A map of one service, whose layers have those rows."""
-    listed = list(rows.items()) if isinstance(rows, Mapping) else list(rows)
+    listed = sorted(rows.items() if isinstance(rows, Mapping) else rows, key=lambda one: one[0].id)
     folder.mkdir(parents=True)
     replica = Replica(replica_id="{R}", service_url=URL, last_sync_at=NOW)
     layers = [one for one, _ in listed]
