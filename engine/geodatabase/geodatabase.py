@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
 from types import TracebackType
@@ -27,7 +28,7 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.notices import notices
 from engine.geodatabase.quarantine import Quarantined
 from engine.geodatabase.relations import Relation, relations
-from engine.geodatabase.replica import Replica, get_replica
+from engine.geodatabase.replica import Replica, get_replica, set_last_sync
 from engine.geodatabase.triggers import Permissions
 from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import Envelope, SpatialReference, SyncModel, normalise_guid
@@ -203,6 +204,13 @@ class Geodatabase:
         at large files only where the engine's own tables lie.
         """
         await self.database.read(_check_whole)
+
+    async def note_sync(self) -> str:
+        """Note that a sync has ended well, whether or not there was something to do; the time."""
+        now = self._now()
+        await self.database.write(set_last_sync, now)
+        self.replica = replace(self.replica, last_sync_at=now)
+        return now
 
     async def notices(self) -> list[str]:
         """What a person should know although nothing is wrong: one sentence each."""

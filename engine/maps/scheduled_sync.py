@@ -50,6 +50,7 @@ class ScheduledSync:
                 await self._update(result, narrator.part(40, 99), session, failure)
             if failure is not None:
                 raise failure
+            await self._geodatabase.note_sync()
         except EngineError as error:
             result.error = error
             raise

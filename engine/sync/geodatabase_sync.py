@@ -1,6 +1,7 @@
 """One sync of one geodatabase: the lock, the connection, and what its states share."""
 
 import copy
+from dataclasses import replace
 
 from engine.clock import Clock
 from engine.errors import EngineError, GeodatabaseError
@@ -75,6 +76,8 @@ class GeodatabaseSync:
         try:
             run = SyncRun(context=context, geodatabase=geodatabase, accounts=Accounts(context))
             await run_states(run, narrator)
+            noted = await geodatabase.note_sync()
+            context.replica = replace(context.replica, last_sync_at=noted)
         except EngineError as error:
             context.result.error = error
             raise

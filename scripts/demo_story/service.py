@@ -18,19 +18,24 @@ PAGE = 2000
 class Service:
     """A running feature service; a context manager that ends it."""
 
-    def __init__(self, data: Path, name: str, log: Path) -> None:
-        """Serve the folder ``data`` and wait until it is ready; its own words go to ``log``."""
+    def __init__(self, data: Path, name: str, log: Path, *flags: str) -> None:
+        """Serve the folder ``data`` and wait until it is ready; its own words go to ``log``.
+
+        ``url`` is that of the service ``name``, ``portal`` that of the portal if there is one.
+        """
         self._log = log
         with open(log, "wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.feature_service", "--data", str(data)],
+                [sys.executable, "-m", "tests.feature_service", "--data", str(data), *flags],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
                 start_new_session=True,  # Ctrl-C is for the demo, which ends the service in order
             )
         try:
-            self.url: str = json.loads(self._first_line())["services"][name]
+            ready = json.loads(self._first_line())
+            self.url: str = ready["services"][name]
+            self.portal: str = ready["portal"] or ""
         except BaseException:
             self._stop()
             raise

@@ -4,6 +4,7 @@ Open only on a server started with `--control`.
 """
 
 import json
+from collections import Counter
 from typing import Any, Protocol
 
 from .answer import Answer, document
@@ -20,6 +21,7 @@ class Controlled(Protocol):
 
     faults: Faults
     log: list[str]
+    traffic: Counter[str]
 
     def hosted(self, name: str) -> Hosted: ...
 
@@ -49,6 +51,8 @@ def _do(server: Controlled, call: Call) -> Any:
             return {"waiting": 0}
         case ("log",):
             return {"calls": server.log}
+        case ("traffic",):
+            return {"bytes": dict(server.traffic)}
         case ("expire-tokens",):
             server.expire_tokens()
             return {"success": True}

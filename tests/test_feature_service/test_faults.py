@@ -283,6 +283,8 @@ async def test_control_when_asked_then_faults_come_and_go(broken: Broken) -> Non
     await broken.client.get("")
 
     assert (await control.get("log"))["calls"] == ["service"] * 3
+    (path,) = (p for p in (await control.get("traffic"))["bytes"] if p.endswith("FeatureServer"))
+    assert path == "/arcgis/rest/services/water/FeatureServer"
 
 
 @pytest.mark.parametrize(
