@@ -194,16 +194,32 @@ class Portal:
         self, item_id: str, relationship_type: str, *, reverse: bool = False
     ) -> list[ItemInfo]:
         """The items that this one points at by a relationship; with ``reverse`` those that point
-        at it."""
+        at it. All pages of the list, whichever way the portal counts them."""
         form = {
             "relationshipType": relationship_type,
             "direction": "reverse" if reverse else "forward",
+            "num": str(PAGE),
         }
-        value = await self._get(item_id, "relatedItems", form)
-        listed = value.get("relatedItems")
-        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-            raise ProtocolError(f"{place(self._item_url(item_id))}/relatedItems is no list of them")
-        return [ItemInfo.from_json(one) for one in listed]
+        found: dict[str, ItemInfo] = {}
+        page = {"start": "1"}
+        while page:
+            value = await self._get(item_id, "relatedItems", form | page)
+            listed = value.get("relatedItems")
+            if (
+                not isinstance(listed, list)
+                or not all(isinstance(one, dict) for one in listed)
+                or len(found) > MAX_RESOURCES
+            ):
+                raise ProtocolError(
+                    f"{place(self._item_url(item_id))}/relatedItems is no usable list"
+                )
+            items = {one.id: one for one in map(ItemInfo.from_json, listed)}
+            has_more, found = bool(items.keys() - found.keys()), found | items
+            start, key = _number(value, "nextStart", -1), _text(value, "nextkey")
+            page = {"start": str(start)} if start > 1 else {}
+            page |= {"nextkey": key} if key else {}
+            page = page if has_more else {}
+        return list(found.values())
 
     async def resources(self, item_id: str) -> list[ItemResource]:
         """The files beside an item, all pages of the list."""

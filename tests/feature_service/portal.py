@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .answer import Answer, document
 from .call import Call
@@ -19,6 +19,8 @@ from .clock import Clock
 from .definition import VERSION
 from .hosted import Actor
 from .problem import DataError, ServiceError, invalid_url
+
+T = TypeVar("T")
 
 _ID = re.compile(r"[0-9a-zA-Z_-]+")
 _BYTES = "application/octet-stream"
@@ -141,7 +143,8 @@ class Portal:
             found = [other for other in self.items() if item in self.related(other, kind)]
         else:
             found = self.related(item, kind)
-        return {"total": len(found), "relatedItems": [self._shown(call, one) for one in found]}
+        page, told = _page(call, found)
+        return {**told, "relatedItems": [self._shown(call, one) for one in page]}
 
 
 def _placed(value: Any, origin: str) -> Any:
@@ -163,18 +166,25 @@ def _self(call: Call, actor: Actor) -> dict[str, Any]:
     return shown
 
 
-def _resources(call: Call, item: Item) -> dict[str, Any]:
+def _page(call: Call, every: list[T]) -> tuple[list[T], dict[str, int]]:
+    """The part of a list that was asked for, ten if that is not said, and which part it is."""
     start = max(call.parameters.integer("start") or 1, 1)
     count = call.parameters.integer("num") or 10
-    every = item.resources()
-    created = item.document().get("resourceDates") or {}
     page = every[start - 1 : start - 1 + count]
     following = start + count
-    return {
+    return page, {
         "total": len(every),
         "start": start,
         "num": len(page),
         "nextStart": following if following <= len(every) else -1,
+    }
+
+
+def _resources(call: Call, item: Item) -> dict[str, Any]:
+    created = item.document().get("resourceDates") or {}
+    page, told = _page(call, item.resources())
+    return {
+        **told,
         "resources": [
             {
                 "resource": file.name,

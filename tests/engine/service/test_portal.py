@@ -146,6 +146,17 @@ async def test_related_items_of_both_directions(portal: Portal) -> None:
     assert await portal.related_items("area1", "Area2Package") == []
 
 
+async def test_related_items_are_listed_over_all_pages(portal: Portal, data_dir: Path) -> None:
+    for number in range(230):
+        write_item(data_dir, f"p{number:03}", {"type": "Tile Package"})
+    many = {"Area2Package": [f"p{number:03}" for number in range(230)]}
+    write_item(data_dir, "area2", {"type": "Map Area", "related": many})
+
+    found = await portal.related_items("area2", "Area2Package")
+
+    assert [one.id for one in found] == many["Area2Package"]
+
+
 async def test_resources_are_listed_over_all_pages(portal: Portal) -> None:
     found = await portal.resources("files")
 
