@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from engine.errors import MapError, ProtocolError
+from engine.errors import LinkError, MapError, ProtocolError
 from engine.geodatabase.layer_table import is_stored
 from engine.geodatabase.package_record import PackageGenerations, PackageRecord
 from engine.layer_schema import LayerSchema
@@ -89,6 +89,10 @@ class PackageSource:
     package: PackageItem
     update_mode: PreplannedUpdateMode
     folder: Path
+
+
+class PackageLinkError(LinkError):
+    """The link broke while a package was fetched. What has come is kept, and gone on with."""
 
 
 class PackageReader(ABC):
@@ -219,21 +223,31 @@ class _PackageRows:
 
 async def _download(portal: Portal, package: PackageItem, path: Path) -> tuple[PackageItem, int]:
     """The package's file, whole; and the item that tells of it, which a refresh may have changed
-    since."""
+    since. :exc:`PackageLinkError` if the link breaks."""
     path.parent.mkdir(exist_ok=True)
-    size = await portal.download_item_data(package.item_id, path)
-    if size == package.size_bytes or package.size_bytes < 0:
-        return package, size
-    await asyncio.to_thread(discard, path)
-    package = PackageItem.from_item(await portal.item(package.item_id))
-    size = await portal.download_item_data(package.item_id, path)
-    if size != package.size_bytes:
-        await asyncio.to_thread(discard, path)
+    while True:
+        try:
+            return package, await _fetch(portal, package, path)
+        except LinkError as error:
+            raise PackageLinkError(error.message) from error
+        except ProtocolError:
+            await asyncio.to_thread(discard, path)
+            now = PackageItem.from_item(await portal.item(package.item_id))
+            if now.size_bytes == package.size_bytes:
+                raise
+            package = now
+
+
+async def _fetch(portal: Portal, package: PackageItem, path: Path) -> int:
+    told = package.size_bytes
+    limit = None if told < 0 else told
+    size = await portal.download_item_data(package.item_id, path, limit_bytes=limit)
+    if limit is not None and size != limit:
         raise ProtocolError(
-            f"{size} bytes came of the package {package.title}, which has {package.size_bytes}",
+            f"{size} bytes came of the package {package.title}, which has {limit}",
             remedy=_MAKE_ANEW,
         )
-    return package, size
+    return size
 
 
 def _require_layers(

@@ -34,6 +34,7 @@ from engine.maps.package_info import (
 )
 from engine.maps.package_item import PackageItem
 from engine.maps.package_reader import (
+    PackageLinkError,
     PackageReader,
     PackageSource,
     package_format,
@@ -327,10 +328,8 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
             )
 
     def _may_go_on(self, error: EngineError) -> bool:
-        """What has come of a package over a link that breaks is not given up for a part of the
-        map."""
-        is_begun = any(self._packages.glob("*.part"))
-        return super()._may_go_on(error) and not (isinstance(error, LinkError) and is_begun)
+        """A service may be down; without the portal there is no map, but there may be one soon."""
+        return super()._may_go_on(error) and not isinstance(error, PackageLinkError)
 
     def _missing_of(self, piece: Piece, error: EngineError) -> list[LeftOut]:
         ids = [option.layer_id for option in piece.parameters.layer_options]

@@ -16,7 +16,7 @@ from engine.sync.exclusive import exclusive
 from engine.sync.job import Narrator
 from engine.sync.opening import open_context
 from engine.sync.parameters import SyncGeodatabaseParameters
-from engine.sync.registration import require_synced
+from engine.sync.registration import require_synced, require_upload
 from engine.sync.results import GeodatabaseDeltaInfo, SyncGeodatabaseResult
 from engine.sync.states import SyncRun, run_states
 
@@ -93,6 +93,7 @@ class GeodatabaseSync:
         geodatabase = self.geodatabase
         record = await geodatabase.database.read(replica_record.get_replica)
         require_synced(geodatabase)
+        require_upload(geodatabase, self._parameters)
         if not record.replica_id:
             raise GeodatabaseError(
                 f"{geodatabase.path} is not registered with its feature service",

@@ -59,6 +59,19 @@ def require_synced(geodatabase: Geodatabase) -> None:
         )
 
 
+def require_upload(geodatabase: Geodatabase, parameters: SyncGeodatabaseParameters) -> None:
+    """:exc:`BadParameterError` if rows would come from the service into a geodatabase whose rows
+    come from packages: a later package may be older than they are."""
+    mode = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES
+    asked = [option.sync_direction for option in parameters.layer_options]
+    asked = asked or [parameters.geodatabase_sync_direction]
+    if geodatabase.replica.update_mode is mode and any(one.downloads for one in asked):
+        raise BadParameterError(
+            f"{geodatabase.path} is kept current by packages, and only sends new features",
+            remedy="Sync it with the direction upload, or the map as a whole",
+        )
+
+
 async def register(geodatabase: Geodatabase, service: FeatureService, *, clock: Clock) -> None:
     """Give the geodatabase a replica of its own, whatever it had; its edits stay pending.
 

@@ -322,6 +322,10 @@ async def test_new_feature_is_edited_until_it_was_sent(areas: Areas) -> None:
         await visits.add_feature({"hydrant": gid(2), "note": "a new row of an old feature"})
 
         async with GeodatabaseSyncTask(areas.server.url("water"), clock=areas.clock) as task:
+            job = task.create_sync_geodatabase_job(SyncGeodatabaseParameters(), water)
+            job.start()
+            with pytest.raises(BadParameterError, match="only sends new features"):
+                await job.result()
             up = SyncGeodatabaseParameters(geodatabase_sync_direction=SyncDirection.UPLOAD)
             job = task.create_sync_geodatabase_job(up, water)
             job.start()

@@ -64,7 +64,11 @@ def with_other_fields(areas: Areas) -> None:
     file_of(areas).write_text(json.dumps(document))
 
 
-def of_another_size(areas: Areas) -> None:
+def smaller_than_told(areas: Areas) -> None:
+    areas.change_item("pkg-water", size=50_000)
+
+
+def larger_than_told(areas: Areas) -> None:
     areas.change_item("pkg-water", size=5)
 
 
@@ -94,7 +98,8 @@ def of_layers_that_are_gone(areas: Areas) -> None:
         (cut, "cannot be read: .* cut off"),
         (of_another_service, "has no rows of Visits"),
         (with_other_fields, "without their serial"),
-        (of_another_size, "which has 5"),
+        (smaller_than_told, "which has 50000"),
+        (larger_than_told, "larger than the 5 bytes"),
         (of_another_server, "is not an http or https URL"),
         (with_a_password, "credentials in it"),
         (without_properties, "of which service"),
