@@ -7,7 +7,6 @@ from argparse import (
     _SubParsersAction,
 )
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +15,7 @@ from device.cli_parser_daemon import add_daemon_verbs, add_socket
 from device.cli_parser_device import add_leds
 from device.cli_parser_draw import add_draw
 from device.cli_parser_take import add_areas, add_take, numbers
+from device.version import VERSION
 from engine import (
     ConflictPolicy,
     SyncDirection,
@@ -147,7 +147,7 @@ def make_parser() -> Parser:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"fieldsync {_version()}")
+    parser.add_argument("--version", action="version", version=f"fieldsync {VERSION}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
     add_take(verbs, _add_verb, _add_credentials)
     add_areas(verbs, _add_verb, _add_credentials)
@@ -378,13 +378,6 @@ def _add_map(parser: Parser, *, may_be_named: bool = False) -> None:
 
 def _ids(text: str) -> tuple[int, ...]:
     return numbers(text, "numbers")
-
-
-def _version() -> str:
-    try:
-        return version("fieldsync")
-    except PackageNotFoundError:  # run from a copy of the sources that was never installed
-        return "(not installed)"
 
 
 def defaults() -> Namespace:

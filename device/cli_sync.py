@@ -9,11 +9,11 @@ from device.cli_credentials import credentials
 from device.cli_run import follow, run_async
 from device.cli_traffic import traffic
 from device.console import Console, Report
+from device.sync_exit_code import exit_code
 from device.tables import number, table
 from engine import (
     ConflictPolicy,
     EngineError,
-    ExitCode,
     OfflineMap,
     OfflineMapSyncTask,
     PreplannedScheduledUpdatesOption,
@@ -91,19 +91,6 @@ def make_report(
         exit_code=exit_code(layers) if error is None else error.exit_code,
         error=error,
     )
-
-
-def exit_code(layers: Iterable[SyncLayerResult]) -> ExitCode:
-    """The gravest thing that happened to an edit: refused, then in conflict, then nothing."""
-    code = ExitCode.OK
-    for layer in layers:
-        up, photos = layer.uploaded, layer.attachments_uploaded
-        if up.quarantined or photos.quarantined:
-            return ExitCode.QUARANTINE
-        down = layer.downloaded.conflicts + layer.attachments_downloaded.conflicts
-        if down or up.conflict or photos.conflict or up.held or photos.held:
-            code = ExitCode.CONFLICTS
-    return code
 
 
 def _errors(results: Iterable[SyncGeodatabaseResult]) -> Iterator[EngineError]:

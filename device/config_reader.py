@@ -6,7 +6,6 @@ enum (its values, with ``-`` for ``_``), a tuple or mapping of these, or a datac
 """
 
 import dataclasses
-import difflib
 import tomllib
 import types
 from collections.abc import Mapping
@@ -200,6 +199,8 @@ class _Reader:
                 f"{self._path}: {at} would be a secret, and secrets do not belong in this file",
                 remedy="docs/device.md says where credentials go",
             )
+        import difflib  # for a mistake only
+
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         meant = f"; is {near[0]!r} meant?" if near else f"; known are {', '.join(sorted(known))}"
         return ConfigError(f"{self._path}: {at} is not known{meant}")

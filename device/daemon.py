@@ -16,6 +16,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from device import light_imports  # noqa: F401 (before all that loads aiohttp)
 from device.api.access import Access
 from device.api.server import ApiServer
 from device.config import Config, credentials

@@ -129,6 +129,7 @@ class Governor:
         """Count anew what waits in a map, and act on it."""
         was_known = kept.counts.title != "" or kept.counts.edits is not None
         is_new = await kept.look()
+        trim()
         self._count(is_new=is_new and was_known)
         self._refresh()
         self.wake()
@@ -143,6 +144,7 @@ class Governor:
                 is_sound = await kept.check(self.config.device.check_s)
                 event("map.checked", map=kept.name, is_sound=is_sound)
             self._count(is_new=False)
+        trim()
         self.is_starting = False
         self._refresh()
         self.wake()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from device.api.status import Failure, LayerResult, MapResult
-from device.cli_sync import exit_code
+from device.sync_exit_code import exit_code
 from engine import (
     EditCounts,
     EngineError,

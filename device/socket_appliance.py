@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 
 from device.api.appliance import Caller, SyncRequest
 from device.api.events import EventHub
@@ -31,6 +30,7 @@ from device.notify import Pulse
 from device.parts import Parts
 from device.policy.conditions import Conditions
 from device.redaction import redacted
+from device.version import VERSION
 from engine import OfflineMap
 
 
@@ -49,7 +49,6 @@ class SocketAppliance:
         self._parts = parts
         self._modem = modem
         self._clock_trust = clock_trust
-        self._version = _version()
 
     # --- telling ----------------------------------------------------------------------------------
 
@@ -81,7 +80,7 @@ class SocketAppliance:
             conditions=_conditions(governor.policy.state().conditions),
             last_run=self._last_run(now),
             up_for_s=now - governor.began_at,
-            version=self._version,
+            version=VERSION,
         )
 
     def _state(self) -> State:
@@ -217,10 +216,3 @@ def _conditions(read: Conditions) -> DeviceConditions:
         temperature_c=read.temperature_c,
         battery_percent=read.battery_percent,
     )
-
-
-def _version() -> str:
-    try:
-        return version("fieldsync")
-    except PackageNotFoundError:  # run from sources that were never installed
-        return "0"

@@ -12,7 +12,6 @@ import re
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +27,7 @@ from device.api.limits import Limits
 from device.api.problems import BusyError, HttpError, NotAllowedError
 from device.api.routes import ROUTES, Parameter, Route
 from device.api.streams import Streams
+from device.version import VERSION
 from engine import Clock, EngineError, SystemClock
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def make_app(
         client_max_size=limits.body_bytes, middlewares=[_problems_told(limits.headers)]
     )
     app.on_shutdown.append(stop_streams)
-    handlers = Handlers(appliance, streams, limits, _version())
+    handlers = Handlers(appliance, streams, limits, VERSION)
     for route in ROUTES:
         handler: Handler = getattr(handlers, route.operation)
         door = _Door(route, handler, access, limits, peer)
@@ -265,10 +265,3 @@ def _http_error(refused: web.HTTPException, request: web.Request) -> HttpError:
         413: "the body is too large",
     }
     return HttpError(refused.status, told.get(refused.status, refused.reason))
-
-
-def _version() -> str:
-    try:
-        return version("fieldsync")
-    except PackageNotFoundError:  # run from a copy of the sources that was never installed
-        return "0"
