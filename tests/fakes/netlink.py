@@ -9,6 +9,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from types import TracebackType
@@ -141,6 +142,10 @@ class FakeKernel:
             self._listener.send(message(kind, body))
 
     def _answer(self, ours: socket.socket) -> None:
+        with suppress(BrokenPipeError):  # whoever asked has gone meanwhile
+            self._tell(ours)
+
+    def _tell(self, ours: socket.socket) -> None:
         question = ours.recv(65536)
         if not question:
             asyncio.get_running_loop().remove_reader(ours.fileno())
