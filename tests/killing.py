@@ -91,25 +91,35 @@ def main(module: str, name: str, folder: str, where: str) -> None:
 
 def _run_killed(scenario: Scenario, folder: Path, number: int, where: str) -> str | None:
     """The place where the child was killed; None if it came through."""
+    only: frozenset[str] = getattr(scenario, "only", frozenset())
+
+    def work(writer: int) -> int:
+        with _armed(number, where, writer, only):
+            scenario.act(folder)
+        return 0
+
+    status, place = forked(work)
+    assert status in (0, KILLED), f"the work ended with {status}"
+    return place if status == KILLED else None
+
+
+def forked(work: Callable[[int], int]) -> tuple[int, str]:
+    """Run ``work`` in a child: the status it ends with, 1 after an exception, and what it wrote
+    into the descriptor that it is given."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            only: frozenset[str] = getattr(scenario, "only", frozenset())
-            with _armed(number, where, writer, only):
-                scenario.act(folder)
-            status = 0
+            status = work(writer)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)
     os.close(writer)
     with os.fdopen(reader) as stream:
-        place = stream.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, KILLED), f"the work ended with {status}"
-    return place if status == KILLED else None
+        written = stream.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written
 
 
 @contextmanager

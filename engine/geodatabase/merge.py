@@ -69,21 +69,19 @@ def merge_table(
     table: LayerTable,
     policy: ConflictPolicy,
     *,
-    complete: bool = False,
     now: str,
     dependents: Sequence[Dependent] = (),
     part: tuple[int, int] | None = None,
 ) -> MergeCounts:
     """Merge what is staged for ``table``; needs an open write transaction.
 
-    ``complete``: the staged rows are all there are (a snapshot), the others count as deleted on the
-    service. ``dependents`` go with a deleted row. ``part``: only these positions (from, up to and
+    ``dependents`` go with a deleted row. ``part``: only these positions (from, up to and
     including), counted from 1, of what :func:`arrange` put in order before the write lock was
     taken. Parts may be merged in any number of transactions, in order, each of them again if it
     was rolled back. A row that cannot be stored goes to the inbound quarantine.
     """
     if part is None:
-        part = (1, arrange(connection, table, complete=complete))
+        part = (1, arrange(connection, table))
     with applying(connection):
         return _Merge(connection, table, policy, now, dependents).run(*part)
 
@@ -190,10 +188,10 @@ class _Merge:
             for position in range(first, last + 1):
                 self._one(position)
         execute("RELEASE fieldsync_chunk")
-        for gid, sid, is_complete in touched:
-            self._merge_touched(gid, sid, bool(is_complete))
+        for gid, sid in touched:
+            self._merge_touched(gid, sid)
 
-    def _touched(self, first: int, last: int) -> list[tuple[str, int | None, int | None]]:
+    def _touched(self, first: int, last: int) -> list[tuple[str, int | None]]:
         """The positions whose rows need a look each: edited here, or with edited dependents."""
         execute = self._connection.execute
         execute("DELETE FROM temp.fieldsync_touched")
@@ -212,7 +210,7 @@ class _Merge:
                 (first, last),
             )
         return execute(
-            f"SELECT o.gid,o.sid,o.complete FROM temp.fieldsync_touched u"
+            f"SELECT o.gid,o.sid FROM temp.fieldsync_touched u"
             f" CROSS JOIN {self._order} o ON o.position=u.position ORDER BY o.position"
         ).fetchall()
 
@@ -256,12 +254,12 @@ class _Merge:
         finally:
             execute("RELEASE fieldsync_row")
 
-    def _merge_touched(self, gid: str, sid: int | None, complete: bool) -> None:
+    def _merge_touched(self, gid: str, sid: int | None) -> None:
         execute = self._connection.execute
         execute("SAVEPOINT fieldsync_row")
         try:
             if sid is None:
-                outcome, conflicts = self._rows.gone(gid, is_explicit=not complete)
+                outcome, conflicts = self._rows.gone(gid)
             else:
                 outcome, conflicts = self._rows.incoming(self._rows.staged(sid))
         except sqlite3.IntegrityError as error:

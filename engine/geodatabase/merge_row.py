@@ -100,14 +100,13 @@ class RowMerge:
             self._settle_stores(gid, "agreed")
         return result
 
-    def gone(self, gid: str, *, is_explicit: bool) -> Result:
-        """The service has no such row: it said so, or left it out of a complete download."""
+    def gone(self, gid: str) -> Result:
+        """The service said that it has no such row."""
         logged = self._logged
         entry, stored = logged.entry(gid), logged.stored(gid)
         if entry is not None and not entry.had_base:
-            if stored is None or not is_explicit or not logged.is_in_flight(gid):
-                # Never sent (the delete may be our own, of an earlier row), or it may still be on
-                # its way: reconciling decides.
+            if stored is None or not logged.is_in_flight(gid):
+                # Never sent: the delete may be our own, of an earlier row.
                 return Outcome.UNCHANGED, 0
         elif stored is None:
             if entry is not None:

@@ -115,11 +115,9 @@ def clear_staging(connection: sqlite3.Connection, table: LayerTable) -> None:
         connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
-def arrange(connection: sqlite3.Connection, table: LayerTable, *, complete: bool = False) -> int:
+def arrange(connection: sqlite3.Connection, table: LayerTable) -> int:
     """Put what is staged in the order of the primary keys here, deletes last; returns how many
     positions there are, the measure of a merge in parts.
-
-    ``complete``: the staged rows are all that the service has, so other rows count as deleted.
     """
     with _own_transaction(connection):
         _make(connection, table)
@@ -142,26 +140,12 @@ def arrange(connection: sqlite3.Connection, table: LayerTable, *, complete: bool
                 f"INSERT INTO {order}(gid,sid) SELECT s.gid,s.id FROM {stage} s LEFT JOIN"
                 f" main.{name} t ON t.{gid}=s.gid ORDER BY t.{key} IS NULL,t.{key},s.id"
             )
-        missing = f"NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=t.{gid})"
-        if complete:
-            connection.execute(
-                f"INSERT INTO {order}(gid,complete) SELECT t.{gid},1 FROM main.{name} t"
-                f" WHERE t.{gid} IS NOT NULL AND {missing} ORDER BY t.{key}"
-            )
-            # A row deleted here and absent there has no row, only an entry.
-            connection.execute(
-                f"INSERT INTO {order}(gid,complete) SELECT t.gid,1 FROM fieldsync_change t"
-                f" WHERE t.layer=? AND NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=t.gid)"
-                f" AND NOT EXISTS(SELECT 1 FROM main.{name} x WHERE x.{gid}=t.gid) ORDER BY t.id",
-                (table.number,),
-            )
-        else:
-            connection.execute(
-                f"INSERT INTO {order}(gid) SELECT d.gid FROM {delete_table(table)} d"
-                f" LEFT JOIN main.{name} t ON t.{gid}=d.gid"
-                f" WHERE NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=d.gid)"
-                f" ORDER BY t.{key} IS NULL,t.{key},d.gid"
-            )
+        connection.execute(
+            f"INSERT INTO {order}(gid) SELECT d.gid FROM {delete_table(table)} d"
+            f" LEFT JOIN main.{name} t ON t.{gid}=d.gid"
+            f" WHERE NOT EXISTS(SELECT 1 FROM {stage} s WHERE s.gid=d.gid)"
+            f" ORDER BY t.{key} IS NULL,t.{key},d.gid"
+        )
         return int(connection.execute(f"SELECT count(*) FROM {order}").fetchone()[0])
 
 
@@ -203,10 +187,10 @@ def _make(connection: sqlite3.Connection, table: LayerTable) -> None:
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {delete_table(table)}(gid TEXT PRIMARY KEY) WITHOUT ROWID"
     )
-    # sid: the staged row, NULL for a delete; complete 1: absent from a complete download.
+    # sid: the staged row, NULL for a delete.
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {order_table(table)}"
-        "(position INTEGER PRIMARY KEY,gid TEXT NOT NULL,sid INTEGER,complete INTEGER)"
+        "(position INTEGER PRIMARY KEY,gid TEXT NOT NULL,sid INTEGER)"
     )
 
 

@@ -14,7 +14,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.errors import EngineError
+from tests.killing import forked
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(__file__).with_name("shim.c")
@@ -202,23 +202,14 @@ def _one(
 def _child(
     scenario: Scenario, folder: Path, shim: Shim, fault: DiskFault, at: int, is_lasting: bool
 ) -> tuple[int, str]:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            with shim.armed(fault, at, scenario.prefixes(folder), is_lasting=is_lasting):
-                try:
-                    scenario.act(folder)
-                    status = 0
-                except EngineError:
-                    status = KNOWN_ERROR
-            os.write(writer, shim.call.encode() if shim.fired else b"")
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader) as stream:
-        call = stream.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), call
+    def work(writer: int) -> int:
+        status = 0
+        with shim.armed(fault, at, scenario.prefixes(folder), is_lasting=is_lasting):
+            try:
+                scenario.act(folder)
+            except EngineError:
+                status = KNOWN_ERROR
+        os.write(writer, shim.call.encode() if shim.fired else b"")
+        return status
+
+    return forked(work)

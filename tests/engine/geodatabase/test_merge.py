@@ -108,18 +108,6 @@ def test_merge_when_rows_are_deleted_there_then_they_go(
     assert snapshot(engine, table).keys() == {G2}
 
 
-def test_merge_when_a_download_is_complete_then_absent_rows_are_deleted_there(
-    engine: sqlite3.Connection, table: LayerTable
-) -> None:
-    engine.execute("INSERT INTO trees(GlobalID,id) VALUES(?,'mine')", (G3,))
-
-    counts = merge(engine, table, [two_rows(table)[1]], complete=True)
-
-    assert counts == MergeCounts(deleted=1, unchanged=2)
-    assert snapshot(engine, table).keys() == {G2, G3}
-    assert brief(engine, table) == [("add", G3, ())]
-
-
 def test_merge_when_the_same_globalid_has_another_object_id_then_it_is_an_update(
     engine: sqlite3.Connection, table: LayerTable
 ) -> None:

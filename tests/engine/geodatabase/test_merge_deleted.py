@@ -99,14 +99,12 @@ def test_merge_when_deleted_on_both_sides_then_nothing_is_pending(
     assert list_conflicts(engine) == []
 
 
-@pytest.mark.parametrize("complete", [False, True])
 def test_merge_when_edited_here_and_deleted_there_then_it_lies_in_the_store(
-    engine: sqlite3.Connection, table: LayerTable, complete: bool
+    engine: sqlite3.Connection, table: LayerTable
 ) -> None:
     engine.execute("UPDATE trees SET id='mine' WHERE fid=1")
 
-    rows = [two_rows(table)[1]] if complete else []
-    counts = merge(engine, table, rows, [] if complete else [G1], complete=complete)
+    counts = merge(engine, table, deletes=[G1])
 
     assert (counts.deleted, counts.conflicts) == (1, 1)
     assert snapshot(engine, table).keys() == {G2}

@@ -70,7 +70,6 @@ def merge(
     deletes: Iterable[str] = (),
     policy: ConflictPolicy = ConflictPolicy.LAST_SYNCED,
     *,
-    complete: bool = False,
     dependents: tuple[Dependent, ...] = (),
 ) -> MergeCounts:
     """One download, merged in a transaction of its own."""
@@ -78,8 +77,6 @@ def merge(
     stage_rows(connection, table, rows)
     stage_deletes(connection, table, deletes)
     connection.execute("BEGIN IMMEDIATE")
-    counts = merge_table(
-        connection, table, policy, complete=complete, now=NOW, dependents=dependents
-    )
+    counts = merge_table(connection, table, policy, now=NOW, dependents=dependents)
     connection.execute("COMMIT")
     return counts

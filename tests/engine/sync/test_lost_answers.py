@@ -15,6 +15,7 @@ from engine.geodatabase.quarantine import Direction
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, found, gid
 from tests.engine.sync.loose_visits import loose
+from tests.engine.sync.schedules.schedule import KINDS
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_two_devices import Story
 from tests.feature_service import Fault, Profile
@@ -33,21 +34,7 @@ OPERATIONS = (
 
 def draw_fault(draw: random.Random) -> Fault:
     """Something that goes wrong on the line, once or a few times."""
-    kind = draw.choice(
-        [
-            "drop-before-commit",
-            "drop-after-commit",
-            "drop-after-commit",
-            "cut-response",
-            "cut-upload",
-            "status",
-            "truncated-result",
-            "corrupt-result",
-            "expired-result",
-            "duplicate",
-            "job-failed",
-        ]
-    )
+    kind = draw.choice(KINDS)
     operation = draw.choice(OPERATIONS)
     return Fault(
         kind=kind,  # type: ignore[arg-type]  # one of the kinds

@@ -94,7 +94,7 @@ _OPERATIONS = (
     "layers",
     "*",
 )
-_KINDS = (
+KINDS = (
     "drop-before-commit",
     "drop-after-commit",
     "drop-after-commit",
@@ -204,7 +204,7 @@ def _step(draw: random.Random, number: int, names: list[str]) -> Step:
 
 
 def _fault(draw: random.Random) -> Fault:
-    kind = draw.choice(_KINDS)
+    kind = draw.choice(KINDS)
     operation = draw.choice(_OPERATIONS)
     return Fault(
         kind=kind,  # type: ignore[arg-type]  # one of the kinds
