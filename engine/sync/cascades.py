@@ -7,10 +7,11 @@ outside of the map from then on.
 """
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from engine import faults
 from engine.geodatabase import merge, staging
+from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.loose_rows import (
     list_children,
@@ -21,24 +22,42 @@ from engine.geodatabase.loose_rows import (
 )
 from engine.geodatabase.watched import Reason, forget, is_watching, watch, watched
 from engine.model import EditOperation, QueryOption
+from engine.sync.batches import object_id_column
 from engine.sync.case import Case, by_table
 from engine.sync.context import LocalContext, SyncContext
 from engine.sync.read_back import QUERY_ROWS, Found, find, merge_rows, storable
 
 
 def watch_related(
-    connection: sqlite3.Connection, context: LocalContext, cases: Sequence[Case]
+    connection: sqlite3.Connection,
+    context: LocalContext,
+    cases: Sequence[Case],
+    found: Mapping[int, Found],
 ) -> None:
-    """Watch what belongs to the rows that are gone since these edits were sent."""
+    """Watch what belongs to the rows that are gone since these edits were sent. ``found``: those
+    that are there, by table number."""
     for table, some in by_table(cases):
         if not table.is_attachment:
-            gone = [c.edit.global_id for c in some if c.is_deleted or _is_gone(c)]
+            there = found[table.number]
+            gone = [
+                c.edit.global_id
+                for c in some
+                if c.is_deleted or _was_gone(c, there.get(c.global_id))
+            ]
             watch_children(connection, table, context.dependents(table), gone)
 
 
-def _is_gone(case: Case) -> bool:
-    """An update came too late; perhaps because of a delete in the same call, further up."""
-    return case.edit.operation is EditOperation.UPDATE and not case.is_there
+def _was_gone(case: Case, there: Row | None) -> bool:
+    """An update came too late; perhaps because of a delete in the same call, further up. Some
+    services add the row again then: it has another object id."""
+    edit = case.edit
+    if edit.operation is not EditOperation.UPDATE:
+        return False
+    column = object_id_column(edit.table)
+    if there is None or edit.base is None or column is None:
+        return not case.is_there
+    at = edit.table.row_names.index(column)
+    return there[at] != edit.base[at]
 
 
 def watch_loose(

@@ -55,7 +55,7 @@ def record(
 ) -> Settled:
     """All in one transaction: base := what was sent, or what the service has."""
     now = context.now()
-    watch_related(connection, context, cases)
+    watch_related(connection, context, cases, found)
     (newest,) = connection.execute("SELECT coalesce(max(id),0) FROM fieldsync_conflict").fetchone()
     for table, some in by_table(cases):
         _acknowledge(connection, context, batch_id, table, some)

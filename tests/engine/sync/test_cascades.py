@@ -1,12 +1,16 @@
 """A delete takes related rows along on the service, and its own device hears of that in no file."""
 
+from pathlib import Path
+
 import pytest
 
 from engine.errors import LinkError
 from engine.sync import settlement
 from engine.sync.parameters import PushChannel
-from tests.engine.sync.fleet import VISITS, Fleet, gid
+from tests.engine.sync.fleet import VISITS, Fleet, SyncModel, fleet, gid
+from tests.engine.sync.schedules.world import NOTES, new_device, take, write_data
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
+from tests.feature_service import Profile
 
 
 async def _gone(*args: object) -> None:
@@ -44,3 +48,29 @@ async def test_new_row_that_went_along_in_the_same_call_goes(
     await a.sync()
 
     await world.assert_agreed()
+
+
+async def test_rows_below_one_that_went_along_and_was_added_again_by_its_update_are_read_back(
+    tmp_path: Path,
+) -> None:
+    write_data(tmp_path / "service")
+    async with fleet(tmp_path, Profile(update_of_missing="insert")) as world:
+        a = new_device(tmp_path, "A", 0, SyncModel.PER_REPLICA)
+        a.url = world.url
+        a.parameters.push_channel = PushChannel.SYNCHRONIZE_REPLICA
+        await take(a)
+        # So that the rest goes up in one call, in which the hydrants come first.
+        foreign(a, f"UPDATE Hydrants SET name='first' WHERE GlobalID='{gid(2)}'")
+        await a.sync()
+        foreign(
+            a,
+            f"UPDATE Hydrants SET name='second' WHERE GlobalID='{gid(3)}'",
+            f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'",
+            f"DELETE FROM Hydrants WHERE GlobalID='{gid(1)}'",
+        )
+
+        await a.sync()
+
+        notes = world.inside.rows(world.inside.layer(NOTES))
+        assert notes.by_gid(gid(4001)).values["visit"] is None
+        assert (await a.rows())[NOTES][gid(4001)]["visit"] is None
