@@ -98,8 +98,8 @@ class Drawing:
 
     async def _write_layer(self, one: LayerPlan) -> None:
         attributes: dict[str, object] = {"id": f"layer-{one.number}"}
-        if one.layer.opacity < 1:
-            attributes["opacity"] = one.layer.opacity
+        if one.opacity < 1:
+            attributes["opacity"] = one.opacity
         spots = Spots()
         with self._svg.inside("g", attributes):
             async for symbol_class, shape in one.rows():

@@ -9,9 +9,11 @@ from array import array
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 
+from device.drawing.filters import local_sql
 from device.drawing.projection import Box
 from device.drawing.references import Convert, converter, is_geographic
 from device.drawing.renderers import OTHER, Renderer, make_renderer
+from device.drawing.subtypes import drawing_info_of
 from engine import (
     EngineError,
     FeatureTable,
@@ -47,6 +49,7 @@ class LayerPlan:
     kind: ShapeKind
     renderer: Renderer
     where: str
+    opacity: float
     is_drawn: bool
     reference: SpatialReference
     convert: Convert | None
@@ -154,9 +157,10 @@ def _layer_plan(
     is_asked: bool,
 ) -> LayerPlan:
     assert layer.feature_table is not None
-    renderer = make_renderer(layer.drawing_info, kind, number)
+    drawing_info, problem = drawing_info_of(layer)
+    renderer = make_renderer(drawing_info, kind, number)
     convert = converter(layer.feature_table.spatial_reference, reference)
-    notes = list(renderer.problems)
+    notes = [*renderer.problems, *([problem] if problem else [])]
     if convert is None:
         notes = ["it is in another spatial reference than the map, and not drawn"]
     return LayerPlan(
@@ -165,12 +169,21 @@ def _layer_plan(
         table=layer.feature_table,
         kind=kind,
         renderer=renderer,
-        where=layer.definition_expression,
+        where=local_sql(layer.definition_expression),
+        opacity=layer.opacity * _service_opacity(layer),
         is_drawn=convert is not None and (is_asked or layer.is_visible),
         reference=reference,
         convert=convert,
         notes=notes,
     )
+
+
+def _service_opacity(layer: OperationalLayer) -> float:
+    """A service may say how transparent its layer is, in percent, where the web map does not."""
+    clear = layer.drawing_info.get("transparency")
+    if "opacity" in layer.definition or not isinstance(clear, int | float):
+        return 1.0
+    return 1 - min(max(clear, 0), 100) / 100
 
 
 async def survey(plan: Plan) -> None:
