@@ -260,11 +260,10 @@ def _check_size(size: int, told: int) -> None:
 def _moved(record: PackageRecord, package: PackageFile, file: UpdateFile) -> PackageGenerations:
     """The generations after an update file; it must lead to the one that it is named by."""
     found = package.generations
-    if record.generations.server is None:
-        layers = {**record.generations.layers, **found.layers}
-        found = PackageGenerations(layers=layers)
-    if found.number != file.generation:
+    if file.generation not in {found.server, *found.layers.values()}:
         raise ProtocolError(f"it leads to generation {found.number}")
+    if record.generations.server is None:
+        return PackageGenerations(layers={**record.generations.layers, **found.layers})
     return found
 
 

@@ -76,6 +76,9 @@ def plan_updates(
     if here is None or there is None:
         return _whole(item, "the generation of the rows here is not known")
     if there < here:
+        if (item.modified, item.size_bytes) == (record.modified, record.size_bytes):
+            # Its file is ahead of what the item tells, and that file is here.
+            return UpdatePlan(kind=UpdateKind.NOTHING)
         return _whole(item, "it was made anew")
     if item.last_purged_generation is not None and here < item.last_purged_generation:
         return _whole(item, "the update files since the last sync are not kept any more")
@@ -113,7 +116,10 @@ def _whole(item: PackageItem, reason: str) -> UpdatePlan:
 
 
 def _same(here: PackageGenerations, there: PackageGenerations) -> bool:
-    return here.server == there.server and dict(here.layers) == dict(there.layers)
+    """Whether all layers that the package tells of are here as they are there."""
+    if there.server is not None:
+        return here.server == there.server
+    return all(here.layers.get(layer_id) == number for layer_id, number in there.layers.items())
 
 
 def _comparable(

@@ -207,13 +207,19 @@ class Story:
 async def _play(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     model = draw.choice(["perLayer", "perReplica"])
-    async with area(tmp_path, Profile(job_polls=1), syncModel=model) as north:
+    profile = Profile(
+        job_polls=1,
+        deletes_hold=draw.choice(["globalIds", "objectIds"]),
+        tells_short_lived=draw.choice([False, True]),
+        echoes_own_edits=draw.choice([False, True]),
+    )
+    async with area(tmp_path, profile, syncModel=model) as north:
         await north.take(AND_NEW)
         story = Story(north, seed)
         try:
             await story.play()
         except BaseException as error:
-            error.add_note(f"seed {seed}, {model}: {', '.join(story.log)}")
+            error.add_note(f"seed {seed}, {model}, {profile}: {', '.join(story.log)}")
             raise
 
 

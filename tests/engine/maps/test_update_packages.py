@@ -1,7 +1,7 @@
 """The plan of an update against a portal that refreshes and purges at random."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -106,12 +106,32 @@ def test_plan_when_a_file_is_beyond_the_item_then_it_waits() -> None:
 
 @pytest.mark.parametrize(
     ("here", "there"),
-    [(record(9), item(7)), (record(None), item(7)), (record(7), item(9, per_layer=True))],
+    [
+        (record(9), item(7, modified=2)),
+        (record(None), item(7)),
+        (record(7), item(9, per_layer=True)),
+    ],
 )
 def test_plan_when_generations_do_not_compare_then_whole(
     here: PackageRecord, there: PackageItem
 ) -> None:
     assert plan_updates(here, there, files(d_9=1)).kind is UpdateKind.WHOLE_PACKAGE
+
+
+@pytest.mark.parametrize(("modified", "kind"), [(1, "nothing"), (2, "whole package")])
+def test_plan_when_the_file_here_is_ahead_of_its_item_then_not_fetched_for_ever(
+    modified: int, kind: str
+) -> None:
+    plan = plan_updates(record(9), item(7, modified=modified), [])
+
+    assert plan.kind.value == kind
+
+
+def test_plan_when_an_item_tells_of_some_layers_only_then_those_count() -> None:
+    there = replace(item(None), generations=PackageGenerations(layers={3: 7}))
+
+    assert plan_updates(record(7, per_layer=True), there, []).kind is UpdateKind.NOTHING
+    assert plan_updates(record(6, per_layer=True), there, files(d_7=1)).size_bytes == 1
 
 
 @pytest.mark.parametrize(("modified", "kind"), [(1, "nothing"), (2, "whole package")])
