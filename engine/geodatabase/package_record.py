@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from engine.geodatabase.remembered import recall, remember
 
 _NAME = "package"
+_SENT_UP_TO = "package-sent-up-to"
+_UNKNOWN = "?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +77,23 @@ def set_package(connection: sqlite3.Connection, record: PackageRecord) -> None:
         "modified": record.modified,
     }
     remember(connection, _NAME, json.dumps(value, separators=(",", ":")))
+
+
+# --- what was sent beside it ----------------------------------------------------------------------
+
+
+def note_sending(connection: sqlite3.Connection) -> None:
+    """New features are about to be sent: from which generation on the service has them is not known
+    until :func:`note_sent`."""
+    remember(connection, _SENT_UP_TO, _UNKNOWN)
+
+
+def note_sent(connection: sqlite3.Connection, generation: int) -> None:
+    """At that generation the service has all that was sent: so has a package that is as new."""
+    remember(connection, _SENT_UP_TO, str(generation))
+
+
+def sent_up_to(connection: sqlite3.Connection) -> int | None:
+    """What was noted last; 0 if nothing was sent, None if it is not known."""
+    found = recall(connection, _SENT_UP_TO)
+    return None if found == _UNKNOWN else int(found or 0)

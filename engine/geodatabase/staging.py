@@ -55,6 +55,24 @@ def stage_deletes(
         )
 
 
+def forget_deletes(
+    connection: sqlite3.Connection, table: LayerTable, global_ids: Iterable[str]
+) -> None:
+    """These rows are not deleted after all."""
+    with _own_transaction(connection):
+        _make(connection, table)
+        connection.executemany(
+            f"DELETE FROM {delete_table(table)} WHERE gid=?", ((gid,) for gid in global_ids)
+        )
+
+
+def has_row(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
+    """Whether that row is staged, and not as deleted."""
+    _make(connection, table)
+    statement = f"SELECT EXISTS(SELECT 1 FROM {stage_table(table)} WHERE gid=?)"
+    return bool(connection.execute(statement, (global_id,)).fetchone()[0])
+
+
 def staged_deletes(
     connection: sqlite3.Connection, table: LayerTable, *, after: str, limit: int
 ) -> list[str]:

@@ -201,7 +201,7 @@ class PackageUpdate:
     # --- the whole package ------------------------------------------------------------------------
 
     async def _replace(self, context: SyncContext, item: PackageItem, plan: UpdatePlan) -> None:
-        if await context.database.read(_has_unsent):
+        if await context.database.read(has_unsent):
             raise UploadRequired(
                 f"{self._geodatabase.path} needs all of its package, because {plan.reason}, and "
                 "has edits that were not sent",
@@ -271,7 +271,7 @@ def _put(record: PackageRecord, connection: sqlite3.Connection) -> None:
     set_package(connection, record)
 
 
-def _has_unsent(connection: sqlite3.Connection) -> bool:
+def has_unsent(connection: sqlite3.Connection) -> bool:
     """Whether there are edits that a sync would send, or that may or may not have arrived."""
     tables = [entry.table for entry in catalog.entries(connection)]
     return bool(journal.unfinished(connection)) or any(

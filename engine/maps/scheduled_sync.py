@@ -5,8 +5,11 @@ from dataclasses import replace
 from engine.clock import Clock
 from engine.errors import EngineError, UploadRequired
 from engine.geodatabase.geodatabase import Geodatabase
-from engine.maps.package_update import PackageUpdate
+from engine.geodatabase.package_record import note_sending, note_sent, sent_up_to
+from engine.maps.package_update import PackageUpdate, has_unsent
 from engine.model import PreplannedScheduledUpdatesOption, PreplannedUpdateMode, SyncDirection
+from engine.service.feature_service import FeatureService
+from engine.service.replica_file import generations
 from engine.service.session import Session
 from engine.sync.geodatabase_sync import GeodatabaseSync
 from engine.sync.job import Narrator
@@ -81,8 +84,13 @@ class ScheduledSync:
             return None  # its service takes no new features
         upload = replace(self._parameters, geodatabase_sync_direction=SyncDirection.UPLOAD)
         sync = GeodatabaseSync(self._geodatabase, upload, clock=self._clock)
+        database = self._geodatabase.database
         try:
+            if await database.read(has_unsent):
+                await database.write(note_sending)
             await sync.run(narrator, session)
+            if await database.read(sent_up_to) is None:
+                await database.write(note_sent, await self._generation(session))
         except EngineError as error:
             return error
         finally:
@@ -90,6 +98,13 @@ class ScheduledSync:
                 result.layer_results = sync.result.layer_results
                 result.delta_info = sync.result.delta_info
         return None
+
+    async def _generation(self, session: Session) -> int:
+        """Up to where the service is now; 0 if it does not say so."""
+        service = await FeatureService(self._geodatabase.service_url, session).load()
+        tracking = service.resource.get("changeTrackingInfo")
+        _, layers = generations(tracking if isinstance(tracking, dict) else {})
+        return max(layers.values(), default=0)
 
     async def _update(
         self,

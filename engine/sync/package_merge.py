@@ -23,9 +23,9 @@ from engine.errors import ChangeLogBrokenError, ProtocolError, ServiceError
 from engine.geodatabase import fetch_queue, merge, replica, staging
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.package_record import PackageGenerations
+from engine.geodatabase.package_record import PackageGenerations, sent_up_to
 from engine.geodatabase.user_tables import widen_extent
-from engine.geodatabase.watched import Reason, forget, watch
+from engine.geodatabase.watched import Reason, forget, watch, watched
 from engine.model import AttachmentSyncDirection, Envelope
 from engine.service.feature_service import FeatureService
 from engine.service.replica_file import ReplicaHeader, generations, read_header
@@ -42,7 +42,7 @@ from engine.sync.job import Narrator
 from engine.sync.local_context import local_context
 from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.photo_check import photos_gone
-from engine.sync.pull import PART_ROWS, SLICE_GAP_S, SLICE_S, complete, untold
+from engine.sync.pull import PART_ROWS, SLICE_GAP_S, SLICE_S, complete
 from engine.sync.read_back import find, merge_part, storable
 
 ABSENT_ROWS = 1000  # looked for at once
@@ -114,7 +114,10 @@ async def merge_package(
         stage_file, file.path, header, tables, layers, context.folder
     )
     await context.database.stage(_refetch_waiting)
-    uploaded = {t.number: await _stage_uploaded(context, t) for t in tables}
+    sent = await context.database.stage(sent_up_to)
+    number = file.generations.number
+    has_all = sent is not None and number is not None and number >= sent
+    uploaded = {t.number: await _stage_uploaded(context, t, has_all=has_all) for t in tables}
     for table in tables:
         await complete(context, table)
         if is_whole:
@@ -200,13 +203,15 @@ def _clear(folder: Path) -> None:
 # --- rows that this device has uploaded -----------------------------------------------------------
 
 
-async def _stage_uploaded(context: SyncContext, table: LayerTable) -> list[str]:
+async def _stage_uploaded(context: SyncContext, table: LayerTable, *, has_all: bool) -> list[str]:
     """The rows that were sent and that no package has told of: they stay.
 
-    The service is asked for them, because a row that was added and deleted between two packages is
-    in neither. If it cannot be asked they wait for the next package.
+    ``has_all``: the file is as new as all that was sent, so what it tells of such a row is meant
+    for it, and not for one that was there before under its GlobalID. Otherwise, and for what it
+    does not tell of or calls deleted, the service is asked: a row that was added and deleted
+    between two packages is in neither. If it cannot be asked they wait for the next package.
     """
-    waiting = await context.database.stage(untold, table, Reason.ADDED)
+    waiting = await context.database.stage(_waiting_rows, table, has_all)
     if not waiting:
         return []
     try:
@@ -220,9 +225,16 @@ async def _stage_uploaded(context: SyncContext, table: LayerTable) -> list[str]:
         context.narrator.info(
             f"{table.name}: the rows sent from here are kept as they are: {error}"
         )
-        return waiting
+        gone = set()
+    kept = [gid for gid in waiting if gid not in gone]
     await context.database.stage(staging.stage_deletes, table, gone)
-    return [gid for gid in waiting if gid not in gone]
+    await context.database.stage(staging.forget_deletes, table, kept)
+    return kept
+
+
+def _waiting_rows(connection: sqlite3.Connection, table: LayerTable, has_all: bool) -> list[str]:
+    sent = watched(connection, table, Reason.ADDED)
+    return [gid for gid in sent if not (has_all and staging.has_row(connection, table, gid))]
 
 
 async def _stage_absent(context: SyncContext, table: LayerTable, uploaded: Sequence[str]) -> None:

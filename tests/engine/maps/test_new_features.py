@@ -1,6 +1,8 @@
 """New features of a map that is kept current by packages: sent first, never lost, never doubled."""
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from engine.model import (
     PreplannedScheduledUpdatesOption,
     SyncDirection,
 )
+from engine.sync.parameters import PushChannel
 from tests.engine.maps.area import AND_NEW, Area, area
 from tests.engine.sync.fleet import HYDRANTS, assert_same, gid
 from tests.feature_service import Fault
@@ -213,3 +216,29 @@ async def test_new_feature_when_outside_of_the_area_then_stays(tmp_path: Path) -
         await age(north)
         await north.sync()
         assert await is_here(north) == 0
+
+
+@pytest.mark.parametrize("trouble", ["copied", "unregistered"])
+async def test_new_feature_when_the_replica_is_lost_then_sent_and_updates_go_on(
+    north: Area, trouble: str
+) -> None:
+    """The replica is only for sending: what the package has does not depend on it."""
+    await add(north)
+    await north.office.change(HYDRANTS, gid(1), name="office")
+    north.refresh()
+    if trouble == "copied":
+        with closing(sqlite3.connect(north.map / "water.gpkg")) as other, other:
+            other.execute("UPDATE fieldsync_replica SET machine_id='another'")
+    else:
+        for replica in await north.office.client.get("replicas"):
+            await north.office.client.post("unRegisterReplica", replicaID=replica["replicaID"])
+    before = north.package_bytes()
+    size = (await north.check()).scheduled_updates_download_size
+
+    result = await north.sync(push_channel=PushChannel.SYNCHRONIZE_REPLICA)
+
+    assert not result.has_errors, [r.error for r in result.geodatabase_results]
+    assert NEW in await there(north)
+    assert north.package_bytes() - before == size > 0
+    assert (await north.rows())[HYDRANTS][gid(1)]["name"] == "office"
+    assert len(await north.office.client.get("replicas")) == (2 if trouble == "copied" else 1)
