@@ -37,6 +37,11 @@ class Backoff:
             # it is tried each time.
             self._wait(link_class, FailureClass.LINK, now)
 
+    def stopped(self, link_class: LinkClass, now: float) -> None:
+        """A run over that class was stopped from here, and nothing came of it so far. It goes on
+        soon: a large download takes many runs, and each continues the one before."""
+        self._wait(link_class, FailureClass.LINK, now, more=0)
+
     def acknowledged(self, link_class: LinkClass, *, but_for: FailureClass | None = None) -> None:
         """The service acknowledged something that came over that class.
 
@@ -81,7 +86,9 @@ class Backoff:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _wait(self, link_class: LinkClass, failure: FailureClass, now: float) -> None:
+    def _wait(
+        self, link_class: LinkClass, failure: FailureClass, now: float, *, more: int = 1
+    ) -> None:
         key = (link_class, failure)
         number = self._waits[key].failures if key in self._waits else 0
         rules = self._rules.of(link_class)
@@ -90,7 +97,7 @@ class Backoff:
             base, limit = self._rules.portal_backoff_base_s, self._rules.portal_backoff_limit_s
         pause = self._random.uniform(0, min(limit, base * 2 ** min(number, _MOST_DOUBLINGS)))
         self._waits[key] = BackoffWait(
-            link_class=link_class, failure=failure, failures=number + 1, until=now + pause
+            link_class=link_class, failure=failure, failures=number + more, until=now + pause
         )
 
     def _forget(self, keys: Iterable[tuple[LinkClass, FailureClass]]) -> None:
@@ -107,7 +114,7 @@ def _restored(saved: object, now: float, rules: Rules) -> BackoffWait | None:
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     limit_s = max(rules.of(link_class).backoff_limit_s, rules.portal_backoff_limit_s)
-    if not 0 <= left_s <= limit_s or failures < 1:
+    if not 0 <= left_s <= limit_s or failures < 0:
         return None
     return BackoffWait(
         link_class=link_class, failure=failure, failures=failures, until=now + left_s

@@ -254,6 +254,8 @@ _FAILED = {
 
 
 def _backoff_detail(wait: BackoffWait, link: Link) -> str:
+    if not wait.failures:
+        return f"The last sync over {_name(link)} was stopped before its end; it goes on by itself."
     times = "once" if wait.failures == 1 else f"{wait.failures} times"
     why = _FAILED.get(wait.failure, "it failed")
     return f"Syncing over {_name(link)} failed {times}: {why}. It is tried again by itself."

@@ -153,7 +153,7 @@ class Policy:
             self._backoff.acknowledged(link_class, but_for=failure)
             self._is_sign_in_refused = False
         elif failure is None:
-            failure = FailureClass.LINK  # stopped from here before anything came of it
+            self._backoff.stopped(link_class, now)
         if failure is FailureClass.AUTHENTICATION:
             self._is_sign_in_refused = True
         elif failure not in (None, FailureClass.REFUSED):

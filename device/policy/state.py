@@ -26,7 +26,8 @@ class BackoffWait:
     link_class: LinkClass
     failure: FailureClass
     failures: int
-    """How often it failed in this way since the service last acknowledged anything."""
+    """How often it failed in this way since the service last acknowledged anything. None of them: a
+    run was stopped from here."""
     until: float
 
 

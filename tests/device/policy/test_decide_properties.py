@@ -107,7 +107,7 @@ waits = st.lists(
         BackoffWait,
         link_class=st.sampled_from(LinkClass),
         failure=st.sampled_from(FailureClass),
-        failures=st.integers(1, 9),
+        failures=st.integers(0, 9),
         until=moments,
     ),
     max_size=4,
