@@ -227,6 +227,7 @@ def _finish(root: Path) -> None:
         shutil.copy(root / f"usr/share/base-passwd/{name}.master", root / "etc" / name)
     for name in ("dev", "proc", "sys", "run", "tmp", "root", "data", "opt/fieldsync"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "etc/machine-id").write_text("f1e1d0000000000000000000000000a1\n")
     (root / "etc/mtab").unlink(missing_ok=True)
     (root / "etc/mtab").symlink_to("/proc/mounts")
     init = root / "usr/sbin/init"

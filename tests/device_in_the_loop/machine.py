@@ -159,6 +159,10 @@ async def booted(
         tasks.append(asyncio.create_task(_take_lines(lines, machine), name="acknowledged"))
         try:
             yield machine
+        except Exception:
+            if process.returncode is None:
+                print((await machine.run("tail -n 40 /run/*.log; dmesg | tail -n 5")).output)
+            raise
         finally:
             await board.close()
     except TimeoutError as error:
