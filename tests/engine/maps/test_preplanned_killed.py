@@ -1,27 +1,36 @@
-"""A take of a map area that dies at any fault point, and is made again from its JSON."""
+"""A take of a map area that dies at any fault point, or is cancelled at any await."""
 
 import asyncio
 import json
+import random
 import shutil
 import socket
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
+from engine.errors import JobCancelledError
 from engine.geodatabase.package_record import get_package
 from engine.maps.offline_map import OfflineMap
-from engine.maps.preplanned_download import DownloadPreplannedOfflineMapJob
+from engine.maps.preplanned_download import (
+    DownloadPreplannedOfflineMapJob,
+    DownloadPreplannedOfflineMapResult,
+)
 from engine.model import PreplannedUpdateMode
+from tests.cancelling import CancelledAt
 from tests.engine.maps.areas import Areas
 from tests.feature_service import Profile
 from tests.killing import kill_at_points
+
+SYNC = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES
+SEED = 11
 
 
 class TakeArea:
     """The map area in a map that is synced, of which two services make a replica each."""
 
-    mode = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES
+    mode = SYNC
     replicas = 2
 
     def __init__(self) -> None:
@@ -99,3 +108,35 @@ def test_take_of_an_area_dies_anywhere(tmp_path: Path, scenario: type[TakeArea])
     assert {"replica.named", "replica.registered", "folder.renamed", "packages.removed"} <= set(
         points
     )
+
+
+async def test_take_of_an_area_cancelled_at_an_await_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    areas = Areas(tmp_path / "service", tmp_path / "town", Profile(job_polls=0))
+    areas.write()
+
+    async def take(at: int) -> int:
+        job = await areas.job(SYNC)
+        work = CancelledAt(job._run(), at)
+
+        async def run() -> DownloadPreplannedOfflineMapResult:
+            return await work
+
+        monkeypatch.setattr(job, "_run", run)
+        job.start()
+        with pytest.raises(JobCancelledError) if at else nullcontext():
+            await job.result()
+        return work.count
+
+    async with areas.server:
+        total = await take(0)
+        shutil.rmtree(areas.folder)
+        before = await areas.replicas()
+        until_renamed = range(1, total - 4)  # then it is whole
+        for at in sorted(random.Random(SEED).sample(until_renamed, 8)):
+            await take(at)
+
+            assert areas.left() == [], (at, total)
+            assert await areas.replicas() == before, (at, total)
+        assert await take(0)
