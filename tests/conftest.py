@@ -13,6 +13,7 @@ ALLOWED_SKIPS = {
     "only root may become another user": "who runs the tests is the host's affair",
     "this host lets nobody make network namespaces": "namespaces are a setting of the host",
     "this kernel lets nobody mount a small disk": "user namespaces are a setting of the host",
+    "this kernel cannot refuse memory that": "Linux has that since 6.3",
 }
 """Beginning of a skip's reason → why no set-up can cure it. Any other skip fails the run in CI."""
 

@@ -15,6 +15,9 @@ pytestmark = pytest.mark.checkout
 SCRIPTS = [p for p in sorted((ROOT / "scripts").iterdir()) if p.is_file() and not p.suffix]
 CI_ENTRY = ROOT / ".ci/run"
 
+PACKAGED = ("gcc", "ip", "npm", "ogr2ogr", "shellcheck", "sqlite3", "strace", "systemd-analyze")
+"""Programs that stand for the packages that scripts/setup installs."""
+
 
 def run(
     command: list[str | Path], *, cwd: Path, **environment: str
@@ -105,7 +108,7 @@ def set_up(checkout: Path, *, as_root: bool = True, **environment: str) -> tuple
 def test_setup_refuses_an_old_python(bare: Path) -> None:
     fake(bare, "dpkg-query", "echo ii")
     fake(bare, "oldpython", '[[ $1 == --version ]] && echo "Python 3.9.2"; exit 1')
-    for tool in ("gcc", "ip", "npm", "ogr2ogr", "shellcheck", "sqlite3"):
+    for tool in PACKAGED:
         fake(bare, tool, "")
 
     code, output = set_up(bare, PYTHON="oldpython")
@@ -118,7 +121,7 @@ def test_setup_refuses_an_old_python(bare: Path) -> None:
 
 def test_setup_names_a_python_that_is_not_there(bare: Path) -> None:
     fake(bare, "dpkg-query", "echo ii")
-    for tool in ("gcc", "ip", "npm", "ogr2ogr", "shellcheck", "sqlite3"):
+    for tool in PACKAGED:
         fake(bare, tool, "")
 
     code, output = set_up(bare, PYTHON="python9")
@@ -139,7 +142,7 @@ def test_setup_as_root_installs_what_is_missing_only(bare: Path) -> None:
     update, install = (bare / "apt.log").read_text().splitlines()
     assert update.startswith("apt-get update")
     assert install.endswith(
-        "gdal-bin iproute2 libc6-dev python3-dev python3-gdal shellcheck sqlite3"
+        "gdal-bin iproute2 libc6-dev python3-dev python3-gdal shellcheck sqlite3 strace systemd"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from device.api.client import ApiClient, DaemonNotRunningError
 from device.api.status import Status
-from device.lamps.rhythm import Rhythm, recognised
+from device.lamps.rhythm import ACKNOWLEDGED, Rhythm, pattern, recognised
 from engine import SystemClock
 from tests.fakes.button import FakeButton
 from tests.fakes.leds import FakeLeds
@@ -176,6 +176,8 @@ class Board:
     def lamp(self, name: str) -> Rhythm | None:
         """What the LED plays, as anybody may read."""
         text = (self.folder / "leds" / f"fieldsync:{name}" / "pattern").read_text()
+        if text == pattern(ACKNOWLEDGED, max_brightness=1):
+            return ACKNOWLEDGED
         return recognised(text)
 
     def until(self, holds: Callable[[], object]) -> float:

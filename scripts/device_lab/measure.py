@@ -1,0 +1,302 @@
+"""What the daemon costs at rest and at work, and how fast it answers; measured on this machine.
+
+Rows: ``memory`` (resident at rest, its peak in syncs of many rows, and its slope over many syncs),
+``writes`` (calls that write or flush while nothing happens, by strace), ``rest`` (how often it is
+woken), ``press`` (from the key to the lamp and to the first byte that the service sees), ``stop``.
+"""
+
+import argparse
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from device.api.status import Status
+from scripts.demo_story.service import Service
+from scripts.device_lab.board import Board
+from scripts.device_lab.story import edit, take
+from tests.device.conftest import write_world
+from tests.engine.sync.test_memory import write_airports
+
+DESCRIPTION = "Measures what the daemon costs: memory, writes, waking, and how fast it answers."
+GOALS = {
+    "rest_mib": 45.0,
+    "after_syncs_mib": 45.0,
+    "peak_mib": 60.0,
+    "slope_kib_per_sync": 5.0,
+    "writes_per_minute": 1.0,
+    "press_to_lamp_ms": 100.0,
+    "press_to_first_byte_ms": 1000.0,
+    "stop_s": 20.0,
+}
+WRITING = "write,pwrite64,writev,pwritev,fsync,fdatasync,ftruncate,rename,renameat,renameat2,unlink"
+PRESSES = 10
+
+Row = dict[str, float]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/device-measure",
+        description=DESCRIPTION,
+        epilog=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(MEASURES)}; none: all")
+    parser.add_argument("--check", action="store_true", help="fail if a goal is missed")
+    parser.add_argument("--syncs", type=int, default=200, help="for the slope of memory")
+    parser.add_argument("--idle", type=float, default=120, help="seconds of rest that are watched")
+    parser.add_argument("--python", default="", help="another interpreter, with its options")
+    options = parser.parse_args()
+    if unknown := [row for row in options.rows if row not in MEASURES]:
+        parser.error(f"there is no row {unknown[0]!r}; there are {', '.join(MEASURES)}")
+    lab = Lab(options.syncs, options.idle, options.python.split() or [sys.executable, "-OO"])
+    missed = 0
+    for name in options.rows or MEASURES:
+        for key, value in MEASURES[name](lab).items():
+            goal = GOALS.get(key)
+            is_missed = goal is not None and value > goal
+            missed += is_missed
+            told = "" if goal is None else f"   (goal: at most {goal:g})"
+            print(f"{name:8} {key:24} {value:10.2f}{told}{'   MISSED' if is_missed else ''}")
+            sys.stdout.flush()
+    return 1 if missed and options.check else 0
+
+
+class Lab:
+    """Devices for the measurements. ``python``: the interpreter that runs the daemon."""
+
+    def __init__(self, syncs: int, idle_s: float, python: list[str]) -> None:
+        self.syncs = syncs
+        self.idle_s = idle_s
+        self.python = python
+
+    @contextmanager
+    def device(self, *, is_large: bool = False, settle_s: float = 0.0) -> Iterator["Device"]:
+        with tempfile.TemporaryDirectory(prefix="fieldsync-measure-") as name:
+            place = Path(name)
+            kind = "airports" if is_large else "park"
+            (write_airports if is_large else write_world)(place / "data")
+            with (
+                Service(place / "data", kind, place / "service.log") as service,
+                tap(service.url) as (url, tapped),
+                Board(place / "board", place / "map", settle_s=settle_s) as board,
+            ):
+                take(url, place / "map")
+                yield Device(self, board, tapped)
+
+
+class Device:
+    """A board whose way to the service is watched."""
+
+    def __init__(self, lab: Lab, board: Board, tapped: list[float]) -> None:
+        self.lab = lab
+        self.board = board
+        self.tapped = tapped
+
+    def start(self, *, before: tuple[str, ...] = ()) -> None:
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(CACHE)}
+        # Once for nothing: an installed program has its bytecode.
+        code = "import scripts.device_lab.wired"
+        subprocess.run([*self.lab.python, "-c", code], check=True, env={**os.environ, **compiled})
+        self.board.start(before=before, python=self.lab.python, environment=compiled)
+        self.board.until(lambda: not self.status.lamps.indication.is_starting)
+
+    @property
+    def status(self) -> Status:
+        return self.board.status
+
+    def sync(self) -> None:
+        """Ask for a sync and wait for its end."""
+        before = self.status.last_run
+        self.board.api.json("POST", "sync", body=None)
+        self.board.until(lambda: self.status.last_run != before and self.status.job is None)
+
+    def kib(self, name: str) -> int:
+        text = Path(f"/proc/{self.board.pid}/status").read_text()
+        return int(text.split(f"{name}:")[1].split()[0])
+
+
+CACHE = Path(tempfile.gettempdir()) / "fieldsync-measure-bytecode"
+
+
+def memory(lab: Lab) -> Row:
+    """At rest after the start, after many syncs, and at the peak of one of 100 000 changed rows."""
+    row: Row = {}
+    with lab.device() as device:
+        device.start()
+        time.sleep(2)
+        row["rest_mib"] = device.kib("VmRSS") / 1024
+        device.board.tell_kernel("up wlan0 2")
+        device.board.until(lambda: device.status.last_run is not None)
+        marks = []
+        for number in range(lab.syncs):
+            edit(device.board, number % 12 + 1, f"sync {number}")
+            device.sync()
+            marks.append(device.kib("VmRSS"))
+        row["after_syncs_mib"] = marks[-1] / 1024
+        row["peak_of_small_mib"] = device.kib("VmHWM") / 1024
+        half = len(marks) // 2
+        first, second = marks[half // 2 : half], marks[half + half // 2 :]
+        grown = sum(second) / len(second) - sum(first) / len(first)
+        row["slope_kib_per_sync"] = grown / half
+    row["peak_mib"] = large_sync(lab)
+    return row
+
+
+def large_sync(lab: Lab) -> float:
+    """The peak of a sync that sends 20 000 edits and fetches them again, of 100 000 rows."""
+    with lab.device(is_large=True) as device:
+        with sqlite3.connect(device.board.map / "airports.gpkg") as other:
+            other.execute("UPDATE Airports SET tz = 'there ' || fid WHERE fid % 5 = 0")
+        other.close()
+        device.start()
+        device.board.tell_kernel("up wlan0 2")
+        device.board.until(lambda: device.status.maps[0].edits == 0)
+        device.board.until(lambda: device.status.job is None)
+        return device.kib("VmHWM") / 1024
+
+
+def writes(lab: Lab) -> Row:
+    """Calls that write or flush, in a while in which nothing happens; with a link, after a sync."""
+    with lab.device() as device:
+        device.start()
+        device.board.tell_kernel("up wlan0 2")
+        device.board.until(lambda: device.status.last_run is not None)
+        time.sleep(15)
+        trace = device.board.folder / "trace"
+        watcher = subprocess.Popen(
+            ["strace", "-fq", "-e", f"trace={WRITING}", "-o", trace, "-p", str(device.board.pid)],
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(lab.idle_s)
+        watcher.terminate()
+        watcher.wait(10)
+        calls = [line for line in trace.read_text().splitlines() if "(" in line]
+        return {"writes_per_minute": len(calls) * 60 / lab.idle_s}
+
+
+def rest(lab: Lab) -> Row:
+    """How often the kernel had to give it the processor, and for how long, in rest."""
+    with lab.device() as device:
+        device.start()
+        device.board.tell_kernel("up wlan0 2")
+        device.board.until(lambda: device.status.last_run is not None)
+        time.sleep(15)
+        before = _switches(device), _cpu_ticks(device)
+        time.sleep(lab.idle_s)
+        after = _switches(device), _cpu_ticks(device)
+    ticks = os.sysconf("SC_CLK_TCK")
+    return {
+        "wakes_per_minute": (after[0] - before[0]) * 60 / lab.idle_s,
+        "cpu_ms_per_minute": (after[1] - before[1]) / ticks * 60_000 / lab.idle_s,
+    }
+
+
+def _switches(device: Device) -> int:
+    total = 0
+    for task in Path(f"/proc/{device.board.pid}/task").iterdir():
+        text = (task / "status").read_text()
+        total += int(text.split("voluntary_ctxt_switches:")[1].split()[0])
+    return total
+
+
+def _cpu_ticks(device: Device) -> int:
+    fields = Path(f"/proc/{device.board.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def press(lab: Lab) -> Row:
+    """The worst of some presses: until the lamp flashes, and until a byte reaches the service."""
+    lamp_s, byte_s = [], []
+    with lab.device() as device:
+        board = device.board
+        device.start()
+        board.tell_kernel("up wlan0 2")
+        board.until(lambda: device.status.last_run is not None)
+        for _ in range(PRESSES):
+            time.sleep(1.5)
+            last, count = device.status.last_run, len(device.tapped)
+            began = time.monotonic()
+            board.button.press()
+            board.until(lambda: (found := board.lamp("sync")) and found.name == "acknowledged")
+            lamp_s.append(time.monotonic() - began)
+            released = time.monotonic()
+            board.button.release()
+            board.until(lambda count=count: len(device.tapped) > count)  # type: ignore[misc]
+            byte_s.append(device.tapped[count] - released)
+            board.until(lambda last=last: device.status.last_run != last)  # type: ignore[misc]
+    return {
+        "press_to_lamp_ms": max(lamp_s) * 1000,
+        "press_to_first_byte_ms": max(byte_s) * 1000,
+    }
+
+
+def stop(lab: Lab) -> Row:
+    """From SIGTERM to the end, in a sync."""
+    with lab.device(is_large=True) as device:
+        device.start()
+        device.board.tell_kernel("up wlan0 2")
+        device.board.until(lambda: device.status.job is not None)
+        return {"stop_s": device.board.stop()}
+
+
+MEASURES: dict[str, Callable[[Lab], Row]] = {
+    "memory": memory,
+    "writes": writes,
+    "rest": rest,
+    "press": press,
+    "stop": stop,
+}
+
+
+@contextmanager
+def tap(url: str) -> Iterator[tuple[str, list[float]]]:
+    """A way to the service that notes when the first byte of each connection came."""
+    target = urllib.parse.urlsplit(url)
+    noted: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def serve() -> None:
+            while True:
+                try:
+                    near, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=relay, args=(near,), daemon=True).start()
+
+        def relay(near: socket.socket) -> None:
+            assert target.hostname is not None
+            far = socket.create_connection((target.hostname, target.port))
+            threading.Thread(target=pump, args=(far, near, None), daemon=True).start()
+            pump(near, far, noted)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield url.replace(f":{target.port}", f":{port}"), noted
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def pump(source: socket.socket, sink: socket.socket, noted: list[float] | None) -> None:
+    """Carry bytes one way until the end."""
+    try:
+        while data := source.recv(65536):
+            if noted is not None:
+                noted.append(time.monotonic())
+                noted = None
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
