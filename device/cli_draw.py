@@ -138,15 +138,15 @@ def _shown(drawn: Drawn, plan: Plan) -> Envelope:
 def _layer_facts(one: LayerPlan) -> LayerFacts:
     classes = one.renderer.classes
     return LayerFacts(
-        id=one.layer.id,
-        title=one.layer.title,
+        id=one.id,
+        title=one.title,
         is_drawn=one.is_drawn,
         features=one.features,
         outside=one.outside,
         without_place=one.without_shape,
         classes=tuple(
             ClassFacts(
-                label=None if at == OTHER else classes[at].label or one.layer.title, features=count
+                label=None if at == OTHER else classes[at].label or one.title, features=count
             )
             for at, count in sorted(one.drawn.items())
         ),

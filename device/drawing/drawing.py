@@ -143,7 +143,7 @@ class Drawing:
                 async for row in marked_rows(geodatabase, table):
                     self._write_mark(row, convert)
 
-    def _write_mark(self, row: Marked, convert: Convert) -> None:
+    def _write_mark(self, row: Marked, convert: Convert | None) -> None:
         reference = self._plan.reference
         shape = converted(row.shape, convert, reference)
         place = None if shape is None else self._outline(shape, row)

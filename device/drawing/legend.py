@@ -106,7 +106,7 @@ def swatch(kind: ShapeKind, name: str, size_px: float) -> str:
 
 
 def _layer_rows(one: LayerPlan) -> Iterator[Row]:
-    title, count = one.layer.title, _count(one.features)
+    title, count = one.title, _count(one.features)
     if not one.is_drawn:
         yield Row(label=title, value="not drawn" if one.convert is None else "hidden", is_grey=True)
         return

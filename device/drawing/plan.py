@@ -8,8 +8,10 @@ import math
 from array import array
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from device.drawing.filters import local_sql
+from device.drawing.map_notes import NotesLayer, notes_layers
 from device.drawing.projection import Box
 from device.drawing.references import Convert, converter, is_geographic
 from device.drawing.renderers import OTHER, Renderer, make_renderer
@@ -35,17 +37,31 @@ KINDS = {
 _MOST_DEGREES, _MOST_UNITS = 720.0, 1e9
 
 
+class RowSource(Protocol):
+    """Where rows come from: a feature table, or the web map itself."""
+
+    @property
+    def spatial_reference(self) -> SpatialReference: ...
+
+    def query_shapes(
+        self, where: str = "", *, fields: Sequence[str] = ()
+    ) -> AsyncIterator[ShapedRow]: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class LayerPlan:
     """A layer that has rows on this device: what of it is found, and what becomes of it.
 
-    ``seen`` are the features of each class that were found at first, ``drawn`` those that are in
-    the picture; ``outside`` are not in it, ``without_shape`` can be nowhere.
+    ``table`` is None if its rows stand in the web map. ``seen`` are the features of each class that
+    were found at first, ``drawn`` those that are in the picture; ``outside`` are not in it,
+    ``without_shape`` can be nowhere.
     """
 
     number: int
-    layer: OperationalLayer
-    table: FeatureTable
+    id: str
+    title: str
+    source: RowSource
+    table: FeatureTable | None
     kind: ShapeKind
     renderer: Renderer
     where: str
@@ -77,7 +93,7 @@ class LayerPlan:
         """Class and shape of each row, in the coordinates of the drawing; None if it has none."""
         assert self.convert is not None
         class_of, convert = self.renderer.class_of, self.convert
-        rows: AsyncIterator[ShapedRow] = self.table.query_shapes(
+        rows: AsyncIterator[ShapedRow] = self.source.query_shapes(
             self.where, fields=self.renderer.fields
         )
         async for row in rows:
@@ -107,11 +123,13 @@ class Plan:
         return [one for one in self.layers if one.is_drawn]
 
     @property
-    def feature_tables(self) -> list[tuple[FeatureTable, Convert]]:
-        """The feature tables behind the layers, each once; also those of hidden layers, whose
-        edits are marked all the same."""
-        found = {id(one.table): (one.table, one.convert) for one in self.layers}
-        return [(table, convert) for table, convert in found.values() if convert is not None]
+    def feature_tables(self) -> list[tuple[FeatureTable, Convert | None]]:
+        """The feature tables behind the layers, each once; also those of layers that are hidden or
+        cannot be drawn, whose edits are counted all the same."""
+        found = {
+            id(one.table): (one.table, one.convert) for one in self.layers if one.table is not None
+        }
+        return list(found.values())
 
 
 def make_plan(map_: OfflineMap, chosen: Collection[str] | None) -> Plan:
@@ -120,15 +138,16 @@ def make_plan(map_: OfflineMap, chosen: Collection[str] | None) -> Plan:
     every = [one for one in map_.operational_layers if chosen is None or one.id in chosen]
     reference = _page_reference(map_, every)
     layers: list[LayerPlan] = []
-    tables, missing = [], []
-    for number, layer in enumerate(every):
-        kind = None if layer.feature_table is None else KINDS.get(_geometry_type(layer))
-        if layer.feature_table is None:
-            missing.append(layer)
-        elif kind is None:
-            tables.append(layer)
-        else:
-            layers.append(_layer_plan(number, layer, kind, reference, is_asked=chosen is not None))
+    tables: list[OperationalLayer] = []
+    missing: list[OperationalLayer] = []
+    is_asked = chosen is not None
+    for layer in every:
+        found = _sources(layer)
+        if not found:
+            (missing if layer.feature_table is None else tables).append(layer)
+        for source in found:
+            number = len(layers)
+            layers.append(_layer_plan(number, layer, source, reference, is_asked=is_asked))
     notes: list[str] = []
     area = None
     if map_.info.area is not None:
@@ -148,28 +167,43 @@ def make_plan(map_: OfflineMap, chosen: Collection[str] | None) -> Plan:
     )
 
 
+def _sources(layer: OperationalLayer) -> Sequence[FeatureTable | NotesLayer]:
+    """What of a layer has shapes that can be drawn."""
+    if layer.feature_table is not None:
+        return [layer.feature_table] if layer.feature_table.geometry_type in KINDS else []
+    notes = notes_layers(layer.title, layer.definition)
+    return [one for one in notes if one.geometry_type in KINDS]
+
+
 def _layer_plan(
     number: int,
     layer: OperationalLayer,
-    kind: ShapeKind,
+    source: FeatureTable | NotesLayer,
     reference: SpatialReference,
     *,
     is_asked: bool,
 ) -> LayerPlan:
-    assert layer.feature_table is not None
-    drawing_info, problem = drawing_info_of(layer)
+    kind = KINDS[source.geometry_type or ""]
+    problem, title, table = "", layer.title, None
+    if isinstance(source, NotesLayer):
+        drawing_info, title = source.drawing_info, source.title
+    else:
+        table = source
+        drawing_info, problem = drawing_info_of(layer)
     renderer = make_renderer(drawing_info, kind, number)
-    convert = converter(layer.feature_table.spatial_reference, reference)
+    convert = converter(source.spatial_reference, reference)
     notes = [*renderer.problems, *([problem] if problem else [])]
     if convert is None:
         notes = ["it is in another spatial reference than the map, and not drawn"]
     return LayerPlan(
         number=number,
-        layer=layer,
-        table=layer.feature_table,
+        id=layer.id,
+        title=title,
+        source=source,
+        table=table,
         kind=kind,
         renderer=renderer,
-        where=local_sql(layer.definition_expression),
+        where="" if table is None else local_sql(layer.definition_expression),
         opacity=layer.opacity * _service_opacity(layer),
         is_drawn=convert is not None and (is_asked or layer.is_visible),
         reference=reference,
@@ -213,9 +247,11 @@ async def survey(plan: Plan) -> None:
             (plan.box,) = bounds
 
 
-def converted(shape: Shape | None, convert: Convert, reference: SpatialReference) -> Shape | None:
-    """The shape in the drawing's coordinates; None if those are nowhere on earth."""
-    if shape is None:
+def converted(
+    shape: Shape | None, convert: Convert | None, reference: SpatialReference
+) -> Shape | None:
+    """The shape in the drawing's coordinates; None if those are not known or nowhere on earth."""
+    if shape is None or convert is None:
         return None
     moved = Shape(shape.kind, tuple(convert(part) for part in shape.parts))
     return moved if is_sound(moved.bounds, reference) else None
@@ -241,7 +277,7 @@ async def _check_condition(one: LayerPlan) -> None:
     if not one.where:
         return
     try:
-        async for _ in one.table.query_shapes(f"(\n{one.where}\n) AND 0"):
+        async for _ in one.source.query_shapes(f"(\n{one.where}\n) AND 0"):
             pass
     except EngineError as error:
         if error.code != "bad-parameter":
@@ -264,10 +300,6 @@ def _page_reference(map_: OfflineMap, layers: Sequence[OperationalLayer]) -> Spa
     ):
         return wanted
     return found[0] if found else SpatialReference.of(4326)
-
-
-def _geometry_type(layer: OperationalLayer) -> str:
-    return "" if layer.feature_table is None else layer.feature_table.geometry_type or ""
 
 
 def _joined(boxes: Sequence[Box]) -> Box:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from device.drawing.filters import local_sql
+from device.drawing.marks import Mark
 from engine.geodatabase.geodatabase import Geodatabase
 from tests.device.drawing.maps import (
     SVG,
@@ -105,3 +106,19 @@ async def test_a_conflict_of_a_photo_stands_at_its_feature(tmp_path: Path) -> No
     edit, conflict = picture.group("marks-0-Trees").findall(f"{SVG}use")
     assert edit.get("y") == conflict.get("y")
     assert picture.marks() == {"updated": 1, "conflict": 1}
+
+
+async def test_edits_of_a_layer_that_cannot_be_drawn_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = await make_map(tmp_path / "map", [(layer(), SOME)])
+    async with await Geodatabase.open(folder / "Trees.gpkg") as geodatabase:
+        await geodatabase.table(0).update_feature(gid(3), {"kind": "mine"})
+    monkeypatch.setattr("device.drawing.plan.converter", lambda *_: None)
+
+    picture = await drawn_by(folder)
+
+    assert picture.marks() == {}
+    assert (picture.drawn.marks[Mark.UPDATED], picture.drawn.marks_outside) == (1, 1)
+    assert "not drawn" in picture.texts
+    assert any("spatial reference" in note for note in picture.plan.layers[0].notes)
