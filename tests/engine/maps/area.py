@@ -14,7 +14,7 @@ from engine.maps.map_updates import OfflineMapUpdatesInfo
 from engine.maps.offline_map import OfflineMap
 from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSyncTask
 from engine.maps.offline_map_task import OfflineMapTask
-from engine.model import PreplannedUpdateMode
+from engine.model import PreplannedUpdateMode, normalise_guid
 from engine.service.portal import PortalItem
 from tests.engine.sync.fleet import LAYERS, Fleet, HastyClock, Rows, _rows_of
 from tests.feature_service import Faults, FeatureServer, ManualClock, Profile, seeded_mint
@@ -101,7 +101,7 @@ class Area:
 
 def _row(feature: dict[str, Any]) -> tuple[str, Json]:
     attributes = {name.lower(): value for name, value in feature["attributes"].items()}
-    return attributes["globalid"], attributes
+    return normalise_guid(attributes["globalid"]) or "", attributes
 
 
 def write_area(folder: Path, **properties: object) -> None:

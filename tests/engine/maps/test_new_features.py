@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import faults
 from engine.errors import EngineError, UploadRequired
 from engine.model import (
     OfflineUpdateAvailability,
@@ -171,6 +172,33 @@ async def test_new_feature_when_nobody_can_be_asked_about_it_then_stays(north: A
     await age(north)
     await north.sync()
     assert await is_here(north) == 0
+
+
+async def test_new_feature_when_sent_twice_then_older_updates_settle_nothing_about_it(
+    north: Area,
+) -> None:
+    """Its answer was lost, somebody deleted it, and so it is sent again: the update files tell of
+    its first life."""
+
+    def die(name: str) -> None:
+        if name == "edits.acknowledged":
+            raise RuntimeError(name)
+
+    await add(north)
+    with faults.armed(die), pytest.raises(EngineError, match="unexpected"):
+        await north.sync()
+    north.refresh()
+    await north.office.edit(HYDRANTS, deletes=[NEW])
+    north.refresh()
+
+    await north.sync()
+
+    assert len(north.updates) == 2
+    assert NEW in await there(north)
+    assert await is_here(north) == 1
+    north.refresh()
+    await north.sync()
+    assert_same(await north.office.rows(), await north.rows(), "the map")
 
 
 async def test_sync_when_only_download_is_asked_for_then_new_features_go_up_all_the_same(
