@@ -196,6 +196,11 @@ class Governor:
             self._runner.stop(Stop.PAUSE)
         left_s = seconds if ends else None
         self._stored.put("pause", {"is_paused": is_paused, "left_s": left_s}, is_urgent=True)
+        if self.run is None:  # so that whoever asked is told what is so now
+            decision = self._decide()
+            self.wait = None
+            if isinstance(decision, Wait):
+                self._waits(decision)
         self._refresh()
         self.wake()
 
@@ -413,7 +418,9 @@ class Governor:
             return "It is stopping."
         if self.run is not None and self.jobs.running is not None:
             return self.jobs.get(self.jobs.running).detail or "A sync has begun."
-        return "It is starting." if self.wait is None else self.wait.detail
+        if self.wait is None:
+            return "It is starting." if self.is_starting else "A sync is about to begin."
+        return self.wait.detail
 
     def _beat(self, limit_s: float) -> None:
         if self.pulse is not None:

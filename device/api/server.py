@@ -55,6 +55,7 @@ def make_app(
         client_max_size=limits.body_bytes, middlewares=[_problems_told(limits.headers)]
     )
     app.on_shutdown.append(stop_streams)
+    app.on_response_prepare.append(_say_who_answers)
     handlers = Handlers(appliance, streams, limits, VERSION)
     for route in ROUTES:
         handler: Handler = getattr(handlers, route.operation)
@@ -256,6 +257,10 @@ def _problems_told(most_headers: int) -> Any:
         return response
 
     return told
+
+
+async def _say_who_answers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "fieldsync"  # and not which libraries of which versions
 
 
 def _http_error(refused: web.HTTPException, request: web.Request) -> HttpError:

@@ -416,3 +416,24 @@ def _story(appliance: FakeAppliance) -> None:
     appliance.say("job-1", "Grüße\x1b[31m")
     failure = Failure(code="link", message="gone", remedy="Wait.")
     appliance.hub.job_changed(replace(job, status=JobStatus.FAILED, failure=failure))
+
+
+def test_a_reader_who_has_seen_enough_ends_the_watching(daemon: DaemonThread) -> None:
+    """As in ``fieldsync watch | head -1``: no traceback, no complaint."""
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "device", "watch", "--json", "--socket", str(daemon.path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        first = json.loads(watching.stdout.readline())
+        watching.stdout.close()
+        daemon.do(lambda appliance: appliance.hub.pressed(Gesture.SHORT))
+        daemon.do(lambda appliance: appliance.hub.pressed(Gesture.SHORT))
+        complaints = watching.stderr.read()
+
+    assert first["event"] == "status"
+    assert (watching.wait(30), complaints) == (0, "")

@@ -22,6 +22,7 @@ async def test_the_status_is_told(ask: Caller) -> None:
 
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("application/json")
+    assert answer.headers["server"] == "fieldsync"
     assert answer.json["state"] == "idle"
     assert answer.json["links"][0]["interface"] == "wlan0"
 
