@@ -142,8 +142,13 @@ def test_a_time_that_is_none_is_told(fieldsync: Command, text: str) -> None:
 def test_who_may_not_change_things_is_told(fieldsync: Command, daemon: DaemonThread) -> None:
     daemon.path.chmod(0o666)
     daemon.path.parent.chmod(0o755)
-    code = "import os, sys, traceback, device.cli_pause\nfrom device.cli import main\n"
-    code += "os.setgroups([]); os.setgid(65534); os.setuid(65534)\nsys.exit(main(sys.argv[1:]))"
+    code = (  # another user may not read where Python is: what is needed is loaded before
+        "import os, sys; from device.cli import main\n"
+        "main(['resume', '--quiet', *sys.argv[2:]])\n"
+        "try:\n    main(['status', '--quiet', '--socket', '/nowhere'])\nfinally:\n"
+        "    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "    print('---', file=sys.stderr)\nsys.exit(main(sys.argv[1:]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, "pause", "--socket", str(daemon.path)],
         capture_output=True,
@@ -152,9 +157,10 @@ def test_who_may_not_change_things_is_told(fieldsync: Command, daemon: DaemonThr
         check=False,
     )
 
-    assert (done.returncode, done.stdout) == (4, "")
-    assert "user 65534" in done.stderr
-    assert done.stderr.count("\n") == 1
+    complaint = done.stderr.partition("---\n")[2]
+    assert (done.returncode, done.stdout) == (4, ""), done.stderr
+    assert "user 65534" in complaint
+    assert complaint.count("\n") == 1
 
 
 # --- sync ---------------------------------------------------------------------------------------
