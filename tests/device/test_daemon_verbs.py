@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -191,12 +192,17 @@ def result(name: str, exit_code: int = 0, error: Failure | None = None) -> MapRe
     )
 
 
+def until_somebody_listens(daemon: DaemonThread) -> None:
+    end = monotonic() + 30
+    while not daemon.do(lambda appliance: bool(appliance.hub._readers)):
+        assert monotonic() < end
+
+
 def when_asked(daemon: DaemonThread, act: Callable[[FakeAppliance, str], object]) -> None:
     """Let the appliance do that with the job as soon as it is followed."""
 
     def watch() -> None:
-        while not daemon.do(lambda appliance: bool(appliance.hub._readers)):
-            pass
+        until_somebody_listens(daemon)
         daemon.do(lambda appliance: act(appliance, appliance.jobs()[0].id))
 
     threading.Thread(target=watch, daemon=True).start()
@@ -302,8 +308,7 @@ def test_a_sync_that_tries_again_by_itself_is_waited_for(
 
 def test_a_daemon_that_stops_meanwhile_is_told(fieldsync: Command, daemon: DaemonThread) -> None:
     def stop() -> None:
-        while not daemon.do(lambda appliance: bool(appliance.hub._readers)):
-            pass
+        until_somebody_listens(daemon)
         daemon.stop()
 
     threading.Thread(target=stop, daemon=True).start()
@@ -377,8 +382,7 @@ def test_what_happens_is_printed_line_by_line_until_the_daemon_stops(
     fieldsync: Command, daemon: DaemonThread
 ) -> None:
     def tell() -> None:
-        while not daemon.do(lambda appliance: bool(appliance.hub._readers)):
-            pass
+        until_somebody_listens(daemon)
         daemon.do(_story)
         daemon.stop()
 
@@ -439,7 +443,11 @@ def test_a_reader_who_has_seen_enough_ends_the_watching(daemon: DaemonThread) ->
         watching.stdout.close()
         daemon.do(lambda appliance: appliance.hub.pressed(Gesture.SHORT))
         daemon.do(lambda appliance: appliance.hub.pressed(Gesture.SHORT))
+        try:
+            code = watching.wait(30)
+        finally:
+            watching.kill()
         complaints = watching.stderr.read()
 
     assert first["event"] == "status"
-    assert (watching.wait(30), complaints) == (0, "")
+    assert (code, complaints) == (0, "")

@@ -20,6 +20,8 @@ from tests.device.api.test_metrics import checked
 from tests.device.daemon.world import World, note_of
 
 AnswerT = TypeVar("AnswerT")
+WITHIN_S = 50
+"""Of real time, before a test that waits is given up."""
 
 
 async def get(world: World, kind: type[AnswerT], *steps: str) -> AnswerT:
@@ -34,7 +36,12 @@ async def fieldsync(world: World, *arguments: str) -> tuple[int, dict[str, Any]]
         *(sys.executable, "-m", "device", *arguments, "--json", "--socket", str(world.socket)),
         stdout=asyncio.subprocess.PIPE,
     )
-    out, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            out, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise
     assert process.returncode is not None
     told: dict[str, Any] = json.loads(out)
     return process.returncode, told
@@ -54,7 +61,8 @@ async def test_a_job_that_waits_for_a_link_runs_when_it_comes(world: World) -> N
     following = asyncio.create_task(asyncio.to_thread(followed, world, told["job"]["id"]))
 
     world.link_up()
-    events = await following
+    async with asyncio.timeout(WITHIN_S):
+        events = await following
 
     assert [edit.layer for edit in edits.edits] == ["Trees"]
     assert (code, told["error"]["code"]) == (5, "deferred")
@@ -144,7 +152,8 @@ async def test_who_listens_is_told_when_the_daemon_stops(world: World) -> None:
     await world.until(lambda: bool(world.daemon.appliance.events._readers))
     await world.stop()
 
-    assert (await listening)[0] == "status"
+    async with asyncio.timeout(WITHIN_S):
+        assert (await listening)[0] == "status"
     assert not world.socket.exists()
 
 
