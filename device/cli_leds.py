@@ -4,7 +4,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from device.cli_errors import SystemRefusedError, UsageError
+from device.api.client import DaemonNotRunningError
+from device.api.json_form import as_json
+from device.api.status import Status
+from device.cli_errors import NoPermissionError, SystemRefusedError, UsageError
+from device.cli_socket import daemon
 from device.config import LampsConfig
 from device.console import Console, Report
 from device.lamps.lamps import lamps_of
@@ -20,10 +24,26 @@ def run(options: Namespace, console: Console) -> Report:
     """Do what follows ``leds``."""
     if options.action == "sticker":
         return _sticker(options.file, THREE if options.board == "three" else ONE)
-    return _explain(options.leds, options.folder)
+    return _told_by_daemon(options) or _told_by_kernel(options.leds, options.folder)
 
 
-def _explain(given: Sequence[str], root: Path) -> Report:
+def _told_by_daemon(options: Namespace) -> Report | None:
+    """What a daemon means its lamps to show; None if none runs that has lamps, or may be asked."""
+    if options.leds:
+        return None
+    try:
+        lamps = daemon(options).get(Status, "status").lamps
+    except (DaemonNotRunningError, NoPermissionError):
+        return None
+    if not lamps.signs:
+        return None
+    return Report(
+        data={"told_by": "daemon", "lamps": as_json(lamps.signs)},
+        lines=table(HEADINGS, [(one.lamp, one.words, one.meaning) for one in lamps.signs]),
+    )
+
+
+def _told_by_kernel(given: Sequence[str], root: Path) -> Report:
     """The lamps as the kernel plays them now."""
     names = given or _found(root)
     try:
@@ -37,15 +57,16 @@ def _explain(given: Sequence[str], root: Path) -> Report:
     told = {lamp: _told(signs.get(lamp), led) for lamp, led in leds.items()}
     return Report(
         data={
+            "told_by": "kernel",
             "lamps": [
                 {
                     "lamp": lamp.value,
-                    "led": leds[lamp].name,
                     "rhythm": sign.rhythm.name if (sign := signs.get(lamp)) else None,
+                    "words": words,
                     "meaning": meaning,
                 }
-                for lamp, (_, meaning) in told.items()
-            ]
+                for lamp, (words, meaning) in told.items()
+            ],
         },
         lines=table(HEADINGS, [(lamp.value, *words) for lamp, words in told.items()]),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from device.cli_parser_daemon import add_socket
 from device.lamps.led import LEDS
 
 LEDS_TEXT = "The lamps of the device: says what they show now, or draws their language."
@@ -13,8 +14,8 @@ examples:
   fieldsync leds explain
   fieldsync leds sticker lamps.svg"""
 EXPLAIN = """\
-Says in words what each lamp of this device shows now, as the kernel tells it. A flash that answers
-the button, or a lamp that another program plays with, is no sign of fieldsync's."""
+Says in words what each lamp of this device shows now: as the daemon tells it, or, if none runs, as
+the kernel plays it. A lamp that another program plays with is no sign of fieldsync's."""
 STICKER = "Draws what the lamps and the button mean, to be printed and put beside them."
 
 ParserT = TypeVar("ParserT", bound=ArgumentParser)
@@ -41,7 +42,8 @@ def add_leds(verbs: "_SubParsersAction[ParserT]", add_verb: "AddVerb[ParserT]") 
         metavar="LINK,SYNC,ATTN",
         type=lambda text: tuple(text.split(",")),
         default=(),
-        help="the names of the LEDs, three or one (default: those named fieldsync:…)",
+        help="look at these LEDs in the kernel, three or one (default: ask the daemon; else those "
+        "named fieldsync:…)",
     )
     explain.add_argument(
         "--folder",
@@ -50,6 +52,7 @@ def add_leds(verbs: "_SubParsersAction[ParserT]", add_verb: "AddVerb[ParserT]") 
         default=LEDS,
         help=f"where the kernel shows its LEDs (default: {LEDS})",
     )
+    add_socket(explain)
     example = "example:\n  fieldsync leds sticker lamps.svg"
     sticker = add_verb(actions, "sticker", STICKER, example, "draw the sticker")
     sticker.add_argument("file", metavar="FILE", type=Path, help="the SVG file to write")

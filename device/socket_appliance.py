@@ -14,6 +14,7 @@ from device.api.status import (
     DeviceConditions,
     Health,
     JobRecord,
+    LampSign,
     LampStatus,
     LinkStatus,
     ModemStatus,
@@ -119,10 +120,20 @@ class SocketAppliance:
 
     def _lamps(self) -> LampStatus:
         lamps = self._governor.lamps
-        signs = (f"{one.lamp.value} {one.rhythm.words}: {one.meaning}" for one in lamps.explain())
-        problems = lamps.problems.values()
+        signs = tuple(
+            LampSign(
+                lamp=one.lamp.value,
+                rhythm=one.rhythm.name,
+                words=one.rhythm.words,
+                meaning=one.meaning,
+            )
+            for one in lamps.explain()
+        )
+        told = (f"{one.lamp} {one.words}: {one.meaning}" for one in signs)
         return LampStatus(
-            indication=self._governor.indication(), explanation=" ".join((*signs, *problems))
+            indication=self._governor.indication(),
+            explanation=" ".join((*told, *lamps.problems.values())),
+            signs=signs,
         )
 
     def _last_run(self, now: float) -> RunStatus | None:

@@ -133,11 +133,22 @@ class DeviceConditions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LampSign:
+    """What one lamp does now, and what that means."""
+
+    lamp: Annotated[str, "LINK, SYNC or ATTN; STATUS if the device has one lamp."]
+    rhythm: Annotated[str, "One word, such as solid, breath or count-2."]
+    words: Annotated[str, "What a person sees."]
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LampStatus:
     """What the lamps show, and what that means."""
 
     indication: Indication
-    explanation: Annotated[str, "The sentence that `fieldsync leds explain` prints."] = ""
+    explanation: Annotated[str, "All of it in one line, and what ails the lamps."] = ""
+    signs: Annotated[tuple[LampSign, ...], "A row of `fieldsync leds explain` each."] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """``fieldsync leds``, the sticker, and the lamps of a daemon that has ended."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +8,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from device.api.json_form import as_json
+from device.api.status import LampSign, LampStatus
 from device.cli import main
 from device.lamps.dead import play_dead
 from device.lamps.language import ONE, SIGNS, THREE, Lamp
 from device.lamps.led import Led
 from device.lamps.rhythm import BREATH, OFF, SOLID, Rhythm
 from device.lamps.sticker import lines, sticker
+from device.model import Indication
+from tests.fakes.daemon import DaemonThread
 from tests.fakes.leds import FakeLeds
 
 NAMES = ("fieldsync:link", "fieldsync:sync", "fieldsync:attention")
@@ -43,6 +48,34 @@ def test_explain_when_the_kernel_plays_says_it_in_words(
     assert "is lit" in lines[2]
     assert "The service can be reached." in lines[2]
     assert "comes and goes slowly" in lines[3]
+
+
+def test_explain_when_a_daemon_runs_says_what_it_tells(
+    socket_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sign = LampSign(lamp="STATUS", rhythm="wink-1", words="winks once", meaning="All is well.")
+    told = LampStatus(indication=Indication(), signs=(sign,))
+    with DaemonThread(socket_path) as daemon:
+        daemon.appliance.fields["lamps"] = told
+
+        assert main(["leds", "explain", "--json", "--socket", str(socket_path)]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert report["told_by"] == "daemon"
+    assert report["lamps"] == as_json((sign,))
+
+
+def test_explain_when_the_daemon_has_no_lamps_looks_into_the_kernel(
+    leds: FakeLeds, socket_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(leds, OFF, OFF, SOLID)
+    words = ["leds", "explain", "--json", "--folder", str(leds.root), "--socket", str(socket_path)]
+    with DaemonThread(socket_path):
+        assert main(words) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert report["told_by"] == "kernel"
+    assert {lamp["meaning"] for lamp in report["lamps"]} == {"fieldsync does not run."}
 
 
 def test_explain_when_nothing_was_played_says_so(
