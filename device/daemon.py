@@ -23,6 +23,7 @@ from device.config import Config, credentials
 from device.edit_watch import EditWatch
 from device.governor import Governor
 from device.kept_map import KeptMap
+from device.links.bound_loop import BoundLoop
 from device.listening import group_id, listening
 from device.log import event, set_up
 from device.memory import trim
@@ -85,7 +86,8 @@ def run(
                 loop.remove_signal_handler(number)
 
     try:
-        asyncio.run(supervised())
+        with asyncio.Runner(loop_factory=BoundLoop) as runner:
+            runner.run(supervised())
     except asyncio.CancelledError:
         return 0
     finally:
@@ -130,7 +132,7 @@ class Daemon:
         self.state = State(config.device.state, clock)
         self.state.load()
         self._maps = [KeptMap(one) for one in config.maps]
-        by_rules = rules(config)
+        by_rules = rules(config, may_bind=wired.bind is not None)
         budgets = Budgets(by_rules, self.state, clock=clock)
         self._links = wired.links()
         self._policy = Policy(
@@ -158,6 +160,7 @@ class Daemon:
                 counters=wired.counters,
                 spend=budgets.spend,
                 is_clock_trusted=lambda: self._policy.is_clock_trusted,
+                bind=wired.bind or (lambda interface: None),
                 moved=governor.moved,
                 must_stop=governor.must_stop,
             ),

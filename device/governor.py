@@ -105,7 +105,7 @@ class Governor:
     def links_changed(self, links: Sequence[Link]) -> None:
         """These are the links now."""
         self.policy.links_changed(links)
-        if self.run is not None and not _is_there(self.run.link, links):
+        if self.run is not None and not _is_there(self.run, links):
             self._runner.stop(Stop.LINK)
         event(
             "links.changed", links=",".join(f"{one.interface}:{one.reach.value}" for one in links)
@@ -444,9 +444,11 @@ class Governor:
         self.last_run = run_from_json(self._stored.get("last_run"))
 
 
-def _is_there(link: Link, links: Sequence[Link]) -> bool:
-    """Whether what leaves the device still goes over that link, which was not made anew."""
+def _is_there(run: Run, links: Sequence[Link]) -> bool:
+    """Whether what leaves the device still goes over the run's link, which was not made anew."""
     return any(
-        one.interface == link.interface and one.since == link.since and one.is_preferred
+        one.interface == run.link.interface
+        and one.since == run.link.since
+        and (one.is_preferred or run.is_bound)
         for one in links
     )

@@ -103,6 +103,8 @@ class Run:
     max_bytes: int | None
     deadline_s: float
     pull: bool = True
+    is_bound: bool = False
+    """The kernel prefers another link, which leads nowhere: connections are bound to this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,8 @@ class Runner:
     """Runs one sync at a time.
 
     ``spend(link class, bytes)`` is told what a run moves, ``moved(percent, sentence)`` how far it
-    is; ``must_stop`` is asked every second whether it may go on.
+    is; ``bind`` keeps new connections to an interface, or to none; ``must_stop`` is asked every
+    second whether it may go on.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Runner:
         counters: Counters,
         spend: Callable[[LinkClass, int], None],
         is_clock_trusted: Callable[[], bool],
+        bind: Callable[[str | None], None],
         moved: Callable[[int, str], None],
         must_stop: Callable[[], Stop | None],
     ) -> None:
@@ -102,6 +104,7 @@ class Runner:
         self._counters = counters
         self._spend = spend
         self._is_clock_trusted = is_clock_trusted
+        self._bind = bind
         self._stop: Stop | None = None
         self._stopping = asyncio.Event()
 
@@ -113,6 +116,13 @@ class Runner:
 
     async def run(self, run: Run, job_id: str, maps: Sequence[KeptMap]) -> RunEnd:
         """Sync the maps. Cancelling it ends the job first."""
+        self._bind(run.link.interface if run.is_bound else None)
+        try:
+            return await self._run(run, job_id, maps)
+        finally:
+            self._bind(None)
+
+    async def _run(self, run: Run, job_id: str, maps: Sequence[KeptMap]) -> RunEnd:
         self._stop = None
         self._stopping = asyncio.Event()
         began = self._clock.monotonic()

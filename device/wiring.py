@@ -3,6 +3,7 @@
 The only place that knows both; a test or a demonstration puts something else into the same seats.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,6 +13,7 @@ from device.button.button import Button
 from device.button.gestures import Lengths
 from device.config import Board, ButtonConfig, Config, LampsConfig, LinkClassConfig, LinkUse
 from device.lamps.lamps import Lamps
+from device.links.bound_loop import BoundLoop, may_bind
 from device.links.classes import Classifier
 from device.links.counters import InterfaceCounters
 from device.links.monitor import LinkMonitor
@@ -61,6 +63,8 @@ class Hardware:
     read_conditions: Callable[[Collection[str]], Conditions]
     """Given the maps that are broken."""
     clock_trust: Callable[[], ClockTrust]
+    bind: Callable[[str | None], None] | None = None
+    """Keeps new connections to an interface, or to none; None: nobody here may do that."""
 
 
 def hardware(config: Config, clock: Clock) -> Hardware:
@@ -93,6 +97,7 @@ def hardware(config: Config, clock: Clock) -> Hardware:
         button=_button(config.button, clock),
         read_conditions=read,
         clock_trust=ClockWatch(clock, sync_file=settings.clock_file).look,
+        bind=_bind if may_bind() else None,
     )
 
 
@@ -118,12 +123,19 @@ def _button(config: ButtonConfig, clock: Clock) -> MakeButton | None:
     )
 
 
-def rules(config: Config) -> Rules:
+def _bind(interface: str | None) -> None:
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, BoundLoop):
+        loop.interface = interface
+
+
+def rules(config: Config, *, may_bind: bool = False) -> Rules:
     """The policy's rules as the configuration has them."""
     links, conditions_ = config.links, config.conditions
     return Rules(
         classes={one: _class_rules(links.of(one)) for one in LinkClass},
         link_jitter_s=links.jitter_s,
+        may_bind=may_bind,
         edits_quiet_s=config.sync.after_edit_s,
         edits_wait_limit_s=config.sync.edits_wait_s,
         free_disk_bytes=round(conditions_.min_free_mb * 1_000_000),

@@ -12,6 +12,7 @@ from tests.fakes.clock import VirtualClock, VirtualLoop
 ALLOWED_SKIPS = {
     "only root may become another user": "who runs the tests is the host's affair",
     "this host lets nobody make network namespaces": "namespaces are a setting of the host",
+    "this kernel lets only root bind a socket to an interface": "it is older than Linux 5.7",
     "this kernel lets nobody mount a small disk": "user namespaces are a setting of the host",
     "this kernel cannot refuse memory that": "Linux has that since 6.3",
 }

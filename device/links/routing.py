@@ -1,7 +1,7 @@
 """Which interfaces lead out of the device, and which of them the kernel takes.
 
-What decides is the kernel's routing table: the longest prefix, then the lowest metric. Nothing here
-binds a socket to an interface; a link that the kernel does not prefer is told of and not used.
+What decides is the kernel's routing table: the longest prefix, then the lowest metric. Only a run
+that is bound to an interface goes otherwise (:mod:`device.links.bound_loop`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

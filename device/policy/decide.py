@@ -7,7 +7,7 @@ state. So ``until`` is exact: it is the first moment at which the answer is anot
 from collections.abc import Iterator
 from dataclasses import replace
 
-from device.model import FailureClass, Gesture, Link, LinkClass, Run, Wait, WaitReason
+from device.model import FailureClass, Gesture, Link, LinkClass, Reach, Run, Wait, WaitReason
 from device.policy.conditions import Conditions, Disk
 from device.policy.rules import ClassRules, Rules
 from device.policy.state import BackoffWait, Candidate, PolicyState
@@ -36,8 +36,23 @@ def _answer(state: PolicyState, now: float) -> Run | Wait:
     refusal = _refused_by_person(state) or _refused_by_device(state, now)
     if refusal is not None:
         return refusal
-    gesture = _gesture(state, now)
     candidate = _route(state.links)
+    answer = _over(state, candidate, now)
+    if candidate is None or isinstance(answer, Run) or not state.rules.may_bind:
+        return answer
+    is_dead_end = candidate.link.reach in (Reach.NOTHING, Reach.PORTAL)
+    if is_dead_end and answer.reason in (WaitReason.BACK_OFF, WaitReason.PORTAL):
+        others = [each for each in state.links if not each.link.is_preferred]
+        for other in sorted(others, key=_cost):
+            found = _over(state, other, now)
+            if isinstance(found, Run):
+                return replace(found, is_bound=True)
+    return answer
+
+
+def _over(state: PolicyState, candidate: Candidate | None, now: float) -> Run | Wait:
+    """The answer if that were the only link."""
+    gesture = _gesture(state, now)
     rules = _rules_for(state.rules, candidate)
     full_disk = _full_disk(state, now)
     may_pull = full_disk is None and (not rules.edits_only or gesture is Gesture.LONG)
@@ -263,6 +278,8 @@ def _backoff_detail(wait: BackoffWait, link: Link) -> str:
 
 def _others(state: PolicyState, link: Link) -> str:
     """The links that might lead further, and why they are not tried."""
+    if state.rules.may_bind:
+        return ""
     others = [_name(c.link) for c in state.links if c.link is not link and not c.link.is_preferred]
     if not others:
         return ""

@@ -98,6 +98,8 @@ class Rules:
     """unless so much is free."""
     hottest_c: float = 80.0
     weakest_battery_percent: float = 10.0
+    may_bind: bool = False
+    """Whether a run may be bound to a link that the kernel does not prefer."""
     reading_lifetime_s: float = MINUTE_S
     """How long a reading of the device's condition counts. An older one is unknown."""
 

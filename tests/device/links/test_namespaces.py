@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,20 +65,44 @@ def test_a_change_is_told_although_the_kernel_lost_its_event() -> None:
     assert story == [["start", []], ["cable comes", [["eth0", "wired", True]]], ["flood", []]]
 
 
-@pytest.mark.slow
-def test_a_daemon_syncs_over_a_real_link_and_counts_its_bytes(tmp_path: Path) -> None:
-    """The link leads to the service and nowhere else: there is no default route."""
+def daemon_story(folder: Path, *how: str) -> dict[str, Any]:
+    """What was seen of a daemon in a namespace of its own."""
     done = subprocess.run(
-        ["unshare", "-n", "-m", sys.executable, "-m", f"{__package__}.two_namespaces", tmp_path],
+        [
+            "unshare",
+            "-n",
+            "-m",
+            sys.executable,
+            "-m",
+            f"{__package__}.two_namespaces",
+            folder,
+            *how,
+        ],
         capture_output=True,
         text=True,
         timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
+    seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return seen
 
-    assert seen["links"] == [["wwan0", "cellular"]]
+
+@pytest.mark.slow
+def test_a_daemon_syncs_over_a_real_link_and_counts_its_bytes(tmp_path: Path) -> None:
+    """The link leads to the service and nowhere else: there is no default route."""
+    seen = daemon_story(tmp_path)
+
+    assert seen["links"] == [["wwan0", "cellular", "service"]]
     assert seen["note"] == "over the cable"
     assert 5_000 < seen["used_bytes"] <= seen["passed_bytes"]
     assert seen["used_bytes"] > 0.8 * seen["passed_bytes"]
+
+
+@pytest.mark.slow
+def test_around_a_cable_that_leads_nowhere_a_daemon_syncs_over_the_modem(tmp_path: Path) -> None:
+    seen = daemon_story(tmp_path, "dead-end")
+
+    assert seen["links"] == [["eth0", "wired", "nothing"], ["wwan0", "cellular", "service"]]
+    assert seen["note"] == "over the cable"
+    assert seen["used_bytes"] > 5_000

@@ -1,6 +1,8 @@
 """A real daemon in a network namespace of its own; its service is at the other end of a cable.
 
-usage: unshare -n -m python -m tests.device.links.two_namespaces FOLDER
+usage: unshare -n -m python -m tests.device.links.two_namespaces FOLDER [dead-end]
+
+With ``dead-end`` there is a second link, which the kernel prefers and which leads nowhere.
 
 Everything between is real: the link, rtnetlink, the counters of the interface, HTTP, the socket of
 the daemon. Prints one JSON object of what was seen.
@@ -26,6 +28,8 @@ from tests.device.daemon.world import note_of, take
 from tests.feature_service import FeatureServer, Profile
 
 HOST, DEVICE = "10.0.2.1", "10.0.2.2"
+FAR_HOST = "10.9.9.9"
+"""Of the service, where no route but the default ones leads to it."""
 PATIENCE_S = 40.0
 CONFIG = """
 [device]
@@ -86,7 +90,19 @@ def moved(interface: str) -> int:
     return int(told["stats64"]["rx"]["bytes"]) + int(told["stats64"]["tx"]["bytes"])
 
 
-async def main(folder: Path) -> dict[str, object]:
+def dead_end(pid: int) -> None:
+    """A cable into a box that routes nothing, with the better metric; and the way around it."""
+    ip("link", "add", "box", "type", "veth", "peer", "name", "eth0")
+    ip("link", "set", "box", "up")
+    ip("link", "set", "eth0", "netns", str(pid))
+    ip("addr", "add", "10.0.1.2/24", "dev", "eth0", inside=pid)
+    ip("link", "set", "eth0", "up", inside=pid)
+    for gateway, name, metric in (("10.0.1.1", "eth0", "100"), (HOST, "wwan0", "700")):
+        words = ("route", "add", "default", "via", gateway, "dev", name, "metric", metric)
+        ip(*words, inside=pid)
+
+
+async def main(folder: Path, *, has_dead_end: bool) -> dict[str, object]:
     ip("link", "set", "lo", "up")
     ip("link", "add", "office", "type", "veth", "peer", "name", "wwan0")
     ip("link", "set", "office", "up")
@@ -106,13 +122,17 @@ async def main(folder: Path) -> dict[str, object]:
 
     async def is_proven() -> bool:
         now = await status()
-        return bool(now and now.links and now.links[0].reach is Reach.SERVICE)
+        return now is not None and any(link.reach is Reach.SERVICE for link in now.links)
 
     async def is_without_links() -> bool:
         now = await status()
         return now is not None and not now.links
 
-    service = FeatureServer(folder / "data", profile=Profile(supports_async=False), host=HOST)
+    host = HOST
+    if has_dead_end:
+        host = FAR_HOST
+        ip("addr", "add", f"{FAR_HOST}/32", "dev", "lo")
+    service = FeatureServer(folder / "data", profile=Profile(supports_async=False), host=host)
     async with service:
         await take(service.services["park"], folder / "map")
         with closing(sqlite3.connect(folder / "map/park.gpkg")) as other, other:
@@ -123,17 +143,23 @@ async def main(folder: Path) -> dict[str, object]:
             ip("link", "set", "wwan0", "netns", str(pid))
             ip("addr", "add", f"{DEVICE}/24", "dev", "wwan0", inside=pid)
             ip("link", "set", "wwan0", "up", inside=pid)
+            if has_dead_end:
+                dead_end(pid)
             await until(is_proven, "the link is proven")
             proven = await status()
             passed = moved("office") - before
             ip("link", "set", "office", "down")
+            if has_dead_end:
+                ip("link", "set", "box", "down")
             await until(is_without_links, "the link is gone")
-        ip("addr", "add", f"{HOST}/32", "dev", "lo")
+        ip("addr", "replace", f"{host}/32", "dev", "lo")
         note = await note_of(service, 1)
     assert proven is not None
     (budget,) = [b for b in proven.budgets if b.link_class.value == "cellular"]
     return {
-        "links": [[link.interface, link.link_class.value] for link in proven.links],
+        "links": [
+            [link.interface, link.link_class.value, link.reach.value] for link in proven.links
+        ],
         "note": note,
         "used_bytes": budget.used_bytes,
         "passed_bytes": passed,
@@ -142,4 +168,5 @@ async def main(folder: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     os.umask(0o077)
-    print(json.dumps(asyncio.run(main(Path(sys.argv[1])))))
+    seen = asyncio.run(main(Path(sys.argv[1]), has_dead_end="dead-end" in sys.argv))
+    print(json.dumps(seen))

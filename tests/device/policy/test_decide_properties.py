@@ -126,7 +126,9 @@ def rules(draw: st.DrawFn) -> Rules:
         )
         for kind, each in DEFAULT_CLASSES.items()
     }
-    return Rules(classes=draw(st.sampled_from([DEFAULT_CLASSES, classes])))
+    return Rules(
+        classes=draw(st.sampled_from([DEFAULT_CLASSES, classes])), may_bind=draw(st.booleans())
+    )
 
 
 states = st.builds(
@@ -212,7 +214,11 @@ def test_a_run_is_never_refused_at_the_same_time(state: PolicyState) -> None:
         assert not (answer.pull and any(d.free_bytes < 50_000_000 for d in conditions.disks))
     assert state.retry_after_until is None or state.retry_after_until <= NOW
     assert answer.link in [candidate.link for candidate in state.links]
-    assert answer.link.is_preferred
+    if answer.is_bound:
+        preferred = [c.link for c in state.links if c.link.is_preferred]
+        assert any(link.reach in (Reach.NOTHING, Reach.PORTAL) for link in preferred)
+        assert state.rules.may_bind
+    assert answer.link.is_preferred is not answer.is_bound
     assert state.rules.of(answer.link.link_class).is_allowed
     assert answer.pull or state.work.pending_edits
     assert is_pressed(state) or not state.is_sign_in_refused
@@ -289,6 +295,7 @@ def test_pending_edits_over_an_allowed_link_are_run_in_the_end(
 @settings(max_examples=50, deadline=None)
 @given(state=states)
 def test_failures_of_other_classes_hold_nothing_back(state: PolicyState) -> None:
+    state = replace(state, rules=replace(state.rules, may_bind=False))
     answer = decide(state, NOW)
 
     preferred = {c.link.link_class for c in state.links if c.link.is_preferred}

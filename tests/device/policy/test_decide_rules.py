@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from device.model import FailureClass, Gesture, Link, LinkClass, Run, Wait, WaitReason
+from device.model import FailureClass, Gesture, Link, LinkClass, Reach, Run, Wait, WaitReason
 from device.policy.conditions import Conditions, Disk
 from device.policy.decide import decide
 from device.policy.rules import DEFAULT_CLASSES, ClassRules, Rules
@@ -268,6 +268,60 @@ def test_a_run_goes_where_the_kernel_routes_and_nowhere_else() -> None:
     )
     assert isinstance(later, Run)
     assert later.link.interface == "wwan0"
+
+
+DEAD_END = (
+    link(LinkClass.WIRED, reach=Reach.NOTHING),
+    link(LinkClass.CELLULAR, is_preferred=False),
+)
+
+
+def test_around_a_link_that_leads_nowhere_a_run_is_bound_to_another() -> None:
+    dead = state(
+        links=DEAD_END,
+        waits=waits(FailureClass.LINK, LinkClass.WIRED),
+        rules=Rules(may_bind=True),
+    )
+
+    around, again = decide(dead, NOW), decide(dead, NOW + 100)
+
+    assert isinstance(around, Run)
+    assert (around.link.interface, around.is_bound) == ("wwan0", True)
+    assert around.max_bytes == 15_000_000
+    assert isinstance(again, Run)
+    assert (again.link.interface, again.is_bound) == ("eth0", False)
+
+
+@pytest.mark.parametrize(
+    ("failure", "reach", "may_bind"),
+    [
+        (FailureClass.LINK, Reach.NOTHING, False),
+        (FailureClass.LINK, Reach.UNKNOWN, True),
+        (FailureClass.SERVER, Reach.SERVICE, True),
+    ],
+)
+def test_around_a_link_that_leads_to_the_service_nothing_goes(
+    failure: FailureClass, reach: Reach, may_bind: bool
+) -> None:
+    links = (link(LinkClass.WIRED, reach=reach), DEAD_END[1])
+
+    answer = decide(
+        state(links=links, waits=waits(failure, LinkClass.WIRED), rules=Rules(may_bind=may_bind)),
+        NOW,
+    )
+
+    assert reason(answer) is WaitReason.BACK_OFF
+
+
+def test_around_a_dead_end_the_rules_of_the_other_link_hold() -> None:
+    dead = state(
+        links=DEAD_END,
+        waits=waits(FailureClass.LINK, LinkClass.WIRED),
+        rules=Rules(may_bind=True),
+        budgets=used(LinkClass.CELLULAR, 20_000_000),
+    )
+
+    assert reason(decide(dead, NOW)) is WaitReason.BACK_OFF
 
 
 def test_two_routes_for_two_protocols_count_as_the_dearer() -> None:
