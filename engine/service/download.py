@@ -77,7 +77,7 @@ async def download(
         await session.repeat(url, fetching.attempt, lambda: part.most_bytes)
         return await asyncio.to_thread(part.finish)
     finally:
-        await asyncio.to_thread(part.close)
+        await asyncio.shield(asyncio.to_thread(part.close))
 
 
 def kept(target: Path) -> Kept | None:
@@ -221,11 +221,12 @@ class _Part:
         self._memo = memo
         self._path = _part_path(target)
         self._waiting = bytearray()
-        self._lock = threading.Lock()  # a thread whose task was cancelled goes on to its end
+        self._lock = threading.RLock()  # a thread whose task was cancelled goes on to its end
         self._is_noted = False
         self._idle_runs = 0
         self._first_bytes = 0
         self._stream: BinaryIO | None = None
+        self._is_closed = False
 
     @classmethod
     def of(cls, url: str, target: Path, memo: JsonObject | None) -> "_Part":
@@ -276,6 +277,8 @@ class _Part:
 
     def _write_chunks(self) -> None:
         with self._lock:
+            if self._is_closed:
+                return
             if self._memo is not None and self.validator and not self._is_noted:
                 self._write_note(0)
             while len(self._waiting) >= CHUNK_BYTES:
@@ -288,7 +291,7 @@ class _Part:
     def flush(self) -> None:
         """Write what waits, so that the next try can go on behind it."""
         with self._lock:
-            if self._waiting:
+            if self._waiting and not self._is_closed:
                 self._write(len(self._waiting))
 
     def _write(self, size: int) -> None:
@@ -340,6 +343,12 @@ class _Part:
 
     def finish(self) -> int:
         """The file is complete: it gets its name."""
+        with self._lock:
+            if not self._is_closed:
+                self._finish()
+        return self.size
+
+    def _finish(self) -> None:
         self.flush()
         with disk_errors(self.target):
             stream = self._opened()
@@ -350,10 +359,14 @@ class _Part:
                 atomic.sync_folder(self.target.parent)
         self.is_done = True
         faults.point("part.renamed")
-        return self.size
 
     def close(self) -> None:
-        """Let go of the file. What has come stays, if it can be gone on with."""
+        """Let go of the file, once for all. What has come stays, if it can be gone on with."""
+        with self._lock:
+            self._is_closed = True
+            self._close()
+
+    def _close(self) -> None:
         try:
             if self._is_noted and not self.is_done and self._stream is not None:
                 with disk_errors(self._path):
