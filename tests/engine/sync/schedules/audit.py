@@ -151,6 +151,7 @@ class _Books:
             for version in versions:
                 by_token.setdefault((layer, version.cells[TOKENS[layer]]), gid)
         known = {*self.initial, *((w.layer, w.gid) for w in self.ledger.writes)}
+        renamed: dict[Key, str] = {}
         for number, write in enumerate(self.ledger.entries):
             if not isinstance(write, Write):
                 continue
@@ -163,6 +164,16 @@ class _Books:
             elif new != write.gid and (write.layer, new) not in known:
                 # The row was deleted by others, and is a new one since a person restored it.
                 self.ledger.entries[number] = replace(write, gid=new)
+                renamed[(write.layer, write.gid)] = new
+        for number, write in enumerate(self.ledger.entries):
+            new = renamed.get((write.layer, write.gid)) if isinstance(write, Write) else None
+            if isinstance(write, Write) and new is not None and not self._was_there(write):
+                # Written over before the restored row went up.
+                self.ledger.entries[number] = replace(write, gid=new)
+
+    def _was_there(self, write: Write) -> bool:
+        versions = self.history.get((write.layer, write.gid), [])
+        return any(v.cells[n] == value for v in versions for n, value in write.values.items())
 
     def _gid(self, layer: int, gid: str) -> str:
         return self.alias.get((layer, gid), gid)
