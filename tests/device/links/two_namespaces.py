@@ -41,6 +41,8 @@ folder = "map"
 jitter_s = 0
 [links.interfaces]
 wwan0 = "cellular"
+[links.wired]
+settle_s = 0.2
 [links.cellular]
 settle_s = 0.2
 [sync]
@@ -97,6 +99,8 @@ def dead_end(pid: int) -> None:
     ip("link", "set", "eth0", "netns", str(pid))
     ip("addr", "add", "10.0.1.2/24", "dev", "eth0", inside=pid)
     ip("link", "set", "eth0", "up", inside=pid)
+    quick = "echo 50 > /proc/sys/net/ipv4/neigh/eth0/retrans_time_ms"  # to find nobody there
+    subprocess.run(["nsenter", "-t", str(pid), "-n", "sh", "-c", quick], check=True)
     for gateway, name, metric in (("10.0.1.1", "eth0", "100"), (HOST, "wwan0", "700")):
         words = ("route", "add", "default", "via", gateway, "dev", name, "metric", metric)
         ip(*words, inside=pid)
