@@ -174,6 +174,8 @@ def _failures(path: Path) -> Iterator[None]:
             f"{path}: this user may not open the daemon's socket",
             remedy="Do it as root, or as a member of the group that the socket belongs to",
         ) from error
+    except BlockingIOError as error:  # even the kernel's queue is full (unix(7), EAGAIN)
+        raise NoAnswerError(f"too many ask the daemon at {path} at once") from error
     except TimeoutError as error:
         raise NoAnswerError(f"the daemon at {path} does not answer") from error
     except (OSError, HTTPException) as error:

@@ -72,7 +72,7 @@ LIMIT = Parameter(
 )
 AFTER = Parameter(
     name="after",
-    schema={"type": "string", "maxLength": 400},
+    schema={"type": "string", "maxLength": 400, "pattern": "^[A-Za-z0-9_-]*$"},
     text="Where to go on: `next` of the page before.",
 )
 RESOLVED = Parameter(
