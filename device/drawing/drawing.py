@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from device.drawing.legend import Legend
-from device.drawing.marks import RADIUS_PX, Mark, MarkWriter
+from device.drawing.marks import RADIUS_PX, STEP_PX, Mark, MarkWriter
 from device.drawing.page import (
     Page,
     make_page,
@@ -55,7 +55,7 @@ class Drawing:
         plan, svg = self._plan, self._svg
         legend = await self._legend()
         page = make_page(plan, width, legend.height)
-        self._paths = PathMaker(page.projection)
+        self._paths, self._frame = PathMaker(page.projection), page.frame
         title = self._map.info.title or self._map.folder.name
         with svg.inside(
             "svg",
@@ -152,7 +152,14 @@ class Drawing:
             self._write_ghost(before, place)
         if place is not None and shape is not None and shape.kind is ShapeKind.POINTS:
             place = (place[0] + RADIUS_PX + 3, place[1] - RADIUS_PX - 3)  # beside the symbol
-        self._marks.write(row.marks, place)
+        self._marks.write(row.marks, None if place is None else self._inside(place, row))
+
+    def _inside(self, place: Point, row: Marked) -> Point:
+        """The place for a row's marks, moved so that the frame cuts none of them off."""
+        frame, edge = self._frame, RADIUS_PX + 3
+        across = (len(row.marks) - 1) * STEP_PX
+        x = max(min(place[0], frame.right - edge - across), frame.left + edge)
+        return x, max(min(place[1], frame.bottom - edge), frame.top + edge)
 
     def _outline(self, shape: Shape, row: Marked) -> Point | None:
         """Draw a line around or along what is marked; give the place for its marks."""

@@ -97,7 +97,7 @@ def write_area(svg: Svg, page: Page, area: Box) -> None:
 
 def write_furniture(svg: Svg, page: Page, title: str, subtitle: str) -> None:
     """Everything around the map, once it is known what there was to tell."""
-    frame, room = page.frame, page.width - 2 * _MARGIN
+    frame, room = page.frame, page.width - 2 * _MARGIN - 50
     svg.line(text(_MARGIN, 36, title, size=22, weight="bold", room=room))
     svg.line(text(_MARGIN, 59, subtitle, size=14, color="#444", room=room))
     sides = {"x": frame.left, "y": frame.top, "width": frame.width, "height": frame.height}
@@ -105,7 +105,7 @@ def write_furniture(svg: Svg, page: Page, title: str, subtitle: str) -> None:
     if page.is_empty:
         middle = (frame.left + frame.width / 2, frame.top + frame.height / 2)
         svg.line(text(*middle, "There are no features to draw", color="#666", anchor="middle"))
-    svg.line(_north(frame.right - 26, frame.top + 40))
+    svg.line(_north(page.width - 40, 32))  # beside the map: nothing on it may be hidden
     _write_scale_bar(svg, page, frame.left, frame.bottom + 20)
     svg.line(
         text(
@@ -125,11 +125,7 @@ def _north(x: float, y: float) -> str:
         "path", {"d": "M0-22L8 8L0 3L-8 8z", "fill": "#333", "stroke": "#fff", "stroke_width": 1}
     )
     letter = text(0, 24, "N", size=14, weight="bold", anchor="middle")
-    ground = tag(
-        "rect",
-        {"x": -16, "y": -28, "width": 32, "height": 58, "rx": 6, "fill": "#fff", "opacity": 0.8},
-    )
-    return tag("g", {"transform": f"translate({number(x)} {number(y)})"}, ground + arrow + letter)
+    return tag("g", {"transform": f"translate({number(x)} {number(y)})"}, arrow + letter)
 
 
 def _write_scale_bar(svg: Svg, page: Page, left: float, top: float) -> None:

@@ -77,13 +77,12 @@ def _value(value: object) -> str:
 
 
 def _is_xml(character: str) -> bool:
-    """XML 1.0, section 2.2: tab and line ends are spaces enough for us, surrogates are none.
+    """Whether XML 1.0 has it (section 2.2) and it is something to see.
 
-    Marks that turn the direction of writing are left out, too: they would turn what follows.
+    Marks that turn the direction of writing would turn what follows the text, too.
     """
     code = ord(character)
-    if code < 0x20 or 0x7F <= code <= 0x9F or 0xD800 <= code <= 0xDFFF:
-        return False
-    return not (
-        0xFFFE <= code <= 0xFFFF or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
-    ) and bool(code & 0xFFFE != 0xFFFE)
+    is_control = code < 0x20 or 0x7F <= code <= 0x9F
+    is_half = 0xD800 <= code <= 0xDFFF or code in (0xFFFE, 0xFFFF)
+    is_turn = 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
+    return not (is_control or is_half or is_turn)

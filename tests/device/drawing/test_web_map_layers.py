@@ -122,3 +122,23 @@ async def test_edits_of_a_layer_that_cannot_be_drawn_are_counted(
     assert (picture.drawn.marks[Mark.UPDATED], picture.drawn.marks_outside) == (1, 1)
     assert "not drawn" in picture.texts
     assert any("spatial reference" in note for note in picture.plan.layers[0].notes)
+
+
+async def test_marks_at_the_edge_are_whole(tmp_path: Path) -> None:
+    corners = [point(1, 0, 0), point(2, 100, 100), point(3, 0, 100), point(4, 100, 0)]
+    folder = await make_map(tmp_path / "map", [(layer(), corners)])
+    async with await Geodatabase.open(folder / "Trees.gpkg") as geodatabase:
+        for one in corners:
+            await geodatabase.table(0).update_feature(one.gid, {"kind": "mine"})
+        await add_conflict(geodatabase, 2)
+
+    picture = await drawn_by(folder, box=(3, 3, 97, 97))
+
+    frame = next(one for one in picture.root.iter(f"{SVG}clipPath"))[0]
+    left, top, width, height = (float(frame.get(n) or 0) for n in ("x", "y", "width", "height"))
+    uses = picture.group("marks-0-Trees").findall(f"{SVG}use")
+    assert len(uses) == 5
+    for use in uses:
+        x, y = float(use.get("x") or 0), float(use.get("y") or 0)
+        assert left + 10 < x < left + width - 10
+        assert top + 10 < y < top + height - 10
