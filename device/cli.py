@@ -50,6 +50,7 @@ RUNNERS = {
     "doctor": "device.cli_doctor",
     "bundle": "device.cli_bundle",
     "leds": "device.cli_leds",
+    "modem": "device.cli_modem",
 }
 """Verb → the module whose ``run`` does it."""
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from device.cli_errors import UsageError
 from device.cli_parser_daemon import add_daemon_verbs, add_socket
-from device.cli_parser_device import add_leds
+from device.cli_parser_device import add_leds, add_modem
 from device.cli_parser_draw import add_draw
 from device.cli_parser_take import add_areas, add_take, numbers
 from device.version import VERSION
@@ -184,6 +184,7 @@ def make_parser() -> Parser:
     )
     add_daemon_verbs(verbs, _add_verb)
     add_leds(verbs, _add_verb)
+    add_modem(verbs, _add_verb)
     return parser
 
 

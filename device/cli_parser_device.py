@@ -1,4 +1,4 @@
-"""The words of the ``fieldsync`` command that are about the device itself: its lamps."""
+"""The words of the ``fieldsync`` command that are about the device itself: lamps and modem."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable
@@ -17,6 +17,16 @@ EXPLAIN = """\
 Says in words what each lamp of this device shows now: as the daemon tells it, or, if none runs, as
 the kernel plays it. A lamp that another program plays with is no sign of fieldsync's."""
 STICKER = "Draws what the lamps and the button mean, to be printed and put beside them."
+
+MODEM_TEXT = "The serial modem of the device."
+MODEM_EXAMPLE = """\
+examples:
+  fieldsync modem probe
+  fieldsync modem probe --port /dev/ttyUSB2"""
+PROBE = """\
+Asks the modem for its SIM, its network, how well it hears that, and the time. It dials nothing,
+changes nothing and tries no PIN. The port must be free: not while the daemon is connected through
+it, nor while ModemManager has it."""
 
 ParserT = TypeVar("ParserT", bound=ArgumentParser)
 AddVerb = Callable[["_SubParsersAction[ParserT]", str, str, str, str], ParserT]
@@ -58,4 +68,30 @@ def add_leds(verbs: "_SubParsersAction[ParserT]", add_verb: "AddVerb[ParserT]") 
     sticker.add_argument("file", metavar="FILE", type=Path, help="the SVG file to write")
     sticker.add_argument(
         "--board", choices=("three", "one"), default="three", help="how many lamps (default: three)"
+    )
+
+
+def add_modem(verbs: "_SubParsersAction[ParserT]", add_verb: "AddVerb[ParserT]") -> None:
+    """``fieldsync modem`` and what follows it."""
+    modem = verbs.add_parser(
+        "modem",
+        help="ask the modem how it is",
+        description=MODEM_TEXT,
+        epilog=MODEM_EXAMPLE,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    actions: _SubParsersAction[ParserT] = modem.add_subparsers(
+        dest="action", metavar="ACTION", required=True, title="actions", parser_class=type(modem)
+    )
+    probe = add_verb(actions, "probe", PROBE, MODEM_EXAMPLE, "ask the modem how it is")
+    probe.add_argument(
+        "--port",
+        metavar="FILE",
+        type=Path,
+        default=Path("/dev/fieldsync-modem"),
+        help="its serial port (default: /dev/fieldsync-modem)",
+    )
+    probe.add_argument(
+        "--baud", metavar="N", type=int, default=115_200, help="its speed (default: 115200)"
     )

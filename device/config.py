@@ -54,6 +54,15 @@ class ModemMode(Enum):
     """We do, over its serial port."""
 
 
+class ModemHelper(Enum):
+    """Who runs the program that dials, which needs privileges that the daemon has not."""
+
+    SERVICE = "service"
+    """The service manager, when the daemon asks for a link (fieldsync-ppp.path)."""
+    CHILD = "child"
+    """The daemon itself, which must then be root."""
+
+
 class Board(Enum):
     """Which lamps there are."""
 
@@ -168,6 +177,9 @@ class ModemConfig:
     apn: str = ""
     user: str = ""
     roaming: bool = False
+    secrets: Path | None = None
+    idle_s: Seconds = 60.0
+    helper: ModemHelper = ModemHelper.SERVICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from device import light_imports  # noqa: F401 (before all that loads aiohttp)
@@ -44,7 +45,7 @@ STOP_LIMIT_S = 18.0
 Wire = Callable[[Config, Clock], Hardware]
 
 
-def main(arguments: Sequence[str] | None = None, *, wire: Wire = hardware) -> int:
+def main(arguments: Sequence[str] | None = None, *, wire: Wire | None = None) -> int:
     """Run until a signal says otherwise; the exit code. ``wire`` gives what it is wired to."""
     parser = argparse.ArgumentParser(prog="fieldsyncd", description=__doc__)
     parser.add_argument(
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None, *, wire: Wire = hardware) -> in
         if options.check:
             credentials(config.device)
             return 0
+        wire = wire or partial(hardware, configuration=options.config.absolute())
         return run(config, SystemClock(), os.environ, wire=wire)
     except EngineError as error:
         print(f"<3>{error}" if "JOURNAL_STREAM" in os.environ else str(error), file=sys.stderr)
@@ -152,6 +154,7 @@ class Daemon:
             links=self._links,
             manager=manager,
             maps=self._maps,
+            modem=wired.modem,
             is_clock_trusted=lambda: wired.clock_trust() is not ClockTrust.NONE,
             runner=lambda governor: Runner(
                 clock=clock,
@@ -166,7 +169,13 @@ class Daemon:
             ),
         )
         self.parts = self._make_parts()
-        self.appliance = SocketAppliance(self.governor, self.parts, clock_trust=wired.clock_trust)
+        modem = wired.modem
+        self.appliance = SocketAppliance(
+            self.governor,
+            self.parts,
+            modem=lambda: None if modem is None else modem.status(),
+            clock_trust=wired.clock_trust,
+        )
 
     def _make_parts(self) -> Parts:
         parts, wired = Parts(self._clock, self._manager), self._wired
@@ -180,6 +189,9 @@ class Daemon:
             pulse = parts.add("edits", lambda: watch.run(pulse))
         if wired.button is not None:
             parts.add("button", self._hear_button)
+        if wired.modem is not None:
+            wired.modem.on_change = self.governor.modem_changed
+            parts.add("modem", wired.modem.run)
         return parts
 
     async def run(self, environment: MutableMapping[str, str]) -> None:

@@ -20,7 +20,7 @@ from device.lamps.language import attention_of
 from device.links.reachability import reach_after
 from device.log import event
 from device.memory import trim
-from device.model import Gesture, Indication, Link, Run, Wait, WaitReason
+from device.model import Gesture, Indication, Link, Reach, Run, Wait, WaitReason
 from device.notify import Pulse, ServiceManager
 from device.policy.budgets import Budgets
 from device.policy.policy import Policy
@@ -28,7 +28,7 @@ from device.run_status import run_as_json, run_from_json
 from device.runs import RunEnd, Runner, Stop
 from device.state import State
 from device.waiting import until_set
-from device.wiring import Links
+from device.wiring import Links, Modem
 from engine import Clock, EngineError, JobStatus
 
 STOP_GRACE_S = 120.0
@@ -66,6 +66,7 @@ class Governor:
         runner: Callable[["Governor"], Runner],
         is_clock_trusted: Callable[[], bool],
         maps: Sequence[KeptMap],
+        modem: Modem | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -74,6 +75,7 @@ class Governor:
         self.lamps = lamps
         self.links = links
         self.maps = tuple(maps)
+        self.modem = modem
         self.events = EventHub(clock)
         self.jobs = Jobs(clock, self.events)
         self.began_at = clock.monotonic()
@@ -118,10 +120,17 @@ class Governor:
         self.events.pressed(gesture)
         event("button.pressed", gesture=gesture.value)
         self.is_button_stuck = gesture is Gesture.STUCK
+        if self.modem is not None:
+            self.modem.pressed()
         if gesture is Gesture.VERY_LONG:
             self.set_paused(not self.policy.is_paused)
         elif gesture is not Gesture.STUCK:
             self.ask(Cause.BUTTON, (), is_expensive_allowed=gesture is Gesture.LONG)
+        self._refresh()
+        self.wake()
+
+    def modem_changed(self) -> None:
+        """What is known of the modem is another."""
         self._refresh()
         self.wake()
 
@@ -228,7 +237,22 @@ class Governor:
                 continue
             self._waits(decision)
             self._rest()
-            await until_set(self._woken, self.clock, self._next_moment(decision))
+            dial_at = self._call_modem()
+            moments = [m for m in (self._next_moment(decision), dial_at) if m is not None]
+            await until_set(self._woken, self.clock, min(moments, default=None))
+
+    def _call_modem(self) -> float | None:
+        """Have the modem dial if there is something to do, and no other link that leads out; else
+        when there may be."""
+        if self.modem is None or self.is_starting:
+            return None
+        others = [link for link in self.links.links if link.interface not in self.modem.interfaces]
+        if any(link.reach in (Reach.SERVICE, Reach.UNKNOWN) for link in others):
+            self.modem.want(False)
+            return None
+        decision = self.policy.decide_over(self.modem.link_class)
+        self.modem.want(isinstance(decision, Run))
+        return decision.until if isinstance(decision, Wait) else None
 
     def _decide(self) -> Run | Wait:
         now = self.clock.monotonic()
@@ -406,6 +430,8 @@ class Governor:
             failure=None if last is None or last.is_success else last.failure_class,
             success_at=self._success_at,
             is_button_stuck=self.is_button_stuck,
+            is_searching=self.modem is not None and self.modem.is_searching,
+            is_modem_stopped=self.modem is not None and self.modem.needs_person,
         )
 
     def indication(self) -> Indication:

@@ -53,6 +53,8 @@ class Seen:
     is_state_lost: bool = False
     """What must outlive a power cut cannot be written."""
     is_button_stuck: bool = False
+    is_modem_stopped: bool = False
+    """The modem needs somebody: its SIM, its PIN, its provider."""
 
 
 def indication(seen: Seen, now: float) -> Indication:
@@ -81,7 +83,7 @@ def _attention(seen: Seen) -> Attention:
     found: Iterable[Attention] = (
         _REASONS.get(seen.reason, Attention.NONE) if seen.reason is not None else Attention.NONE,
         _FAILURES[seen.failure] if seen.failure is not None else Attention.NONE,
-        Attention.REFUSED if seen.is_button_stuck else Attention.NONE,
+        Attention.REFUSED if seen.is_button_stuck or seen.is_modem_stopped else Attention.NONE,
         Attention.STORAGE if seen.is_state_lost else Attention.NONE,
         *(_of_map(one) for one in seen.maps),
     )

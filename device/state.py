@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from device.durable_file import replace_file, sync_folder
 from device.log import event
 from engine import Clock, EngineError
 
@@ -113,7 +114,7 @@ class State:
         if text == self._written:
             return
         try:
-            _replace(self.folder / FILE_NAME, text.encode())
+            replace_file(self.folder / FILE_NAME, text.encode())
         except OSError as error:
             self._dirty.set()
             raise _state_error(error, self.folder) from error
@@ -128,7 +129,7 @@ class State:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.was_clean = not flag.exists()
             if self.was_clean:
-                _replace(flag, b"fieldsyncd runs, or was cut off\n")
+                replace_file(flag, b"fieldsyncd runs, or was cut off\n")
         except OSError as error:
             raise _state_error(error, self.folder) from error
 
@@ -137,32 +138,9 @@ class State:
         self.write()
         try:
             (self.folder / FLAG_NAME).unlink(missing_ok=True)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             raise _state_error(error, self.folder) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Beside it, flushed, renamed, and the folder flushed: the old file or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(partial, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _state_error(error: OSError, folder: Path) -> StateError:

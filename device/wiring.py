@@ -6,12 +6,22 @@ The only place that knows both; a test or a demonstration puts something else in
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from device.api.status import ModemStatus
 from device.button.button import Button
 from device.button.gestures import Lengths
-from device.config import Board, ButtonConfig, Config, LampsConfig, LinkClassConfig, LinkUse
+from device.config import (
+    Board,
+    ButtonConfig,
+    Config,
+    LampsConfig,
+    LinkClassConfig,
+    LinkUse,
+    ModemMode,
+)
 from device.lamps.lamps import Lamps
 from device.links.bound_loop import BoundLoop, may_bind
 from device.links.classes import Classifier
@@ -48,6 +58,30 @@ class Links(Protocol):
     def set_services(self, urls: Iterable[str]) -> None: ...
 
 
+class Modem(Protocol):
+    """The way to a mobile network; :class:`device.modem.part.ModemPart`."""
+
+    on_change: Callable[[], None]
+    interfaces: frozenset[str]
+
+    @property
+    def link_class(self) -> LinkClass: ...
+
+    @property
+    def is_searching(self) -> bool: ...
+
+    @property
+    def needs_person(self) -> bool: ...
+
+    def want(self, is_wanted: bool) -> None: ...
+
+    def pressed(self) -> None: ...
+
+    def status(self) -> ModemStatus | None: ...
+
+    async def run(self) -> None: ...
+
+
 MakeButton = Callable[[Callable[[], None], Callable[[Gesture | None], None]], Button]
 """Makes the button from what is to be called when it goes down, and while it is held."""
 
@@ -65,10 +99,14 @@ class Hardware:
     clock_trust: Callable[[], ClockTrust]
     bind: Callable[[str | None], None] | None = None
     """Keeps new connections to an interface, or to none; None: nobody here may do that."""
+    modem: Modem | None = None
 
 
-def hardware(config: Config, clock: Clock) -> Hardware:
-    """The real thing."""
+CONFIGURATION = Path("/etc/fieldsync/config.toml")
+
+
+def hardware(config: Config, clock: Clock, *, configuration: Path = CONFIGURATION) -> Hardware:
+    """The real thing. ``configuration``: the file, for programs that this one starts."""
     settings = config.conditions
     folders = [one.folder for one in config.maps]
 
@@ -82,10 +120,9 @@ def hardware(config: Config, clock: Clock) -> Hardware:
         )
 
     lamps = config.lamps
+    classifier = Classifier(config.links.interfaces, root=settings.root)
     return Hardware(
-        links=lambda: LinkMonitor(
-            clock=clock, classifier=Classifier(config.links.interfaces, root=settings.root)
-        ),
+        links=lambda: LinkMonitor(clock=clock, classifier=classifier),
         counters=InterfaceCounters(settings.root),
         lamps=Lamps(
             lamp_names(lamps),
@@ -98,6 +135,23 @@ def hardware(config: Config, clock: Clock) -> Hardware:
         read_conditions=read,
         clock_trust=ClockWatch(clock, sync_file=settings.clock_file).look,
         bind=_bind if may_bind() else None,
+        modem=_modem(config, classifier, clock, configuration),
+    )
+
+
+def _modem(
+    config: Config, classifier: Classifier, clock: Clock, configuration: Path
+) -> Modem | None:
+    if config.modem.mode is ModemMode.NONE:
+        return None
+    from device.modem.part import ModemPart  # most devices have none
+
+    return ModemPart(
+        config.modem,
+        clock=clock,
+        folder=config.socket.path.parent,
+        configuration=configuration,
+        classifier=classifier,
     )
 
 

@@ -30,6 +30,13 @@ def decide(state: PolicyState, now: float) -> Run | Wait:
     return replace(answer, until=until)
 
 
+def decide_over(state: PolicyState, link_class: LinkClass, now: float) -> Run | Wait:
+    """What :func:`decide` would say if the device had one link, of that class, and it had settled:
+    whether it is worth dialling, and if not, when it may be."""
+    link = Link(interface="", link_class=link_class, since=now)
+    return decide(replace(state, links=(Candidate(link=link, settles_at=now),)), now)
+
+
 def _answer(state: PolicyState, now: float) -> Run | Wait:
     """The answer without ``until``. Each time in the state is compared with ``now`` in one way:
     what lasts until then is over when ``now`` has reached it."""

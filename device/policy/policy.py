@@ -11,7 +11,7 @@ from device.model import FailureClass, Gesture, Link, LinkClass, Run, Wait
 from device.policy.backoff import Backoff
 from device.policy.budgets import Budgets
 from device.policy.conditions import Conditions
-from device.policy.decide import decide
+from device.policy.decide import decide, decide_over
 from device.policy.failures import RunOutcome
 from device.policy.rules import Rules
 from device.policy.state import Candidate, PolicyState, Press, Work
@@ -58,6 +58,10 @@ class Policy:
     def decide(self) -> Run | Wait:
         """What to do now. Reads the device's condition anew."""
         return decide(self.state(), self._clock.monotonic())
+
+    def decide_over(self, link_class: LinkClass) -> Run | Wait:
+        """What would be decided if there were a link of that class, and no other."""
+        return decide_over(self.state(), link_class, self._clock.monotonic())
 
     def state(self) -> PolicyState:
         """All that the decision is made of."""

@@ -126,6 +126,7 @@ class World:
             button=real.button,
             read_conditions=lambda broken: self.conditions_now(),
             clock_trust=lambda: self.trust,
+            modem=real.modem,
         )
 
     def conditions_now(self) -> Conditions:

@@ -8,7 +8,7 @@ from hypothesis.strategies import SearchStrategy
 
 from device.model import FailureClass, Gesture, Link, LinkClass, Reach, Run, Wait, WaitReason
 from device.policy.conditions import Conditions, Disk
-from device.policy.decide import decide
+from device.policy.decide import decide, decide_over
 from device.policy.rules import DEFAULT_CLASSES, Rules
 from device.policy.state import (
     BackoffWait,
@@ -301,3 +301,19 @@ def test_failures_of_other_classes_hold_nothing_back(state: PolicyState) -> None
     preferred = {c.link.link_class for c in state.links if c.link.is_preferred}
     own = tuple(wait for wait in state.waits if wait.link_class in preferred)
     assert decide(replace(state, waits=own), NOW) == answer
+
+
+@settings(max_examples=100, deadline=None)
+@given(state=states, kind=st.sampled_from(LinkClass))
+def test_dialling_is_worth_it_exactly_when_the_link_would_be_used(
+    state: PolicyState, kind: LinkClass
+) -> None:
+    answer = decide_over(state, kind, NOW)
+
+    dialled = Candidate(
+        link=Link(interface="ppp7", link_class=kind, since=NOW - 60), settles_at=NOW - 1
+    )
+    after = decide(replace(state, links=(dialled,)), NOW)
+    assert isinstance(answer, Run) == isinstance(after, Run)
+    if isinstance(answer, Wait) and answer.until is not None:
+        assert said(decide_over(state, kind, answer.until)) != said(answer)

@@ -1,0 +1,1 @@
+"""The serial modem: its AT dialogue, and the PPP link that is dialled through it."""

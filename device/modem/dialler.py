@@ -1,0 +1,157 @@
+"""Keeps a link through the modem for as long as one is wanted. Runs pppd, so it runs as root.
+
+It is started when the daemon asks, and ends when the daemon does not want a link any more: then
+the file ``dial`` in the runtime folder is gone, or it gets a SIGTERM.
+"""
+
+import argparse
+import asyncio
+import logging
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from device.config import Config
+from device.log import event, set_up
+from device.modem import pppd
+from device.modem.pppd import Ending
+from device.modem.report import REQUEST_NAME, RESTART_NAME, Phase, Report
+from device.modem.secrets import ModemSecrets
+from device.modem.steps import Cause
+from device.waiting import until_set
+from engine import Clock, EngineError, SystemClock
+
+LOOK_S = 1.0
+"""How often it is looked whether the link is still wanted; at rest nobody looks."""
+BUSY_S = 30.0
+BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 300.0
+STEADY_S = 120.0
+"""A link that stood for so long shows that the network takes us: waits begin anew."""
+RESTART_AFTER = 5
+"""After so many failures in a row the modem is told to start anew,"""
+RESTART_EVERY_S = 600.0
+"""but at most so often: each time it has to find its network again."""
+
+RunPppd = Callable[[asyncio.Event], Awaitable[int]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Dial until it is not wanted any more: 0; 1 if a person must do something first."""
+    parser = argparse.ArgumentParser(prog="device.modem.dialler", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, metavar="F")
+    options = parser.parse_args(arguments)
+    clock = SystemClock()
+    try:
+        config = Config.read(options.config)
+        secrets = ModemSecrets.read(config.modem.secrets)
+        hidden = [secret for secret in (secrets.pin, secrets.password) if secret]
+        set_up(clock, config.device.log_level.value, hidden)
+        return asyncio.run(_supervised(config, options.config, secrets, clock))
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+async def _supervised(
+    config: Config, configuration: Path, secrets: ModemSecrets, clock: Clock
+) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    folder = config.socket.path.parent
+    watch = asyncio.create_task(_until_unwanted(folder / REQUEST_NAME, stop, clock))
+    try:
+        return await Dialler(
+            folder,
+            stop,
+            clock,
+            random.Random(),
+            lambda stop: pppd.run(config.modem, configuration, secrets.password, stop, clock),
+        ).run()
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+
+
+async def _until_unwanted(request: Path, stop: asyncio.Event, clock: Clock) -> None:
+    while request.exists():
+        await clock.sleep(LOOK_S)
+    stop.set()
+
+
+class Dialler:
+    """Dials, and dials again. ``run_pppd`` runs pppd until it ends or the event is set."""
+
+    def __init__(
+        self,
+        folder: Path,
+        stop: asyncio.Event,
+        clock: Clock,
+        rng: random.Random,
+        run_pppd: RunPppd,
+    ) -> None:
+        self._folder = folder
+        self._stop = stop
+        self._clock = clock
+        self._random = rng
+        self._run_pppd = run_pppd
+        self._failures = 0
+        self._restarted_at = clock.monotonic() - RESTART_EVERY_S
+
+    async def run(self) -> int:
+        """0 when it is not wanted any more; 1 if a person must do something first."""
+        while not self._stop.is_set():
+            Report(phase=Phase.DIALLING).write(self._folder)
+            began = self._clock.monotonic()
+            try:
+                code = await self._run_pppd(self._stop)
+            except OSError as error:
+                self._tell(Phase.STOPPED, f"pppd cannot be started: {error.strerror or error}")
+                return 1
+            found, message = pppd.ending(code)
+            event("modem.ended", logging.INFO, code=code, message=message)
+            if self._stop.is_set():
+                break
+            if self._tells_person(found, message):
+                return 1
+            if self._clock.monotonic() - began >= STEADY_S:
+                self._failures = 0
+            await self._rest(BUSY_S if found is Ending.PORT_BUSY else self._backoff_s())
+        return 0
+
+    def _tells_person(self, found: Ending, message: str) -> bool:
+        """Write what was in the way; True if only a person can change it."""
+        told = Report.read(self._folder)
+        if found is Ending.RADIO and told is not None and told.cause is not None:
+            return told.cause.needs_person  # the modem itself said it better
+        self._tell(Phase.STOPPED if found.needs_person else Phase.WAITING, message)
+        return found.needs_person
+
+    def _tell(self, phase: Phase, message: str) -> None:
+        told = Report.read(self._folder) or Report(phase=phase)
+        replace(told, phase=phase, cause=told.cause or Cause.NO_ANSWER, message=message).write(
+            self._folder
+        )
+
+    def _backoff_s(self) -> float:
+        limit = min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** min(self._failures, 16))
+        self._failures += 1
+        now = self._clock.monotonic()
+        is_hopeless = self._failures % RESTART_AFTER == 0
+        if is_hopeless and now - self._restarted_at >= RESTART_EVERY_S:
+            self._restarted_at = now
+            (self._folder / RESTART_NAME).touch()
+        return self._random.uniform(0, limit)
+
+    async def _rest(self, seconds: float) -> None:
+        await until_set(self._stop, self._clock, self._clock.monotonic() + seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

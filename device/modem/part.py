@@ -1,0 +1,212 @@
+"""The daemon's side of the modem: asks for a link when one is wanted, and tells how it is.
+
+It never opens the port itself. In direct mode the dialler (:mod:`device.modem.dialler`) does, which
+the service manager starts because of the file ``dial``, or which runs as our child. In managed mode
+ModemManager has the modem, and the link shows among the others by itself.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from device.api.status import ModemStatus
+from device.config import ModemConfig, ModemHelper, ModemMode
+from device.links.classes import Classifier
+from device.log import event
+from device.model import LinkClass
+from device.modem.pppd import INTERFACE, STOP_S
+from device.modem.report import REPORT_NAME, REQUEST_NAME, Phase, Report
+from device.modem.status import Registration
+from device.waiting import until_set
+from engine import Clock
+
+LOOK_S = 2.0
+"""How often the report is looked at while a link is wanted; at rest nobody looks."""
+CHILD_EVERY_S = 10.0
+"""A dialler that dies at once is started at most so often."""
+CHILD_STOP_S = STOP_S + 5.0
+
+
+class ModemPart:
+    """Asks for a link through the modem: :meth:`want`, :meth:`run` for as long as the daemon."""
+
+    def __init__(
+        self,
+        config: ModemConfig,
+        *,
+        clock: Clock,
+        folder: Path,
+        configuration: Path,
+        classifier: Classifier,
+        child: Sequence[str] | None = None,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._folder = folder
+        self._classifier = classifier
+        self._command = child or (
+            sys.executable,
+            "-m",
+            "device.modem.dialler",
+            "--config",
+            str(configuration),
+        )
+        self._child: asyncio.subprocess.Process | None = None
+        self._child_at = float("-inf")
+        self._is_wanted = False
+        self._unwanted_at: float | None = None
+        self._changed = asyncio.Event()
+        self._report: Report | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when what is told of the modem is another."""
+
+    interfaces = frozenset({INTERFACE})
+    """Those of its links."""
+
+    # --- what the daemon asks ---------------------------------------------------------------------
+
+    def want(self, is_wanted: bool) -> None:
+        """Whether there is something to be done over it. It hangs up when there was nothing for
+        ``modem.idle_s``."""
+        if self._config.mode is not ModemMode.DIRECT or is_wanted == self._is_wanted:
+            return
+        self._is_wanted = is_wanted
+        self._unwanted_at = None if is_wanted else self._clock.monotonic()
+        self._changed.set()
+
+    def pressed(self) -> None:
+        """A person asks: what stopped the dialler may be mended, so it is started again."""
+        if self.needs_person:
+            self._report = None
+            (self._folder / REPORT_NAME).unlink(missing_ok=True)
+            self._changed.set()
+
+    @property
+    def link_class(self) -> LinkClass:
+        """What its link costs."""
+        return LinkClass.ROAMING if self._classifier.is_roaming else LinkClass.CELLULAR
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether it dials, or looks for its network."""
+        report = self._report
+        is_dialled = report is not None and report.phase in (Phase.DIALLED, Phase.STOPPED)
+        return self._is_wanted and not is_dialled
+
+    @property
+    def needs_person(self) -> bool:
+        return self._report is not None and self._report.phase is Phase.STOPPED
+
+    def status(self) -> ModemStatus | None:
+        """What is known of the modem; None if the device has none."""
+        mode = self._config.mode
+        if mode is ModemMode.NONE:
+            return None
+        if mode is ModemMode.MANAGED:
+            return ModemStatus(mode=mode.value, state="ModemManager has it")
+        report = self._report
+        if report is None:
+            state = "dialling" if self._is_wanted else "not needed"
+            return ModemStatus(mode=mode.value, state=state)
+        known = report.status
+        return ModemStatus(
+            mode=mode.value,
+            state=report.message or report.phase.value,
+            sim=known.sim.value,
+            operator=known.operator or None,
+            registration=known.registration.value,
+            signal_dbm=known.signal_dbm,
+            is_roaming=known.registration is Registration.ROAMING,
+        )
+
+    # --- doing it ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled; then it hangs up."""
+        if self._config.mode is not ModemMode.DIRECT:
+            return
+        self._unask()
+        (self._folder / REPORT_NAME).unlink(missing_ok=True)
+        try:
+            while True:
+                self._changed.clear()
+                await self._step()
+                await until_set(self._changed, self._clock, self._next_look())
+        finally:
+            self._unask()
+            await self._stop_child()
+
+    async def _step(self) -> None:
+        now = self._clock.monotonic()
+        if self._is_wanted:
+            if not self.needs_person:
+                await self._ask()
+            self._look()
+        elif self._unwanted_at is not None and now >= self._unwanted_at + self._config.idle_s:
+            self._unwanted_at = None
+            event("modem.hangs_up")
+            self._unask()
+            await self._stop_child()
+            self._tell(None)
+        elif self._unwanted_at is not None:
+            self._look()
+
+    def _next_look(self) -> float | None:
+        now = self._clock.monotonic()
+        if self._is_wanted:
+            return None if self.needs_person else now + LOOK_S
+        return None if self._unwanted_at is None else self._unwanted_at + self._config.idle_s
+
+    async def _ask(self) -> None:
+        request = self._folder / REQUEST_NAME
+        if not request.exists():
+            event("modem.dials", port=self._config.port)
+            request.touch()
+        if self._config.helper is not ModemHelper.CHILD:
+            return
+        now = self._clock.monotonic()
+        is_dead = self._child is None or self._child.returncode is not None
+        if is_dead and now >= self._child_at + CHILD_EVERY_S:
+            self._child_at = now
+            self._child = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.DEVNULL
+            )
+
+    def _unask(self) -> None:
+        (self._folder / REQUEST_NAME).unlink(missing_ok=True)
+
+    async def _stop_child(self) -> None:
+        child, self._child = self._child, None
+        if child is None or child.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            child.terminate()
+        ended = asyncio.create_task(child.wait())
+        patience = asyncio.create_task(self._clock.sleep(CHILD_STOP_S))
+        try:
+            await asyncio.wait((ended, patience), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+            if not ended.done():
+                with suppress(ProcessLookupError):
+                    child.kill()
+            await asyncio.gather(ended, patience, return_exceptions=True)
+
+    def _look(self) -> None:
+        self._tell(Report.read(self._folder) or self._report)
+
+    def _tell(self, report: Report | None) -> None:
+        if report == self._report:
+            return
+        self._report = report
+        if report is not None:
+            is_roaming = report.status.registration is Registration.ROAMING
+            self._classifier.is_roaming = is_roaming
+            level = logging.WARNING if report.phase is Phase.STOPPED else logging.INFO
+            event("modem.reports", level, phase=report.phase.value, message=report.message)
+            if report.phase is Phase.STOPPED:
+                self._unask()
+        self.on_change()

@@ -1,0 +1,176 @@
+"""The line to a modem: a serial port that pyserial opens, or the terminal that pppd hands over.
+
+The event loop reads and writes; pyserial's own reading blocks or polls. A port that is pulled out
+shows as end of file or as an error of input or output; its reader is taken away first, since the
+loop would call it for ever.
+"""
+
+import asyncio
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import serial
+
+from device.modem.at import Answer, Command, Dialogue, Result, Unsolicited
+from device.modem.status import ModemStatus
+from device.modem.steps import Pause
+from engine import Clock
+
+READ_BYTES = 4096
+UNSOLICITED = 32
+"""How many unsolicited lines are kept until somebody looks."""
+RESYNC_AFTER = 3
+"""Time-outs in a row until half a command line, if the modem has one, is given up."""
+
+
+class PortLost(Exception):
+    """The port is gone, or it cannot be opened; the message says which and why."""
+
+
+@contextmanager
+def opened(path: Path, baud: int) -> Iterator[int]:
+    """The port's descriptor, ours alone while it is open. :exc:`PortLost` if it cannot be had."""
+    try:
+        port = serial.Serial(str(path), baud, timeout=0, exclusive=True)
+    except (serial.SerialException, OSError, ValueError) as error:
+        raise PortLost(f"{path} cannot be opened: {_reason(error)}") from error
+    try:
+        yield port.fileno()
+    finally:
+        with suppress(OSError, serial.SerialException):
+            port.close()
+
+
+class Line:
+    """One command at a time, over open descriptors. An async context manager; closes nothing."""
+
+    def __init__(self, reading: int, writing: int, clock: Clock, *, name: str) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._clock = clock
+        self._name = name
+        self._dialogue = Dialogue()
+        self._answer: asyncio.Future[Answer] | None = None
+        self._timeouts = 0
+        self._lost = ""
+        self.unsolicited: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        for number in (self._reading, self._writing):
+            os.set_blocking(number, False)
+        asyncio.get_running_loop().add_reader(self._reading, self._readable)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lose("it was closed")
+
+    async def run(
+        self, steps: Generator[Command | Pause, Answer | None, ModemStatus]
+    ) -> ModemStatus:
+        """Go through the steps; what they return or raise. :exc:`PortLost` if the port is gone."""
+        answer: Answer | None = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as end:
+                found: ModemStatus = end.value
+                return found
+            if isinstance(step, Pause):
+                await self._clock.sleep(step.seconds)
+                answer = None
+            else:
+                answer = await self.ask(step)
+
+    async def ask(self, command: Command) -> Answer:
+        """One command and its answer. A modem that is silent three times gets an escape first."""
+        if self._timeouts >= RESYNC_AFTER:
+            self._timeouts = 0
+            await self._write(b"\x1b\r")
+        self._answer = asyncio.get_running_loop().create_future()
+        data = self._dialogue.send(command, self._clock.monotonic())
+        try:
+            await self._write(data)
+            answer = await self._end_of(command)
+        except BaseException:
+            self._dialogue.abandon()
+            raise
+        finally:
+            self._answer = None
+        self._timeouts = self._timeouts + 1 if answer.result is Result.TIMED_OUT else 0
+        return answer
+
+    async def _end_of(self, command: Command) -> Answer:
+        assert self._answer is not None
+        timer = asyncio.ensure_future(self._clock.sleep(command.timeout_s))
+        try:
+            await asyncio.wait((self._answer, timer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            with suppress(asyncio.CancelledError):
+                await timer
+        if self._answer.done():
+            return self._answer.result()
+        late = self._dialogue.tick(self._clock.monotonic() + command.timeout_s)
+        assert late is not None
+        return late
+
+    async def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            if self._lost:
+                raise PortLost(self._lost)
+            try:
+                left = left[os.write(self._writing, left) :]
+            except BlockingIOError:
+                await self._writable()
+            except OSError as error:
+                self._lose(_reason(error))
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_writer(self._writing, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(self._writing)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._reading, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(_reason(error))
+            return
+        if not data:
+            self._lose("it was pulled out")
+            return
+        for event in self._dialogue.receive(data):
+            if isinstance(event, Unsolicited):
+                self.unsolicited = [*self.unsolicited[1 - UNSOLICITED :], event.text]
+            elif self._answer is not None and not self._answer.done():
+                self._answer.set_result(event)
+
+    def _lose(self, why: str) -> None:
+        if self._lost:
+            return
+        self._lost = f"{self._name} is gone: {why}"
+        asyncio.get_running_loop().remove_reader(self._reading)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(PortLost(self._lost))
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error)

@@ -1,0 +1,154 @@
+"""``pppd``: how it is called, and what its end means (pppd(8), "OPTIONS", "EXIT STATUS")."""
+
+import asyncio
+import os
+import shlex
+import sys
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+
+from device.config import ModemConfig
+from engine import Clock
+
+STOP_S = 10.0
+"""How long pppd may take to hang up before it is killed."""
+ECHO_INTERVAL_S, ECHO_FAILURES = 30, 4
+UNIT = 7
+INTERFACE = f"ppp{UNIT}"
+"""A number of its own, so that another ppp link of the device is not taken for ours."""
+METRIC = 700
+"""Above the metrics that wired links and Wi-Fi get, so that the modem is the last resort."""
+
+
+class Ending(Enum):
+    """Why pppd ended, as far as it says what to do."""
+
+    DONE = "done"
+    """It was told to, or it was idle."""
+    CONFIGURATION = "configuration"
+    PORT_BUSY = "port_busy"
+    RADIO = "radio"
+    SIGN_IN = "sign_in"
+
+    @property
+    def needs_person(self) -> bool:
+        return self in (Ending.CONFIGURATION, Ending.SIGN_IN)
+
+
+_ENDINGS = {
+    0: (Ending.DONE, "pppd was told to end"),
+    1: (Ending.RADIO, "pppd met an error of the system"),
+    2: (Ending.CONFIGURATION, "pppd does not take its options; look into the log"),
+    3: (Ending.CONFIGURATION, "pppd may not open the link; it needs the privileges of root"),
+    4: (Ending.CONFIGURATION, "the kernel has no PPP; load the module ppp_async"),
+    5: (Ending.DONE, "pppd was told to end"),
+    6: (Ending.PORT_BUSY, "another program has locked the port of the modem"),
+    7: (Ending.PORT_BUSY, "the port of the modem cannot be opened"),
+    8: (Ending.RADIO, "the modem could not be dialled"),
+    9: (Ending.CONFIGURATION, "pppd could not run its helper"),
+    10: (Ending.RADIO, "the network did not agree on a link; check the APN"),
+    11: (Ending.SIGN_IN, "the network did not prove who it is; check modem.user"),
+    12: (Ending.DONE, "the link was idle"),
+    13: (Ending.DONE, "the time of the link was over"),
+    14: (Ending.CONFIGURATION, "pppd waits to be called back, which we do not do"),
+    15: (Ending.RADIO, "the network did not answer any more"),
+    16: (Ending.RADIO, "the modem hung up"),
+    17: (Ending.RADIO, "the line only echoes; the modem may be in command mode"),
+    18: (Ending.CONFIGURATION, "pppd's init script failed"),
+    19: (Ending.SIGN_IN, "the network refused user and password; check them and the APN"),
+}
+
+
+def ending(code: int) -> tuple[Ending, str]:
+    """What an exit code of pppd means, and a sentence for a person. Negative: a signal."""
+    if code < 0:
+        return Ending.RADIO, f"pppd was ended by signal {-code}"
+    return _ENDINGS.get(code, (Ending.RADIO, f"pppd ended with {code}"))
+
+
+def arguments(config: ModemConfig, configuration: Path, *, password: int | None) -> list[str]:
+    """The command line. ``password``: the descriptor from which pppd reads it; None: no password is
+    needed. ``configuration``: the file that our program on its other side reads."""
+    connect = [sys.executable, "-m", "device.modem.connect", "--config", str(configuration)]
+    given = [
+        "pppd",
+        str(config.port),
+        str(config.baud),
+        "nodetach",
+        "noauth",
+        "lock",
+        "noipdefault",
+        "defaultroute",
+        "defaultroute-metric",
+        str(METRIC),
+        "usepeerdns",
+        "lcp-echo-interval",
+        str(ECHO_INTERVAL_S),
+        "lcp-echo-failure",
+        str(ECHO_FAILURES),
+        "unit",
+        str(UNIT),
+        "linkname",
+        "fieldsync",
+        "ipparam",
+        "fieldsync",
+        "hide-password",
+        "connect",
+        shlex.join(connect),
+    ]
+    if config.user:
+        given += ["user", config.user]
+    if password is not None:
+        given += ["plugin", "passwordfd.so", "passwordfd", str(password)]
+    return given
+
+
+async def run(
+    config: ModemConfig, configuration: Path, password: str, stop: asyncio.Event, clock: Clock
+) -> int:
+    """Run pppd until it ends, or ``stop`` is set; its exit code. :exc:`OSError` if it cannot be
+    started."""
+    reading = _readable(password) if password else None
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *arguments(config, configuration, password=reading),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=() if reading is None else (reading,),
+        )
+    finally:
+        if reading is not None:
+            os.close(reading)
+    ended = asyncio.create_task(process.wait())
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        if not ended.done():
+            await _end(process, ended, clock)
+    return await ended
+
+
+async def _end(
+    process: asyncio.subprocess.Process, ended: "asyncio.Task[int]", clock: Clock
+) -> None:
+    """Have it hang up; if it does not, as some do after a lost line, kill it."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    patience = asyncio.create_task(clock.sleep(STOP_S))
+    await asyncio.wait((ended, patience), return_when=asyncio.FIRST_COMPLETED)
+    patience.cancel()
+    if not ended.done():
+        with suppress(ProcessLookupError):
+            process.kill()
+        await asyncio.wait((ended,))
+
+
+def _readable(secret: str) -> int:
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, secret.encode())  # far less than a pipe holds
+    finally:
+        os.close(writing)
+    return reading

@@ -1,0 +1,103 @@
+"""pppd is called so that no secret shows, ended so that it ends, and its end is understood."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from device.config import ModemConfig
+from device.modem import pppd
+from device.modem.pppd import Ending
+from engine import SystemClock
+from tests.fakes.clock import VirtualClock
+
+CONFIG = ModemConfig(port=Path("/dev/ttyUSB2"), apn="internet", user="web")
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the fake pppd writes what it was called with."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/pppd").symlink_to(Path(__file__).parents[2] / "fakes/pppd")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("FAKE_PPPD_LOG", str(tmp_path / "log"))
+    return tmp_path / "log"
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """What another process does."""
+    for _ in range(1000):
+        if is_so():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen within ten seconds")
+
+
+def test_the_command_line_has_what_the_link_needs() -> None:
+    given = pppd.arguments(CONFIG, Path("/etc/field sync.toml"), password=None)
+    assert given[:3] == ["pppd", "/dev/ttyUSB2", "115200"]
+    assert {"nodetach", "noauth", "lock", "defaultroute", "usepeerdns"} <= set(given)
+    assert given[given.index("defaultroute-metric") + 1] == "700"
+    assert given[given.index("unit") + 1] == pppd.INTERFACE.removeprefix("ppp")
+    assert "'/etc/field sync.toml'" in given[given.index("connect") + 1]
+    assert "plugin" not in given
+
+
+async def test_the_password_goes_through_a_pipe_and_never_over_the_command_line(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_PPPD", "0")
+    code = await pppd.run(CONFIG, Path("c"), "s3cret", asyncio.Event(), SystemClock())
+    assert code == 0
+    assert "s3cret" not in log.read_text()
+    assert log.with_name("log.password").read_text() == "s3cret"
+
+
+async def test_it_ends_when_the_link_is_not_wanted(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_PPPD", "hold")
+    stop = asyncio.Event()
+    running = asyncio.create_task(pppd.run(CONFIG, Path("c"), "", stop, SystemClock()))
+    await until(log.exists)
+    stop.set()
+    assert await running == -15
+
+
+async def test_it_is_killed_when_it_does_not_end(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_PPPD", "deaf")
+    stop, clock = asyncio.Event(), VirtualClock()
+    running = asyncio.create_task(pppd.run(CONFIG, Path("c"), "", stop, clock))
+    await until(log.with_name("log.deaf").exists)
+    stop.set()
+    await until(lambda: clock.sleeping > 0)
+    await clock.advance(pppd.STOP_S)
+    assert await running == -9
+
+
+async def test_cancelling_leaves_no_pppd(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_PPPD", "hold")
+    running = asyncio.create_task(pppd.run(CONFIG, Path("c"), "", asyncio.Event(), SystemClock()))
+    await until(log.exists)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+@pytest.mark.parametrize(
+    ("codes", "found"),
+    [
+        ((0, 5, 12, 13), Ending.DONE),
+        ((2, 3, 4), Ending.CONFIGURATION),
+        ((6, 7), Ending.PORT_BUSY),
+        ((8, 10, 15, 16, 77, -9), Ending.RADIO),
+        ((11, 19), Ending.SIGN_IN),
+    ],
+)
+def test_every_exit_code_has_a_meaning(codes: tuple[int, ...], found: Ending) -> None:
+    for code in codes:
+        assert pppd.ending(code)[0] is found
+        assert pppd.ending(code)[1]
