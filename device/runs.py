@@ -7,7 +7,6 @@ ends its job in good order: what was acknowledged is kept, the rest goes on with
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -236,8 +235,7 @@ class Runner:
         finally:
             await _to_its_end(job)
             guard.cancel()
-            with suppress(asyncio.CancelledError):
-                await guard
+            await asyncio.wait([guard])  # not the guard itself: its end must not hide our own
 
     async def _guard(self, job: OfflineMapSyncJob, run: Run, meter: "_Meter", began: float) -> None:
         """Cancel the job when it is stopped, or has used up its bytes or its time."""

@@ -180,11 +180,11 @@ class Board:
             return ACKNOWLEDGED
         return recognised(text)
 
-    def until(self, holds: Callable[[], object]) -> float:
+    def until(self, holds: Callable[[], object], within_s: float = PATIENCE_S) -> float:
         """Wait until something is so; how long that took, in seconds."""
         began = time.monotonic()
         while not holds():
-            if time.monotonic() > began + PATIENCE_S:
+            if time.monotonic() > began + within_s:
                 raise NotSoError(f"this did not come true; the log says: {self.words()}")
             if self._process is not None and self._process.poll() is not None:
                 raise NotSoError(f"the daemon has ended: {self.words()}")

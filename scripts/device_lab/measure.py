@@ -160,7 +160,7 @@ def large_sync(lab: Lab) -> float:
         other.close()
         device.start()
         device.board.tell_kernel("up wlan0 2")
-        device.board.until(lambda: device.status.maps[0].edits == 0)
+        device.board.until(lambda: device.status.maps[0].edits == 0, within_s=300)
         device.board.until(lambda: device.status.job is None)
         return device.kib("VmHWM") / 1024
 
@@ -171,7 +171,7 @@ def writes(lab: Lab) -> Row:
         device.start()
         device.board.tell_kernel("up wlan0 2")
         device.board.until(lambda: device.status.last_run is not None)
-        time.sleep(15)
+        time.sleep(75)  # what the sync changed of the state is written within a minute
         trace = device.board.folder / "trace"
         watcher = subprocess.Popen(
             ["strace", "-fq", "-e", f"trace={WRITING}", "-o", trace, "-p", str(device.board.pid)],

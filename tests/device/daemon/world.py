@@ -146,6 +146,11 @@ class World:
         )
         self._task = asyncio.create_task(self._daemon.run({}), name="daemon")
 
+    @property
+    def daemon_task(self) -> "asyncio.Task[None]":
+        assert self._task is not None
+        return self._task
+
     async def stop(self) -> None:
         """As SIGTERM does."""
         if self._task is not None:
@@ -160,13 +165,17 @@ class World:
         self.kernel.links.append(link_body(index, name))
         self.kernel.addresses.append(address_body(index, f"10.0.{index}.2/24"))
         self.kernel.routes.append(route_body(index, gateway=f"10.0.{index}.1", metric=index))
-        self.kernel.event()
+        self._tell_of_links()
 
     def link_down(self) -> None:
         """All of them."""
         for told in (self.kernel.links, self.kernel.addresses, self.kernel.routes):
             told.clear()
-        self.kernel.event()
+        self._tell_of_links()
+
+    def _tell_of_links(self) -> None:
+        if self._task is not None and not self._task.done():
+            self.kernel.event()
 
     async def press(self, held_s: float = 0.2) -> None:
         self.button.press()
