@@ -264,7 +264,9 @@ class _Books:
                     # The one watched row whose only other value is a key, which the service empties
                     # just then, looks as if it had been cleared by the update.
                     is_key = COLUMNS[layer][name] == "guid"
-                    is_open = self.may_race and (self.clears or is_key)
+                    # A status has two values only: where somebody sets it back to what it was, an
+                    # update without an answer looks as if it had never arrived.
+                    is_open = name == "status" or (self.may_race and (self.clears or is_key))
                     if limit == 0 or (times > limit and not is_open):
                         yield (
                             f"{TABLES[layer]} {gid} {name}={value!r} was there {times} times,"
