@@ -411,6 +411,7 @@ class Nowhere(io.BytesIO):
         return len(data)
 
 
+@pytest.mark.slow
 def test_a_large_map_takes_no_more_memory_and_makes_no_huge_file(tmp_path: Path) -> None:
     async def draw(folder: Path) -> tuple[int, int]:
         async with OfflineMap.open(folder) as map_:
