@@ -181,19 +181,17 @@ class PartialUpdates:
         What has a value is noted first, so that a run that dies then does not lose it.
         """
         layer = self._context.layers[table.layer_id]
-        witness = note.get(_WITNESS)
-        if witness is None:
-            witness = {n: v for n, v in after.items() if v is not None and _is_clearable(layer, n)}
-            note[_WITNESS] = witness
+        present = {n: v for n, v in after.items() if v is not None and _is_clearable(layer, n)}
+        noted = note.get(_WITNESS, {})
+        if not present:
+            return True if noted else None  # an earlier run sent it
+        if noted != present:  # others may have written since an earlier run
+            note[_WITNESS] = {**noted, **present}
             await asyncio.to_thread(atomic.write_json, self._path, note)
             faults.point("canary.doubted")
-        elif witness and all(after.get(n) is None for n in witness):
-            return True  # an earlier run sent it
-        if not witness:
-            return None
         await self._update(table, {empty: None}, note["global_id"])
         row = await self._read(table, note)
-        return row is None or all(_editable(table, row).get(n) is None for n in witness)
+        return row is None or all(_editable(table, row).get(n) is None for n in present)
 
     async def _orphaned(
         self, table: LayerTable, omitted: Attributes, after: Attributes

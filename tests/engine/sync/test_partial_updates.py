@@ -358,3 +358,24 @@ async def test_row_is_mended_by_the_next_upload_if_it_is_found_out_about_by_a_do
         row = (await world.rows())[HYDRANTS][gid(2)]
         assert (row["name"], row["status"], row["pressure"]) == ("mine", 1, 1.0)
         await world.assert_agreed()
+
+
+async def test_newer_value_of_others_survives_a_proof_that_breaks_off_twice(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+        with faults.armed(link_dies_at(world, "canary.doubted")), pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        await world.change(HYDRANTS, gid(2), name="office")
+        world.server.faults.add(Fault(kind="drop-after-commit", operation="applyEdits"))
+        with pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)
