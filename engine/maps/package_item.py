@@ -72,6 +72,11 @@ class PackageItem:
     def is_tiles(self) -> bool:
         return self.type in TILE_PACKAGES
 
+    @property
+    def version(self) -> str:
+        """A word for what its file is now, fit for a file name: a refresh makes it another."""
+        return f"{self.modified}-{self.size_bytes}"[:60]
+
     @classmethod
     def from_item(cls, item: ItemInfo) -> Self:
         """From what the portal says of the item."""

@@ -54,6 +54,9 @@ _MAKE_ANEW = (
 )
 
 
+ATTEMPTS = 3  # in one run, when the package is refreshed while it is downloaded
+
+
 class PackageFormat(Enum):
     """What is in a package's file."""
 
@@ -185,8 +188,7 @@ class _PackageRows:
     async def fetch(self, wanted: Wanted) -> FirstRows:
         source, package = self._source, self._source.package
         portal = Portal(source.portal, wanted.service.session)
-        path = source.folder / f"{package.item_id}.json"
-        package, size = await _download(portal, package, path)
+        package, path, size = await _download(portal, package, source.folder)
         wanted.narrator.report(30)
         try:
             header = await asyncio.to_thread(read_header, path)
@@ -221,27 +223,42 @@ class _PackageRows:
         return await register_like(wanted, first, like)
 
 
-async def _download(portal: Portal, package: PackageItem, path: Path) -> tuple[PackageItem, int]:
+async def _download(
+    portal: Portal, package: PackageItem, folder: Path
+) -> tuple[PackageItem, Path, int]:
     """The package's file, whole; and the item that tells of it, which a refresh may have changed
     since. :exc:`PackageLinkError` if the link breaks."""
-    path.parent.mkdir(exist_ok=True)
-    while True:
+    folder.mkdir(exist_ok=True)
+    for _ in range(ATTEMPTS - 1):
+        path = await asyncio.to_thread(_target, folder, package)
         try:
-            return package, await _fetch(portal, package, path)
-        except LinkError as error:
-            raise PackageLinkError(error.message) from error
+            return package, path, await _fetch(portal, package, path)
         except ProtocolError:
             await asyncio.to_thread(discard, path)
             now = PackageItem.from_item(await portal.item(package.item_id))
-            if now.size_bytes == package.size_bytes:
+            if now.version == package.version:
                 raise
             package = now
+    path = await asyncio.to_thread(_target, folder, package)
+    return package, path, await _fetch(portal, package, path)
+
+
+def _target(folder: Path, package: PackageItem) -> Path:
+    """Where its file goes. What came of it before a refresh is of no use."""
+    target = folder / f"{package.item_id}.{package.version}.json"
+    for path in folder.glob(f"{package.item_id}.*"):
+        if not path.name.startswith(target.name):
+            path.unlink(missing_ok=True)
+    return target
 
 
 async def _fetch(portal: Portal, package: PackageItem, path: Path) -> int:
     told = package.size_bytes
     limit = None if told < 0 else told
-    size = await portal.download_item_data(package.item_id, path, limit_bytes=limit)
+    try:
+        size = await portal.download_item_data(package.item_id, path, limit_bytes=limit)
+    except LinkError as error:
+        raise PackageLinkError(error.message) from error
     if limit is not None and size != limit:
         raise ProtocolError(
             f"{size} bytes came of the package {package.title}, which has {limit}",

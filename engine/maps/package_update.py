@@ -35,6 +35,7 @@ from engine.geodatabase.package_record import (
 )
 from engine.geodatabase.replica import get_replica
 from engine.maps.package_item import PackageItem
+from engine.maps.package_reader import ATTEMPTS
 from engine.maps.update_packages import UpdateFile, UpdateKind, UpdatePlan, plan_updates
 from engine.service.download import using
 from engine.service.portal import Portal
@@ -55,9 +56,6 @@ from engine.sync.parameters import SyncGeodatabaseParameters
 from engine.sync.photos import fetch_photos
 from engine.sync.results import SyncGeodatabaseResult
 from engine.sync.schema_change import fill_new_fields
-
-ATTEMPTS = 3  # in one run, when the package is refreshed while it is downloaded
-WHOLE = "download-package.json"
 
 
 class PackageUpdate:
@@ -107,7 +105,7 @@ class PackageUpdate:
             await context.narrator.breathe()
             item, plan = await self._plan(must_be_whole)
             is_whole = plan.kind is UpdateKind.WHOLE_PACKAGE
-            wanted = {self._folder / WHOLE} if is_whole else set(map(self._target, plan.files))
+            wanted = {self._whole_target(item)} if is_whole else set(map(self._target, plan.files))
             await asyncio.to_thread(self._clear, wanted)
             if attempt == 1 and plan.kind is not UpdateKind.NOTHING:
                 await self._follow_layers(context)
@@ -218,7 +216,7 @@ class PackageUpdate:
         )
         record = await self._record()
         portal = Portal(record.portal, self._session)
-        target = self._folder / WHOLE
+        target = self._whole_target(item)
         with using(target):
             size = await portal.download_item_data(
                 item.item_id, target, limit_bytes=item.size_bytes if item.size_bytes >= 0 else None
@@ -237,10 +235,13 @@ class PackageUpdate:
         faults.point("package.applied")
         context.narrator.report(90)
 
+    def _whole_target(self, item: PackageItem) -> Path:
+        return self._folder / f"download-package-{item.version}.json"
+
     def _clear(self, wanted: Collection[Path]) -> None:
         """Remove what an earlier run has downloaded of files that are not wanted any more."""
         self._folder.mkdir(exist_ok=True)
-        for pattern in ("download-update-*", f"{WHOLE}*"):
+        for pattern in ("download-update-*", "download-package*"):
             for path in self._folder.glob(pattern):
                 if not any(path.name.startswith(one.name) for one in wanted):
                     path.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """Updates by packages that are not what was told: damaged, purged meanwhile, of other layers."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from engine.errors import (
     ServiceRefusedError,
 )
 from engine.maps.offline_map import OfflineMap
+from engine.service import download
 from tests.engine.maps.area import ITEMS, PACKAGE, PACKAGES_ONLY, Area, area
 from tests.engine.sync.fleet import HYDRANTS, PIPES, assert_same, gid
 from tests.feature_service import Fault, Profile
@@ -281,3 +283,39 @@ async def test_download_when_the_link_breaks_then_goes_on_where_it_was(north: Ar
     assert sent < size - 200_000, "what had come was not asked for again"
     async with OfflineMap.open(north.map) as map_:
         assert await map_.geodatabases[0].table(HYDRANTS).count() == 2009
+
+
+@contextmanager
+def telling_little(north: Area) -> Iterator[None]:
+    """In the block the portal tells of the package no generations, and its size stays."""
+    path = north.item / "item.json"
+    text = path.read_text()
+    item = json.loads(text)
+    for name in ("layerServerGens", "replicaServerGen"):
+        item["properties"].pop(name, None)
+    path.write_text(json.dumps(item))
+    tell_size(north, None)
+    yield
+    path.write_text(text)
+
+
+async def test_package_when_refreshed_after_it_was_fetched_then_fetched_again(
+    north: Area, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1024)  # as of a package of many chunks
+
+    def stop(name: str) -> None:
+        if name == "package.fetched":
+            raise LinkError("the power was lost")
+
+    for day, name in enumerate(("first", "other")):
+        await north.office.change(HYDRANTS, gid(1), name=name)
+        north.refresh(days=1)
+        with telling_little(north):
+            if day == 0:
+                with faults.armed(stop), pytest.raises(LinkError):
+                    await north.sync()
+            else:
+                await north.sync()
+
+    assert_same(await north.office.rows(), await north.rows(), "the map")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import atomic
+from engine import atomic, faults
 from engine.errors import (
     AuthenticationError,
     BadParameterError,
@@ -21,6 +21,7 @@ from engine.maps.offline_map import OfflineMap
 from engine.maps.offline_map_sync_task import OfflineMapSyncTask
 from engine.maps.preplanned_download import DownloadPreplannedOfflineMapJob
 from engine.model import PreplannedUpdateMode
+from engine.service import download
 from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.credentials import TokenCredential
 from tests.engine.maps.areas import Areas
@@ -311,6 +312,34 @@ async def test_package_over_a_link_that_breaks_is_gone_on_with(areas: Areas) -> 
     fetched = (areas.server.traffic - before)["/portal/sharing/rest/content/items/pkg-water/data"]
     assert fetched < 2_000_000
     assert areas.left() == ["town"]
+
+
+async def test_package_refreshed_after_it_was_fetched_is_fetched_again(
+    areas: Areas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1024)  # as of a package of many chunks
+    first = await areas.job(NO_UPDATES)
+
+    def stop(name: str) -> None:
+        if name == "part.renamed":
+            raise LinkError("the power was lost")
+
+    first.start()
+    with faults.armed(stop), pytest.raises(LinkError):
+        await first.result()
+    document = json.loads(file_of(areas).read_text())
+    attributes = document["layers"][0]["features"][0]["attributes"]
+    attributes["name"] = "x" * len(attributes["name"])
+    file_of(areas).write_text(json.dumps(document, separators=(",", ":")))
+    areas.change_item("pkg-water", modified=areas.server_clock.now_ms() + 1)
+
+    job = DownloadPreplannedOfflineMapJob.from_json(first.to_json(), clock=areas.clock)
+    job.start()
+    await job.result()
+
+    async with OfflineMap.open(areas.folder) as map_:
+        feature = await map_.geodatabases[0].table(HYDRANTS).feature(gid(attributes["OBJECTID"]))
+    assert feature.attributes["name"] == attributes["name"]
 
 
 async def test_job_is_made_again_from_its_json(areas: Areas) -> None:
