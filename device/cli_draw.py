@@ -15,7 +15,7 @@ from device.drawing.plan import LayerPlan, Plan, box_in, is_sound, make_plan, su
 from device.drawing.renderers import OTHER
 from device.drawing.svg import MAGIC
 from device.tables import number, size, table
-from engine import Envelope, ExitCode, OfflineMap, new_file
+from engine import EngineError, Envelope, ExitCode, OfflineMap, new_file
 
 HEADINGS = ("layer", "features", "outside", "without place")
 
@@ -51,17 +51,30 @@ def run(options: Namespace, _console: Console) -> Report:
 def refuse_other_file(path: Path, *, is_asked: bool) -> None:
     """:exc:`UsageError` if there is something at ``path`` that is no drawing of ours.
 
-    ``is_asked``: any file may be replaced.
+    ``is_asked``: any file may be replaced, but those that a map consists of.
     """
     if path.is_file():
         with open(path, "rb") as stream:
-            if is_asked or MAGIC.encode() in stream.read(200):
-                return
+            start = stream.read(200)
+        if MAGIC.encode() in start:
+            return
+        if start.startswith(b"SQLite format 3\0") or _is_in_a_map(path):
+            raise UsageError(f"{path} is a map's own data", remedy="Choose another name")
+        if is_asked:
+            return
     if path.exists():
         remedy = "Choose another name" if path.is_dir() else "Choose another name, or --overwrite"
         raise UsageError(f"{path} exists and is no drawing of fieldsync", remedy=remedy)
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", remedy="Make it first")
+
+
+def _is_in_a_map(path: Path) -> bool:
+    try:
+        OfflineMap.read_info(path.parent)
+    except EngineError as error:
+        return error.code != "map-not-found"  # else it is damaged
+    return True
 
 
 async def _draw(options: Namespace) -> Report:

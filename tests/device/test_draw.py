@@ -117,6 +117,22 @@ def test_another_file_is_not_replaced_unless_that_is_asked_for(
     assert MAGIC in path.read_text()
 
 
+@pytest.mark.parametrize("name", ["map.json", "package.info", "copy"])
+def test_data_is_not_replaced_even_if_asked(
+    fieldsync: Command, folder: Path, tmp_path: Path, name: str
+) -> None:
+    path = folder / name
+    if name == "copy":  # a geodatabase outside of any map
+        path = tmp_path / "copy.gpkg"
+        path.write_bytes(next(folder.glob("*.gpkg")).read_bytes())
+    before = path.read_bytes()
+
+    ended = fieldsync("draw", folder, path, "--overwrite")
+
+    assert (ended.code, path.read_bytes()) == (2, before)
+    assert f"{path} is a map's own data" in ended.err
+
+
 @pytest.mark.parametrize(
     ("name", "options", "complaint"),
     [
