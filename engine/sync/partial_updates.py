@@ -37,6 +37,8 @@ from engine.sync.renamed_rows import same_place
 KEEPS, CLEARS = "keeps", "clears"
 
 _WITNESS = "witness"
+_NO_BATCH = -1
+"""In place of a batch: the update was made to find out, and carries no edit."""
 
 Attributes = dict[str, object]
 Note = dict[str, Any]
@@ -84,6 +86,43 @@ class PartialUpdates:
         """Read how the canary's row is before it is sent."""
         found = await find(self._context, edit.table, [edit.global_id])
         self._before = found.get(edit.global_id)
+
+    async def prove(self, edits: Sequence[Edit]) -> None:
+        """Before a call in which no edit may go alone: find out by an update that changes nothing,
+        of a column that is empty already, in one of the rows. Does nothing if that is known, or no
+        row can show it."""
+        if await self.known():
+            return
+        for edit in edits:
+            if edit.operation is not EditOperation.UPDATE or edit.table.is_attachment:
+                continue
+            layer = self._context.layers[edit.table.layer_id]
+            if not _omits_values(edit, layer):
+                continue
+            row = (await find(self._context, edit.table, [edit.global_id])).get(edit.global_id)
+            before: Attributes = {} if row is None else _editable(edit.table, row)
+            clearable = [n for n in before if _is_clearable(layer, n)]
+            empty = next((n for n in clearable if before[n] is None), None)
+            present = {n: before[n] for n in clearable if before[n] is not None}
+            if empty is None or not present:
+                continue
+            note: Note = {
+                "batch": _NO_BATCH,
+                "table": edit.table.number,
+                "global_id": edit.global_id,
+                "before": before,
+                "shape_before": None,
+                "sent": {},
+                "shape_sent": None,
+                _WITNESS: present,
+            }
+            self._context.folder.mkdir(exist_ok=True)
+            await asyncio.to_thread(atomic.write_json, self._path, note)
+            faults.point("canary.noted")
+            await self._update(edit.table, {empty: None}, edit.global_id)
+            await self.judge(taken=_NO_BATCH)
+            if await self.known():
+                return
 
     async def note(self, batch: Batch) -> None:
         """Note the canary as it is in the batch, just before it is sent; survives a crash.

@@ -104,6 +104,8 @@ class Push:
     async def _send(self, edits: Sequence[Edit], attempt: int = 1) -> None:
         """Send these; partial updates go alone, and are watched, until one has shown what becomes
         of the attributes that it leaves out."""
+        if self._is_whole:
+            await self._partial.prove(edits)
         while not self._is_whole and (canary := await self._partial.canary(edits)):
             await self._partial.watch(canary)
             await self._call([canary], attempt, is_partial=True)

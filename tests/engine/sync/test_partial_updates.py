@@ -1,5 +1,6 @@
 """A service that clears what an update leaves out is found out by one row, which is mended."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from engine.errors import LinkError
 from engine.geodatabase.change_log import Edit
 from engine.model import SyncDirection
 from engine.sync.batches import Batch
+from engine.sync.case import Key
 from engine.sync.parameters import PushChannel
-from engine.sync.partial_updates import PartialUpdates
+from engine.sync.partial_updates import Attributes, PartialUpdates
 from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, edit_inside, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
@@ -77,6 +79,33 @@ async def test_all_or_nothing_loses_no_attribute(tmp_path: Path) -> None:
         rows = (await world.rows())[HYDRANTS]
         assert {r["serial"] for r in rows.values()} == set(range(1, 10))
         assert {r["name"] for r in rows.values()} == {"mine"}
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_all_or_nothing_does_not_write_over_what_others_do_just_then(
+    world: Fleet, monkeypatch: pytest.MonkeyPatch, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+    whole_rows = PartialUpdates.whole_rows
+
+    async def read_and_be_overtaken(
+        self: PartialUpdates, edits: Sequence[Edit]
+    ) -> Mapping[Key, Attributes]:
+        rows = await whole_rows(self, edits)
+        theirs = {"GlobalID": gid(1), "pressure": 7.5, "serial": 99}
+        edit_inside(world.inside, HYDRANTS, {"updates": [{"attributes": theirs}]})
+        return rows
+
+    monkeypatch.setattr(PartialUpdates, "whole_rows", read_and_be_overtaken)
+
+    await a.sync(rollback_on_failure=True)
+
+    row = (await world.rows())[HYDRANTS][gid(1)]
+    assert (row["name"], row["pressure"], row["serial"]) == ("mine", 7.5, 99)
+    monkeypatch.undo()
+    await a.sync()
+    await world.assert_agreed()
 
 
 async def test_service_that_keeps_them_gets_changed_columns_only(tmp_path: Path) -> None:
