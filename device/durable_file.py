@@ -7,7 +7,8 @@ from pathlib import Path
 def replace_file(path: Path, content: bytes) -> None:
     """Written beside it, flushed, renamed, and the folder flushed. :exc:`OSError` if that fails."""
     partial = path.with_name(f".{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(partial, flags, 0o600)
     try:
         view = memoryview(content)
         while view:

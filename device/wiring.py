@@ -121,6 +121,7 @@ def hardware(config: Config, clock: Clock, *, configuration: Path = CONFIGURATIO
 
     lamps = config.lamps
     classifier = Classifier(config.links.interfaces, root=settings.root)
+    watch = ClockWatch(clock, sync_file=settings.clock_file)
     return Hardware(
         links=lambda: LinkMonitor(clock=clock, classifier=classifier),
         counters=InterfaceCounters(settings.root),
@@ -133,14 +134,14 @@ def hardware(config: Config, clock: Clock, *, configuration: Path = CONFIGURATIO
         ),
         button=_button(config.button, clock),
         read_conditions=read,
-        clock_trust=ClockWatch(clock, sync_file=settings.clock_file).look,
+        clock_trust=watch.look,
         bind=_bind if may_bind() else None,
-        modem=_modem(config, classifier, clock, configuration),
+        modem=_modem(config, classifier, watch, clock, configuration),
     )
 
 
 def _modem(
-    config: Config, classifier: Classifier, clock: Clock, configuration: Path
+    config: Config, classifier: Classifier, watch: ClockWatch, clock: Clock, configuration: Path
 ) -> Modem | None:
     if config.modem.mode is ModemMode.NONE:
         return None
@@ -152,6 +153,7 @@ def _modem(
         folder=config.socket.path.parent,
         configuration=configuration,
         classifier=classifier,
+        on_clock=watch.told,
     )
 
 

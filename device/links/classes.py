@@ -1,6 +1,6 @@
 """What a network interface costs, by the configuration, the kernel, its driver, or its name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -32,8 +32,9 @@ class Classifier:
     ) -> None:
         self._told = dict(told or {})
         self._net = root / "sys/class/net"
-        self.is_roaming = False
-        """The modem is in a foreign network: what would be cellular is roaming."""
+        self.is_roaming: Callable[[], bool] = lambda: False
+        """Asked whether the modem is in a foreign network: what would be cellular is roaming then.
+        """
 
     def class_of(self, found: Interface) -> LinkClass | None:
         """None for an overlay, which costs what the link costs that it rides on."""
@@ -55,7 +56,7 @@ class Classifier:
         return LinkClass.WIRED
 
     def _abroad(self, link_class: LinkClass) -> LinkClass:
-        is_foreign = self.is_roaming and link_class is LinkClass.CELLULAR
+        is_foreign = link_class is LinkClass.CELLULAR and self.is_roaming()
         return LinkClass.ROAMING if is_foreign else link_class
 
 

@@ -132,12 +132,6 @@ class LinkMonitor:
             self._destinations = found
             self._changed()
 
-    def set_roaming(self, is_roaming: bool) -> None:
-        """Whether the modem is in a foreign network."""
-        if self._classifier.is_roaming != is_roaming:
-            self._classifier.is_roaming = is_roaming
-            self._changed()
-
     # --- what the kernel tells --------------------------------------------------------------------
 
     def _close(self) -> None:

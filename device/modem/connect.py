@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = Config.read(options.config)
         return asyncio.run(connect(config, SystemClock(), sys.stdin.fileno(), sys.stdout.fileno()))
-    except EngineError as error:
+    except (EngineError, OSError) as error:  # such as notes of PINs that cannot be written
         print(error, file=sys.stderr)
         return FAILED
 

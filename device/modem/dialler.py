@@ -7,6 +7,7 @@ the file ``dial`` in the runtime folder is gone, or it gets a SIGTERM.
 import argparse
 import asyncio
 import logging
+import os
 import random
 import signal
 import sys
@@ -20,7 +21,7 @@ from device.log import event, set_up
 from device.modem import pppd
 from device.modem.pppd import Ending
 from device.modem.report import REQUEST_NAME, RESTART_NAME, Phase, Report
-from device.modem.secrets import ModemSecrets
+from device.modem.secrets import ModemSecrets, ModemSecretsError
 from device.modem.steps import Cause
 from device.waiting import until_set
 from engine import Clock, EngineError, SystemClock
@@ -47,13 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clock = SystemClock()
     try:
         config = Config.read(options.config)
-        secrets = ModemSecrets.read(config.modem.secrets)
+        secrets = _secrets(config)
         hidden = [secret for secret in (secrets.pin, secrets.password) if secret]
         set_up(clock, config.device.log_level.value, hidden)
         return asyncio.run(_supervised(config, options.config, secrets, clock))
     except EngineError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _secrets(config: Config) -> ModemSecrets:
+    """:exc:`ModemSecretsError` if they cannot be used; the daemon is told, too."""
+    try:
+        return ModemSecrets.read(config.modem.secrets)
+    except ModemSecretsError as error:
+        folder = config.socket.path.parent
+        Report(phase=Phase.STOPPED, cause=Cause.REFUSED, message=error.message).write(folder)
+        (folder / REQUEST_NAME).unlink(missing_ok=True)
+        raise
 
 
 async def _supervised(
@@ -64,7 +76,7 @@ async def _supervised(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     folder = config.socket.path.parent
-    watch = asyncio.create_task(_until_unwanted(folder / REQUEST_NAME, stop, clock))
+    watch = asyncio.create_task(until_unwanted(folder / REQUEST_NAME, stop, clock))
     try:
         return await Dialler(
             folder,
@@ -79,10 +91,22 @@ async def _supervised(
             await watch
 
 
-async def _until_unwanted(request: Path, stop: asyncio.Event, clock: Clock) -> None:
-    while request.exists():
+async def until_unwanted(request: Path, stop: asyncio.Event, clock: Clock) -> None:
+    """It is unwanted when the request is gone or another: one of a daemon that was started anew.
+    Where the daemon started us itself, also when that has died without a word."""
+    parent, first = os.getppid(), _identity(request)
+    while first is not None and _identity(request) == first and os.getppid() == parent:
         await clock.sleep(LOOK_S)
     stop.set()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What another file in its place does not have; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 class Dialler:
@@ -106,6 +130,13 @@ class Dialler:
 
     async def run(self) -> int:
         """0 when it is not wanted any more; 1 if a person must do something first."""
+        needs_person = await self._keep_dialled()
+        if needs_person:  # nobody starts us again before the daemon has read why
+            (self._folder / REQUEST_NAME).unlink(missing_ok=True)
+        return int(needs_person)
+
+    async def _keep_dialled(self) -> bool:
+        """Whether it ended because a person must do something."""
         while not self._stop.is_set():
             Report(phase=Phase.DIALLING).write(self._folder)
             began = self._clock.monotonic()
@@ -113,17 +144,17 @@ class Dialler:
                 code = await self._run_pppd(self._stop)
             except OSError as error:
                 self._tell(Phase.STOPPED, f"pppd cannot be started: {error.strerror or error}")
-                return 1
+                return True
             found, message = pppd.ending(code)
             event("modem.ended", logging.INFO, code=code, message=message)
             if self._stop.is_set():
                 break
             if self._tells_person(found, message):
-                return 1
+                return True
             if self._clock.monotonic() - began >= STEADY_S:
                 self._failures = 0
             await self._rest(BUSY_S if found is Ending.PORT_BUSY else self._backoff_s())
-        return 0
+        return False
 
     def _tells_person(self, found: Ending, message: str) -> bool:
         """Write what was in the way; True if only a person can change it."""

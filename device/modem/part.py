@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from device.api.status import ModemStatus
@@ -25,6 +26,9 @@ from engine import Clock
 
 LOOK_S = 2.0
 """How often the report is looked at while a link is wanted; at rest nobody looks."""
+AGAIN_S = 3600.0
+"""What needs a person, and that the network is foreign, may be otherwise after so long: devices
+travel, and not everybody who mends something presses the button."""
 CHILD_EVERY_S = 10.0
 """A dialler that dies at once is started at most so often."""
 CHILD_STOP_S = STOP_S + 5.0
@@ -42,11 +46,14 @@ class ModemPart:
         configuration: Path,
         classifier: Classifier,
         child: Sequence[str] | None = None,
+        on_clock: Callable[[datetime], object] = lambda _: None,
     ) -> None:
+        """``on_clock`` is told what time it is by the network, soon after it said so."""
         self._config = config
         self._clock = clock
         self._folder = folder
-        self._classifier = classifier
+        classifier.is_roaming = self._is_link_roaming
+        self._on_clock = on_clock
         self._command = child or (
             sys.executable,
             "-m",
@@ -60,6 +67,8 @@ class ModemPart:
         self._unwanted_at: float | None = None
         self._changed = asyncio.Event()
         self._report: Report | None = None
+        self._is_abroad = False
+        self._believed_until: float | None = None
         self.on_change: Callable[[], None] = lambda: None
         """Called when what is told of the modem is another."""
 
@@ -80,14 +89,13 @@ class ModemPart:
     def pressed(self) -> None:
         """A person asks: what stopped the dialler may be mended, so it is started again."""
         if self.needs_person:
-            self._report = None
-            (self._folder / REPORT_NAME).unlink(missing_ok=True)
+            self._try_anew()
             self._changed.set()
 
     @property
     def link_class(self) -> LinkClass:
-        """What its link costs."""
-        return LinkClass.ROAMING if self._classifier.is_roaming else LinkClass.CELLULAR
+        """What its link costs, or will as far as is known."""
+        return LinkClass.ROAMING if self._is_abroad else LinkClass.CELLULAR
 
     @property
     def is_searching(self) -> bool:
@@ -129,7 +137,7 @@ class ModemPart:
         if self._config.mode is not ModemMode.DIRECT:
             return
         self._unask()
-        (self._folder / REPORT_NAME).unlink(missing_ok=True)
+        self._drop_report()
         try:
             while True:
                 self._changed.clear()
@@ -141,24 +149,30 @@ class ModemPart:
 
     async def _step(self) -> None:
         now = self._clock.monotonic()
+        if self._believed_until is not None and now >= self._believed_until:
+            self._try_anew()
         if self._is_wanted:
+            self._look()  # first: what has just stopped is not asked for again
             if not self.needs_person:
                 await self._ask()
-            self._look()
         elif self._unwanted_at is not None and now >= self._unwanted_at + self._config.idle_s:
             self._unwanted_at = None
             event("modem.hangs_up")
             self._unask()
             await self._stop_child()
-            self._tell(None)
+            if not self.needs_person:
+                self._drop_report()
+                self._tell(None)
         elif self._unwanted_at is not None:
             self._look()
 
     def _next_look(self) -> float | None:
-        now = self._clock.monotonic()
-        if self._is_wanted:
-            return None if self.needs_person else now + LOOK_S
-        return None if self._unwanted_at is None else self._unwanted_at + self._config.idle_s
+        moments = [self._believed_until]
+        if self._is_wanted and not self.needs_person:
+            moments.append(self._clock.monotonic() + LOOK_S)
+        if self._unwanted_at is not None:
+            moments.append(self._unwanted_at + self._config.idle_s)
+        return min((moment for moment in moments if moment is not None), default=None)
 
     async def _ask(self) -> None:
         request = self._folder / REQUEST_NAME
@@ -177,6 +191,25 @@ class ModemPart:
 
     def _unask(self) -> None:
         (self._folder / REQUEST_NAME).unlink(missing_ok=True)
+
+    def _drop_report(self) -> None:
+        (self._folder / REPORT_NAME).unlink(missing_ok=True)
+
+    def _try_anew(self) -> None:
+        """Believe no longer what stands in the way of dialling."""
+        if self._report is not None and self._report.phase is Phase.DIALLED:
+            self._believed_until = self._clock.monotonic() + AGAIN_S  # it is so
+            return
+        self._believed_until, self._is_abroad = None, False
+        if self.needs_person:
+            self._report = None
+            self._drop_report()
+        self.on_change()
+
+    def _is_link_roaming(self) -> bool:
+        """Reads the report, since the link may be up before anybody looked at that."""
+        report = Report.read(self._folder)
+        return report is not None and report.status.registration is Registration.ROAMING
 
     async def _stop_child(self) -> None:
         child, self._child = self._child, None
@@ -203,10 +236,18 @@ class ModemPart:
             return
         self._report = report
         if report is not None:
-            is_roaming = report.status.registration is Registration.ROAMING
-            self._classifier.is_roaming = is_roaming
+            self._learn(report)
             level = logging.WARNING if report.phase is Phase.STOPPED else logging.INFO
             event("modem.reports", level, phase=report.phase.value, message=report.message)
             if report.phase is Phase.STOPPED:
                 self._unask()
         self.on_change()
+
+    def _learn(self, report: Report) -> None:
+        network, moment = report.status.registration, report.status.clock
+        if network.is_registered:
+            self._is_abroad = network is Registration.ROAMING
+        is_held_up = self._is_abroad or report.phase is Phase.STOPPED
+        self._believed_until = self._clock.monotonic() + AGAIN_S if is_held_up else None
+        if report.phase is Phase.DIALLED and moment is not None:
+            self._on_clock(moment)

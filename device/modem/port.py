@@ -102,6 +102,8 @@ class Line:
             answer = await self._end_of(command)
         except BaseException:
             self._dialogue.abandon()
+            if not self._answer.cancel():
+                self._answer.exception()  # seen, so that the loop does not log it
             raise
         finally:
             self._answer = None

@@ -52,7 +52,11 @@ class Report:
         }
         path = folder / REPORT_NAME
         partial = path.with_suffix(".new")
-        partial.write_text(json.dumps(value), encoding="utf-8")
+        # Written by root into a folder of the daemon's user: no link is followed.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(partial, flags, 0o644), "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), 0o644)  # whatever the umask: the daemon reads it
+            json.dump(value, stream)
         os.replace(partial, path)
 
     @classmethod

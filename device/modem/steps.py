@@ -27,6 +27,9 @@ from device.modem.status import (
 
 ATTEMPTS = 5
 """How often a silent modem is called: it may still find out our speed."""
+LATE_S = 0.5
+"""How late the answers to earlier calls may come: they must not be taken for those to later ones.
+"""
 SEARCH_S = 120.0
 """How long a modem may look for its network."""
 SEARCH_PAUSE_S = 3.0
@@ -134,9 +137,11 @@ def probe() -> Steps:
 
 def wake() -> Steps:
     """Find the modem's ear, and have it say what its errors mean."""
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         answer = yield from _ask(Command(text="AT", timeout_s=1))
         if answer.result is Result.OK:
+            if attempt:
+                yield Pause(LATE_S)
             break
     else:
         raise ModemError(
@@ -155,11 +160,13 @@ def unlock(status: ModemStatus, settings: DialSettings) -> Steps:
     answer = yield from _ask(Command(text="AT+CPIN?", prefix="+CPIN:"))
     status = replace(status, sim=_sim(answer))
     if status.sim is SimState.PIN and settings.pin:
-        yield from _tell_pin(status, settings.pin, settings.notes)
+        sim = yield from _tell_pin(status, settings.pin, settings.notes)
         for _ in range(10):
             answer = yield from _ask(Command(text="AT+CPIN?", prefix="+CPIN:"))
             status = replace(status, sim=_sim(answer))
             if status.sim is SimState.READY:
+                if settings.notes is not None:  # only now it is known to be right
+                    settings.notes.taken(sim, settings.pin)
                 break
             yield Pause(1.0)
     if status.sim is not SimState.READY:
@@ -169,8 +176,9 @@ def unlock(status: ModemStatus, settings: DialSettings) -> Steps:
 
 def _tell_pin(
     status: ModemStatus, pin: str, notes: PinNotes | None
-) -> Generator[Command | Pause, Answer | None, None]:
-    """Try the PIN, once ever, unless the SIM itself says that all attempts are left."""
+) -> Generator[Command | Pause, Answer | None, str]:
+    """Try the PIN, once ever, unless the SIM itself says that all attempts are left. The number of
+    the SIM."""
     left = yield from _attempts_left()
     if left is not None and left < ALL_ATTEMPTS:
         raise ModemError(
@@ -184,15 +192,14 @@ def _tell_pin(
         raise ModemError(
             Cause.PIN,
             "the PIN was tried with this SIM before and not taken, so it is not tried again; "
-            "correct it, or enter it in a telephone",
+            "correct it, or switch the SIM's PIN off in a telephone",
             status,
         )
     if notes is not None:
         notes.trying(sim, pin)
     command = Command(text=f'AT+CPIN="{_plain(pin)}"', shown="AT+CPIN=…", timeout_s=20)
     yield from _must(status, command, Cause.PIN, "the SIM did not take its PIN")
-    if notes is not None:
-        notes.taken(sim, pin)
+    return sim
 
 
 _SIM_TROUBLE = {

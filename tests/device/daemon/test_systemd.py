@@ -12,6 +12,7 @@ import pytest
 from device import daemon
 from device.config import CREDENTIAL_NAME, DeviceConfig, LampsConfig, SocketConfig
 from device.config_reader import ConfigError
+from device.modem.report import REQUEST_NAME
 from engine.errors import CredentialsError
 from tests.fakes.leds import FakeLeds
 from tests.sources import ROOT
@@ -69,9 +70,15 @@ def test_the_units_agree_with_the_defaults_of_the_configuration() -> None:
     assert values("fieldsync.service", "ExecStopPost")[0].endswith(f"device.lamps.dead {leds}")
     assert values("fieldsync.socket", "ListenStream") == [str(socket.path)]
     assert values("fieldsync.socket", "SocketGroup") == [socket.group]
+    request = socket.path.with_name(REQUEST_NAME)
+    assert values("fieldsync.service", "ExecStopPost")[1].endswith(f"rm -f {request}")
     assert values("fieldsync.service", "StateDirectory") == [DeviceConfig().state.name]
     (credential,) = values("fieldsync.service", "LoadCredential")
     assert credential.partition(":")[0] == CREDENTIAL_NAME
+
+
+def test_the_folder_of_the_socket_stays_when_the_daemon_ends() -> None:
+    assert values("fieldsync.service", "RuntimeDirectoryPreserve") == ["yes"]
 
 
 def test_the_units_agree_with_the_daemon() -> None:
@@ -126,6 +133,7 @@ from pathlib import Path
 import device.daemon
 from device.inotify import FolderWatch
 from device.memory import trim
+from device.modem.report import REQUEST_NAME
 with FolderWatch() as watch:
     watch.add(Path("/"))
 trim()

@@ -70,7 +70,7 @@ def test_the_configuration_tells_most(tmp_path: Path) -> None:
 
 def test_abroad_what_is_cellular_is_roaming(tmp_path: Path) -> None:
     classifier = Classifier({"wlan0": LinkClass.CELLULAR}, root=tmp_path)
-    classifier.is_roaming = True
+    classifier.is_roaming = lambda: True
 
     assert classifier.class_of(interface("wwan0")) is LinkClass.ROAMING
     assert classifier.class_of(interface("wlan0")) is LinkClass.ROAMING

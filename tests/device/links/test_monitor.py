@@ -169,21 +169,6 @@ async def test_a_link_that_stays_keeps_what_is_known_of_it(
     ]
 
 
-async def test_when_the_modem_is_abroad_its_link_is_roaming(
-    kernel: FakeKernel, clock: VirtualClock
-) -> None:
-    unplug(kernel)
-    dial(kernel)
-    async with watching(kernel, clock) as watcher:
-        assert [link.link_class for link in watcher.monitor.links] == [LinkClass.CELLULAR]
-        watcher.monitor.set_roaming(True)
-        await watcher.settle()
-
-        assert [link.link_class for link in watcher.monitor.links] == [LinkClass.ROAMING]
-        assert watcher.monitor.classes == {"wwan0": LinkClass.ROAMING}
-        assert watcher.monitor.links[0].since == 0.0
-
-
 async def test_a_service_in_a_network_of_its_own_makes_that_a_link(
     kernel: FakeKernel, clock: VirtualClock
 ) -> None:

@@ -136,3 +136,12 @@ def test_a_file_of_secrets_that_cannot_be_used_is_named_without_its_secrets(
 def test_notes_of_tried_pins_that_cannot_be_read_say_that_it_was_tried(tmp_path: Path) -> None:
     (tmp_path / "sim-pins.json").write_text("{")
     assert TriedPins(tmp_path).was_tried("8949", "1234")
+
+
+async def test_a_pin_that_leaves_the_sim_locked_is_not_taken_for_right(tmp_path: Path) -> None:
+    told = config(tmp_path, pin="9999")
+    deceitful = NO_COUNT | {'AT+CPIN="9999"': ("OK",)}
+    assert (await dialled(FakeModem(pin="1234", says=deceitful), told))[0] == 1
+    again = FakeModem(pin="1234", says=deceitful)
+    assert (await dialled(again, told))[1].phase is Phase.STOPPED
+    assert not [c for c in again.heard if c.startswith("AT+CPIN=")]

@@ -1,5 +1,6 @@
 """The way to a dialled line, spoken with modems of three families over a terminal."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -189,3 +190,22 @@ def _cut(draw: random.Random, data: bytes) -> Iterator[bytes]:
         size = draw.randint(1, 7)
         yield data[:size] + b"\x00" * draw.randrange(2)
         data = data[size:]
+
+
+async def test_answers_that_come_late_are_not_taken_for_those_of_the_next_commands() -> None:
+    clock, heard = VirtualClock(autojump=True), asyncio.Queue[str]()
+    modem = FakeModem(is_silent=True, on_command=heard.put_nowait)
+
+    async def wakes_late() -> None:
+        await clock.sleep(2.05)
+        while True:
+            command = await heard.get()
+            await clock.sleep(0.1)
+            modem.say(*SIM7600.answers.get(command, ()), "OK")
+
+    async with modem, Line(modem.line, modem.line, clock, name="the modem") as line:
+        waking = asyncio.create_task(wakes_late())
+        status = await line.run(probe())
+        waking.cancel()
+    assert modem.heard[:4] == ["AT", "AT", "AT", "ATE0"]
+    assert (status.model, status.sim) == ("SIMCOM_SIM7600E-H", SimState.READY)

@@ -1,6 +1,7 @@
 """The dialler keeps a link while one is wanted, waits ever longer, and stops for a person."""
 
 import asyncio
+import os
 import random
 from collections.abc import Callable
 from itertools import pairwise
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from device.modem.dialler import RESTART_AFTER, Dialler
-from device.modem.report import RESTART_NAME, Phase, Report
+from device.modem.dialler import RESTART_AFTER, Dialler, main, until_unwanted
+from device.modem.report import REPORT_NAME, REQUEST_NAME, RESTART_NAME, Phase, Report
 from device.modem.status import ModemStatus, SimState
 from device.modem.steps import Cause
 from tests.fakes.clock import VirtualClock
@@ -120,3 +121,71 @@ async def test_a_pppd_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_a_report_that_is_no_report_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "modem.json").write_text(text)
     assert Report.read(tmp_path) is None
+
+
+async def test_what_stopped_it_is_not_dialled_again_before_the_daemon_knows(tmp_path: Path) -> None:
+    (tmp_path / REQUEST_NAME).touch()
+    clock = VirtualClock(autojump=True)
+    assert await played(tmp_path, Pppd(clock, 19), clock) == 1
+    assert not (tmp_path / REQUEST_NAME).exists()
+
+
+def test_secrets_that_cannot_be_used_are_told_to_the_daemon(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / REQUEST_NAME).touch()
+    (tmp_path / "modem.toml").write_text('pin = "1"')
+    (tmp_path / "modem.toml").chmod(0o600)
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[socket]\npath = "api.sock"\n'
+        '[modem]\nmode = "direct"\napn = "internet"\nsecrets = "modem.toml"\n'
+    )
+    assert main(["--config", str(config)]) == 1
+    told = Report.read(tmp_path)
+    assert told is not None
+    assert (told.phase, "4 to 8 digits" in told.message) == (Phase.STOPPED, True)
+    assert not (tmp_path / REQUEST_NAME).exists()
+    assert "4 to 8 digits" in capsys.readouterr().err
+
+
+async def test_the_request_of_a_daemon_that_was_started_anew_is_another(tmp_path: Path) -> None:
+    request, stop, clock = tmp_path / REQUEST_NAME, asyncio.Event(), VirtualClock()
+    request.touch()
+    watch = asyncio.create_task(until_unwanted(request, stop, clock))
+    await clock.advance(10)
+    assert not stop.is_set()
+    (tmp_path / "kept").touch()
+    request.unlink()
+    (tmp_path / "kept").rename(request)
+    await clock.advance(1)
+    assert stop.is_set()
+    await watch
+
+
+async def test_a_dialler_whose_daemon_was_killed_hangs_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, stop, clock = tmp_path / REQUEST_NAME, asyncio.Event(), VirtualClock()
+    request.touch()
+    watch = asyncio.create_task(until_unwanted(request, stop, clock))
+    await clock.advance(10)
+    assert not stop.is_set()
+    monkeypatch.setattr("os.getppid", lambda: 1)
+    await clock.advance(1)
+    assert stop.is_set()
+    await watch
+
+
+def test_a_report_is_for_the_daemon_and_follows_no_link(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        Report(phase=Phase.DIALLING).write(tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / REPORT_NAME).stat().st_mode & 0o777 == 0o644
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "modem.new").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic"):
+        Report(phase=Phase.DIALLING).write(tmp_path)
+    assert (tmp_path / "target").read_text() == "precious"

@@ -1,19 +1,22 @@
 """The daemon asks for a link when one is wanted, hangs up when it is not, and tells how it is."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from device.config import ModemConfig, ModemMode
 from device.links.classes import Classifier
+from device.links.netlink import Interface
 from device.model import LinkClass
-from device.modem.part import ModemPart
+from device.modem.part import AGAIN_S, ModemPart
 from device.modem.report import REQUEST_NAME, Phase, Report
 from device.modem.status import ModemStatus, Registration, SimState
 from device.modem.steps import Cause
 from tests.fakes.clock import VirtualClock
 
+PPP = Interface(index=7, name="ppp7", hardware=512, flags=0)
 HOME = ModemStatus(
     sim=SimState.READY, registration=Registration.HOME, operator="A1", signal_dbm=-71
 )
@@ -21,14 +24,19 @@ HOME = ModemStatus(
 
 @asynccontextmanager
 async def running(
-    folder: Path, clock: VirtualClock, mode: ModemMode = ModemMode.DIRECT
+    folder: Path,
+    clock: VirtualClock,
+    mode: ModemMode = ModemMode.DIRECT,
+    classifier: Classifier | None = None,
+    on_clock: Callable[[datetime], object] = lambda _: None,
 ) -> AsyncIterator[ModemPart]:
     part = ModemPart(
         ModemConfig(mode=mode, idle_s=60),
         clock=clock,
         folder=folder,
         configuration=folder / "config.toml",
-        classifier=Classifier(),
+        classifier=classifier or Classifier(),
+        on_clock=on_clock,
     )
     task = asyncio.create_task(part.run())
     await clock.advance(0)
@@ -81,8 +89,8 @@ async def test_what_a_killed_daemon_asked_for_is_not_wanted_any_more(tmp_path: P
 
 
 async def test_a_report_is_told_and_makes_a_foreign_network_roaming(tmp_path: Path) -> None:
-    clock, changes = VirtualClock(), list[int]()
-    async with running(tmp_path, clock) as part:
+    clock, changes, classifier = VirtualClock(), list[int](), Classifier(root=tmp_path)
+    async with running(tmp_path, clock, classifier=classifier) as part:
         part.on_change = lambda: changes.append(1)
         part.want(True)
         await clock.advance(0)
@@ -94,6 +102,7 @@ async def test_a_report_is_told_and_makes_a_foreign_network_roaming(tmp_path: Pa
         assert (part.link_class, part.is_searching) == (LinkClass.CELLULAR, False)
         abroad = ModemStatus(registration=Registration.ROAMING)
         Report(phase=Phase.DIALLED, status=abroad).write(tmp_path)
+        assert classifier.class_of(PPP) is LinkClass.ROAMING  # the link may be up at once
         await clock.advance(2)
         assert part.link_class is LinkClass.ROAMING
         await clock.advance(20)
@@ -112,7 +121,7 @@ async def test_what_needs_a_person_is_not_tried_again_until_the_button_is_presse
         await clock.advance(2)
         assert part.needs_person
         assert not request.exists()
-        await clock.advance(10_000)
+        await clock.advance(AGAIN_S - 10)
         assert not request.exists()
         told = part.status()
         assert told is not None
@@ -132,3 +141,92 @@ async def test_a_modem_that_another_program_has_is_left_alone(tmp_path: Path) ->
         told = part.status()
         assert told is not None
         assert told.mode == "managed"
+
+
+async def stopped(part: ModemPart, clock: VirtualClock, folder: Path) -> None:
+    part.want(True)
+    await clock.advance(0)
+    abroad = ModemStatus(registration=Registration.ROAMING)
+    Report(phase=Phase.STOPPED, cause=Cause.ROAMING, status=abroad).write(folder)
+    await clock.advance(2)
+
+
+async def test_a_device_that_travels_tries_again_by_itself(tmp_path: Path) -> None:
+    clock, request = VirtualClock(), tmp_path / REQUEST_NAME
+    async with running(tmp_path, clock) as part:
+        await stopped(part, clock, tmp_path)
+        assert (part.needs_person, part.link_class) == (True, LinkClass.ROAMING)
+        await clock.advance(AGAIN_S)
+        assert request.exists()
+        assert (part.needs_person, part.link_class) == (False, LinkClass.CELLULAR)
+
+
+async def test_what_needs_a_person_is_told_also_while_no_link_is_wanted(tmp_path: Path) -> None:
+    clock, request = VirtualClock(), tmp_path / REQUEST_NAME
+    async with running(tmp_path, clock) as part:
+        await stopped(part, clock, tmp_path)
+        part.want(False)
+        await clock.advance(100)
+        assert part.needs_person
+        part.want(True)
+        await clock.advance(0)
+        assert not request.exists()
+
+
+async def test_what_stopped_at_once_is_not_asked_for_again(tmp_path: Path) -> None:
+    clock, request = VirtualClock(), tmp_path / REQUEST_NAME
+    async with running(tmp_path, clock) as part:
+        part.want(True)
+        await clock.advance(0)
+        request.unlink()  # as the dialler does
+        Report(phase=Phase.STOPPED, cause=Cause.PIN).write(tmp_path)
+        await clock.advance(2)
+        assert not request.exists()
+
+
+async def test_a_link_in_a_foreign_network_stays_one_for_as_long_as_it_is_up(
+    tmp_path: Path,
+) -> None:
+    clock = VirtualClock()
+    async with running(tmp_path, clock) as part:
+        part.want(True)
+        await clock.advance(0)
+        abroad = ModemStatus(registration=Registration.ROAMING)
+        Report(phase=Phase.DIALLED, status=abroad).write(tmp_path)
+        await clock.advance(2)
+        await clock.advance(AGAIN_S)
+        seen = [part.link_class]
+        part.want(False)
+        await clock.advance(60)
+        seen.append(part.link_class)
+        await clock.advance(AGAIN_S)
+        seen.append(part.link_class)
+    assert seen == [LinkClass.ROAMING, LinkClass.ROAMING, LinkClass.CELLULAR]
+
+
+async def test_the_report_of_the_last_link_says_nothing_of_the_next(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    async with running(tmp_path, clock) as part:
+        part.want(True)
+        await clock.advance(0)
+        Report(phase=Phase.DIALLED, status=HOME).write(tmp_path)
+        await clock.advance(2)
+        part.want(False)
+        await clock.advance(60)
+        part.want(True)
+        await clock.advance(0)
+        assert part.is_searching
+
+
+async def test_the_time_of_the_network_is_told_once_it_is_dialled(tmp_path: Path) -> None:
+    clock, told = VirtualClock(), list[datetime]()
+    moment = datetime(2026, 6, 1, 7, 14, 40, tzinfo=UTC)
+    async with running(tmp_path, clock, on_clock=told.append) as part:
+        part.want(True)
+        await clock.advance(0)
+        known = ModemStatus(registration=Registration.HOME, clock=moment)
+        Report(phase=Phase.DIALLED, status=known).write(tmp_path)
+        await clock.advance(10)
+        Report(phase=Phase.WAITING, status=known).write(tmp_path)
+        await clock.advance(10)
+    assert told == [moment]

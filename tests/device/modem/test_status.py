@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from device.modem import status
 from device.modem.status import Registration, SimState
@@ -84,6 +84,7 @@ def test_sim_errors(detail: str, state: SimState) -> None:
     assert status.sim_error(detail) is state
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=60))
 def test_nothing_that_a_modem_says_raises(value: str) -> None:
     status.registration(value)
