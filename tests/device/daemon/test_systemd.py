@@ -12,6 +12,7 @@ import pytest
 from device import daemon
 from device.config import CREDENTIAL_NAME, DeviceConfig, LampsConfig, SocketConfig
 from device.config_reader import ConfigError
+from device.modem import dialler, pppd
 from device.modem.report import REQUEST_NAME
 from engine.errors import CredentialsError
 from tests.fakes.leds import FakeLeds
@@ -51,12 +52,14 @@ def test_the_service_is_hardly_exposed() -> None:
 
 
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
-    for unit in ("fieldsync.service", "fieldsync.socket"):
-        text = (UNITS / unit).read_text(encoding="utf-8")
+    for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.path")]:
+        text = unit.read_text(encoding="utf-8")
         text = text.replace("/usr/lib/fieldsync/lamps-for-fieldsync", str(HELPER))
-        (tmp_path / unit).write_text(text, encoding="utf-8")
+        (tmp_path / unit.name).write_text(text, encoding="utf-8")
 
-    done = analyzed("verify", "--man=no", tmp_path / "fieldsync.service")
+    done = analyzed(
+        "verify", "--man=no", tmp_path / "fieldsync.service", tmp_path / "fieldsync-ppp.path"
+    )
 
     complaints = [line for line in done.stderr.splitlines() if "fieldsync" in line]
     assert not complaints
@@ -75,6 +78,17 @@ def test_the_units_agree_with_the_defaults_of_the_configuration() -> None:
     assert values("fieldsync.service", "StateDirectory") == [DeviceConfig().state.name]
     (credential,) = values("fieldsync.service", "LoadCredential")
     assert credential.partition(":")[0] == CREDENTIAL_NAME
+
+
+def test_the_wish_for_a_link_starts_the_dialler() -> None:
+    request = SocketConfig().path.with_name(REQUEST_NAME)
+
+    assert values("fieldsync-ppp.path", "PathExists") == [str(request)]
+    assert values("fieldsync-ppp.path", "Unit") == ["fieldsync-ppp.service"]
+    (command,) = values("fieldsync-ppp.service", "ExecStart")
+    (stop_s,) = values("fieldsync-ppp.service", "TimeoutStopSec")
+    assert f"-m {dialler.__name__} --config " in command
+    assert float(stop_s) > pppd.STOP_S
 
 
 def test_the_folder_of_the_socket_stays_when_the_daemon_ends() -> None:
