@@ -7,6 +7,7 @@ its clock may be wrong. What is kept is how long something still lasts.
 import asyncio
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -39,6 +40,7 @@ class State:
         self._clock = clock
         self._sections: dict[str, object] = {}
         self._written: str = ""
+        self._writing = threading.Lock()
         self._dirty = asyncio.Event()
         self._is_urgent = asyncio.Event()
 
@@ -109,16 +111,17 @@ class State:
 
     def write(self) -> None:
         """Write now, if something changed. :exc:`StateError`."""
-        self._dirty.clear()
-        text = json.dumps({"format": FORMAT, **self._sections}, indent=1)
-        if text == self._written:
-            return
-        try:
-            replace_file(self.folder / FILE_NAME, text.encode())
-        except OSError as error:
-            self._dirty.set()
-            raise _state_error(error, self.folder) from error
-        self._written = text
+        with self._writing:  # :meth:`run` was perhaps cancelled while its thread writes
+            self._dirty.clear()
+            text = json.dumps({"format": FORMAT, **self._sections}, indent=1)
+            if text == self._written:
+                return
+            try:
+                replace_file(self.folder / FILE_NAME, text.encode())
+            except OSError as error:
+                self._dirty.set()
+                raise _state_error(error, self.folder) from error
+            self._written = text
 
     # --- clean and unclean stops ------------------------------------------------------------------
 

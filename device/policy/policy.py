@@ -121,10 +121,6 @@ class Policy:
         """What was asked for is not wanted any more."""
         self._press = None
 
-    def configuration_changed(self) -> None:
-        """The credentials may be right now."""
-        self._is_sign_in_refused = False
-
     def clock_changed(self, *, is_trusted: bool) -> None:
         """Whether the time of day is known."""
         if is_trusted and not self._is_clock_trusted:

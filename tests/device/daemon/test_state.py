@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from device.durable_file import replace_file
 from device.state import FILE_NAME, WRITE_EVERY_S, State, StateError
 from engine import SystemClock
 from tests.fakes.clock import VirtualClock
@@ -118,3 +120,34 @@ def test_killed_before_any_line_the_state_is_the_old_or_the_new(tmp_path: Path) 
     lines = kill_at_lines(WrittenTwice, tmp_path, "device/state.py")
 
     assert len(lines) > 15
+
+
+async def test_an_end_while_a_write_is_under_way_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = state_in(tmp_path)
+    state.begin()
+    is_writing, goes_on = threading.Event(), threading.Event()
+
+    def slow(path: Path, content: bytes) -> None:
+        if not is_writing.is_set():
+            is_writing.set()
+            goes_on.wait(10)
+        replace_file(path, content)
+        order.append(content)
+
+    order: list[bytes] = []
+    monkeypatch.setattr("device.state.replace_file", slow)
+    task = asyncio.create_task(state.run())
+    state.put("pause", {"is_paused": True})
+    assert await asyncio.to_thread(is_writing.wait, 10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    state.put("pause", {"is_paused": False})
+    end = asyncio.create_task(asyncio.to_thread(state.end))
+    await asyncio.sleep(0.05)
+    assert not order
+    goes_on.set()
+    await end
+    assert len(order) == 2
+    assert state_in(tmp_path).get("pause") == {"is_paused": False}

@@ -147,7 +147,6 @@ from pathlib import Path
 import device.daemon
 from device.inotify import FolderWatch
 from device.memory import trim
-from device.modem.report import REQUEST_NAME
 with FolderWatch() as watch:
     watch.add(Path("/"))
 trim()

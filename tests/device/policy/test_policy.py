@@ -117,16 +117,12 @@ async def test_a_press_goes_once_around_the_back_off(policy: Policy, clock: Virt
     assert reason(policy) is WaitReason.BACK_OFF
 
 
-async def test_a_refused_sign_in_ends_with_a_press_or_a_new_configuration(
-    policy: Policy, clock: VirtualClock
-) -> None:
+async def test_a_refused_sign_in_ends_with_a_press(policy: Policy, clock: VirtualClock) -> None:
     await up(policy, clock)
     end(policy, clock, failure=FailureClass.AUTHENTICATION)
     await clock.advance(86_400)
     assert reason(policy) is WaitReason.AUTHENTICATION
 
-    policy.configuration_changed()
-    end(policy, clock, failure=FailureClass.AUTHENTICATION)
     policy.pressed(Gesture.SHORT)
     end(policy, clock, is_complete=True, pending=0)
 
