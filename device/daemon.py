@@ -179,7 +179,7 @@ class Daemon:
 
     def _make_parts(self) -> Parts:
         parts, wired = Parts(self._clock, self._manager), self._wired
-        parts.add("state", self.state.run)
+        parts.add("state", self._keep_state)
         parts.add("lamps", wired.lamps.run)
         parts.add("links", self._watch_links)
         parts.add("maps", self.governor.look_at_all)
@@ -232,6 +232,13 @@ class Daemon:
         except EngineError as error:
             event("state.unwritable", logging.ERROR, error=error.message)
         event("daemon.stopped")
+
+    async def _keep_state(self) -> None:
+        try:
+            await self.state.run()
+        except EngineError:
+            self.governor.wake()  # the lamps tell it
+            raise
 
     async def _watch_links(self) -> None:
         async with self._links as links:

@@ -429,6 +429,7 @@ class Governor:
             reason=None if self.wait is None else self.wait.reason,
             failure=None if last is None or last.is_success else last.failure_class,
             success_at=self._success_at,
+            is_state_lost=self._stored.is_lost,
             is_button_stuck=self.is_button_stuck,
             is_searching=self.modem is not None and self.modem.is_searching,
             is_modem_stopped=self.modem is not None and self.modem.needs_person,

@@ -37,6 +37,8 @@ class State:
         self.folder = folder
         self.was_clean = True
         """Whether the last daemon that used the folder ended in good order."""
+        self.is_lost = False
+        """Whether the disk did not take it when it was last written."""
         self._clock = clock
         self._sections: dict[str, object] = {}
         self._written: str = ""
@@ -120,8 +122,8 @@ class State:
                 replace_file(self.folder / FILE_NAME, text.encode())
             except OSError as error:
                 self._dirty.set()
-                raise _state_error(error, self.folder) from error
-            self._written = text
+                raise self._failed(error) from error
+            self._written, self.is_lost = text, False
 
     # --- clean and unclean stops ------------------------------------------------------------------
 
@@ -134,7 +136,7 @@ class State:
             if self.was_clean:
                 replace_file(flag, b"fieldsyncd runs, or was cut off\n")
         except OSError as error:
-            raise _state_error(error, self.folder) from error
+            raise self._failed(error) from error
 
     def end(self) -> None:
         """Write what is left and note that the daemon ended in good order. :exc:`StateError`."""
@@ -143,8 +145,8 @@ class State:
             (self.folder / FLAG_NAME).unlink(missing_ok=True)
             sync_folder(self.folder)
         except OSError as error:
-            raise _state_error(error, self.folder) from error
+            raise self._failed(error) from error
 
-
-def _state_error(error: OSError, folder: Path) -> StateError:
-    return StateError(f"the state in {folder} cannot be kept: {error.strerror or error}")
+    def _failed(self, error: OSError) -> StateError:
+        self.is_lost = True
+        return StateError(f"the state in {self.folder} cannot be kept: {error.strerror or error}")

@@ -1,6 +1,7 @@
 """What outlives a restart, written rarely and whole wherever the power goes."""
 
 import asyncio
+import errno
 import json
 import os
 import threading
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from device.durable_file import replace_file
+from device.model import Attention
 from device.state import FILE_NAME, WRITE_EVERY_S, State, StateError
 from engine import SystemClock
+from tests.device.daemon.world import World
 from tests.fakes.clock import VirtualClock
 from tests.killing import kill_at_lines
 
@@ -151,3 +154,23 @@ async def test_an_end_while_a_write_is_under_way_waits_for_it(
     await end
     assert len(order) == 2
     assert state_in(tmp_path).get("pause") == {"is_paused": False}
+
+
+async def test_a_disk_that_does_not_take_the_state_is_told_by_the_lamps_until_it_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> Attention:
+        return world.daemon.governor.indication().attention
+
+    world.start()
+    await world.until(lambda: not world.daemon.governor.is_starting)
+    assert told() is Attention.NONE
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("device.state.replace_file", full)
+    world.daemon.governor.set_paused(True)
+    await world.until(lambda: told() is Attention.STORAGE)
+    monkeypatch.undo()
+    await world.until(lambda: told() is Attention.NONE, within_s=1000)
