@@ -5,7 +5,7 @@ oldest ones beyond :data:`KEPT_FILES` or :data:`KEPT_BYTES`, but none of its own
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.geodatabase.layer_table import LayerTable
@@ -25,9 +25,7 @@ def deltas_folder(geodatabase: Path) -> Path:
 
 
 async def keep_upload(context: SyncContext) -> None:
-    """Write what this sync is about to send, if it was asked to keep that and there is any."""
-    if not context.parameters.keep_geodatabase_deltas:
-        return
+    """Write what this sync is about to send, if there is any."""
     silent = [t.layer_id for t in context.tables if not context.direction(t.layer_id).uploads]
     path = await asyncio.to_thread(_new_path, context, "upload")
     exported = await context.database.read(export_edits, path, context.now(), silent)
@@ -36,10 +34,14 @@ async def keep_upload(context: SyncContext) -> None:
     await asyncio.to_thread(_prune, context)
 
 
-async def keep_download(context: SyncContext, tables: Sequence[LayerTable], moved: Moved) -> None:
-    """Write what is staged for the merge, if this sync was asked to keep that and there is any."""
-    if not context.parameters.keep_geodatabase_deltas:
-        return
+async def keep_download(
+    context: SyncContext,
+    tables: Sequence[LayerTable],
+    server: int | None,
+    layers: Mapping[int, int],
+) -> None:
+    """Write what is staged for the merge, if there is any. ``server`` and ``layers`` are the
+    generations that it leads to."""
     parts = [
         TableParts.of_attachments(table)
         if table.is_attachment
@@ -48,7 +50,7 @@ async def keep_download(context: SyncContext, tables: Sequence[LayerTable], move
     ]
     path = await asyncio.to_thread(_new_path, context, "download")
     is_written = await context.database.stage(
-        write_changes, path, context.replica, parts, moved, context.now()
+        write_changes, path, context.replica, parts, Moved(server, layers), context.now()
     )
     if is_written:
         _info(context).download_delta_path = path

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from engine.clock import Clock, SystemClock
 from engine.errors import (
@@ -28,8 +28,6 @@ from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync import registration
-from engine.sync.delta_push import PushDeltaJob
-from engine.sync.deltas import export_delta, import_delta
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_jobs import GenerateGeodatabaseJob, SyncGeodatabaseJob
 from engine.sync.loadable import Loadable
@@ -42,6 +40,9 @@ from engine.sync.parameters import (
 from engine.sync.replica_request import count_rows, require_sync
 from engine.sync.results import SyncLayerResult
 from engine.sync.row_source import EXPECTED_ROW_BYTES, RowSource
+
+if TYPE_CHECKING:
+    from engine.sync.delta_push import PushDeltaJob
 
 
 class GeodatabaseSyncTask(Loadable):
@@ -225,6 +226,8 @@ class GeodatabaseSyncTask(Loadable):
         whose change log is damaged. An older delta at ``path`` is replaced, whole or not at all.
         :exc:`SyncInProgress` while the geodatabase is being synced, exported or imported.
         """
+        from engine.sync.deltas import export_delta  # what no sync needs
+
         return bool(await export_delta(geodatabase, Path(path), clock=SystemClock()))
 
     @staticmethod
@@ -241,6 +244,8 @@ class GeodatabaseSyncTask(Loadable):
         a file that is damaged, :exc:`DeltaMismatchError` for one that is for another geodatabase:
         nothing of it is applied then.
         """
+        from engine.sync.deltas import import_delta  # what no sync needs
+
         result = await import_delta(
             geodatabase, Path(path), conflict_policy=conflict_policy, clock=SystemClock()
         )
@@ -251,6 +256,8 @@ class GeodatabaseSyncTask(Loadable):
     ) -> "PushDeltaJob":
         """The job that sends an exported delta from any machine, and writes what became of each
         edit to the file ``acknowledgement``, for the device to import."""
+        from engine.sync.delta_push import PushDeltaJob  # what no sync needs
+
         return PushDeltaJob(
             Path(delta),
             Path(acknowledgement),

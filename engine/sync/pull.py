@@ -28,8 +28,6 @@ from engine.service.download import using
 from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.sync.cascades import is_related_only, settle_related, stage_related, watch_unheld
 from engine.sync.context import SyncContext
-from engine.sync.delta_changes import Moved
-from engine.sync.delta_keep import keep_download
 from engine.sync.incoming import (
     Staged,
     arrange_staged,
@@ -135,7 +133,10 @@ async def merge_file(
     departed, still_outside = await _stage_others(context, tables, staged)
     await context.database.stage(arrange_staged, tables, staged)
     faults.point("download.staged")
-    await keep_download(context, tables, Moved(server, layers))
+    if context.parameters.keep_geodatabase_deltas:
+        from engine.sync.delta_keep import keep_download  # a megabyte that few syncs need
+
+        await keep_download(context, tables, server, layers)
     work = _MergeWork(
         tables=tables,
         staged=staged,

@@ -35,7 +35,6 @@ from engine.sync.check import (
     takes_edits,
 )
 from engine.sync.context import SyncContext
-from engine.sync.delta_keep import keep_upload
 from engine.sync.job import Narrator
 from engine.sync.machine import is_another_machine
 from engine.sync.partial_updates import PartialUpdates
@@ -225,7 +224,10 @@ async def _rebase(run: SyncRun) -> SyncStep:
 async def _push(run: SyncRun) -> SyncStep:
     context = run.context
     if context.uploads and takes_edits(context):
-        await keep_upload(context)
+        if context.parameters.keep_geodatabase_deltas:
+            from engine.sync.delta_keep import keep_upload  # a megabyte that few syncs need
+
+            await keep_upload(context)
         await Push(context, run.channel(), run.accounts).run()
     wants_all = context.needs_snapshot and context.downloads
     return SyncStep.SNAPSHOT if wants_all else SyncStep.FILL
