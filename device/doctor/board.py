@@ -10,6 +10,7 @@ from device.config import Config, ModemMode
 from device.doctor.check import Check, ill, unknown, well
 from device.model import ClockTrust, Reach
 from device.policy import conditions
+from device.policy.rules import Rules
 from device.tables import size
 from engine import Clock
 
@@ -69,8 +70,11 @@ def _disk(place: Path, found: os.statvfs_result, config: Config) -> Check:
             "worn out; save the maps, then fsck or replace it",
         )
     limits = config.conditions
-    percent = 100 * free / whole if whole else 100.0
-    if free < limits.min_free_mb * 1e6 or percent < limits.min_free_percent:
+    rules = Rules(
+        free_disk_bytes=round(limits.min_free_mb * 1e6),
+        free_disk_share=limits.min_free_percent / 100,
+    )
+    if free < rules.least_free_bytes(whole):
         return ill("disk", told, "Make room; below this nothing is fetched, edits still go up")
     if found.f_files and not found.f_favail:
         return ill("disk", f"{told}, but no room for another file", "Remove files that are small")

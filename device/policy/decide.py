@@ -149,10 +149,8 @@ def _conditions(state: PolicyState, now: float) -> Conditions:
 
 
 def _full_disk(state: PolicyState, now: float) -> Disk | None:
-    rules = state.rules
     for disk in _conditions(state, now).disks:
-        share = min(rules.ample_disk_bytes, int(disk.size_bytes * rules.free_disk_share))
-        if disk.free_bytes < max(rules.free_disk_bytes, share):
+        if disk.free_bytes < state.rules.least_free_bytes(disk.size_bytes):
             return disk
     return None
 

@@ -105,3 +105,8 @@ class Rules:
 
     def of(self, link_class: LinkClass) -> ClassRules:
         return self.classes[link_class]
+
+    def least_free_bytes(self, size_bytes: int) -> int:
+        """With less free space on a disk of that size nothing is fetched."""
+        share = min(self.ample_disk_bytes, int(size_bytes * self.free_disk_share))
+        return max(self.free_disk_bytes, share)

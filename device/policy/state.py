@@ -77,4 +77,4 @@ class PolicyState:
     retry_after_until: float | None = None
     """The service asked to be left alone until then."""
     is_sign_in_refused: bool = False
-    """Until the configuration changes, or somebody presses the button."""
+    """Until somebody presses the button, or the program is started anew."""

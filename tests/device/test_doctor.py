@@ -148,8 +148,6 @@ def test_a_disk_that_is_full_or_locked_is_told_once(
     folders = [tmp_path, tmp_path / "not" / "yet"]
     whole = Config(conditions=ConditionsConfig(min_free_mb=0, min_free_percent=0))
     assert verdicts(board.disks(folders, whole)) == [("disk", True)]
-    greedy = Config(conditions=ConditionsConfig(min_free_percent=100))
-    assert verdicts(board.disks(folders, greedy)) == [("disk", False)]
     found = os.statvfs(tmp_path)
     locked = os.statvfs_result([*found[:8], found.f_flag | os.ST_RDONLY, *found[9:]])
     monkeypatch.setattr(os, "statvfs", lambda _: locked)
@@ -157,6 +155,17 @@ def test_a_disk_that_is_full_or_locked_is_told_once(
     (check,) = board.disks(folders, whole)
 
     assert (check.is_ok, check.detail.endswith("read-only")) == (False, True)
+
+
+@pytest.mark.parametrize(("gigabytes", "is_enough"), [(8, False), (1000, True)])
+def test_a_disk_is_full_for_the_doctor_when_it_is_for_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: int, is_enough: bool
+) -> None:
+    blocks = gigabytes * 1_000_000
+    free = blocks * 4 // 100
+    found = os.statvfs_result((1000, 1000, blocks, free, free, 9, 9, 9, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: found)
+    assert verdicts(board.disks([tmp_path], Config())) == [("disk", is_enough)]
 
 
 def write(root: Path, **files: str) -> None:
