@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = Config.read(options.config)
         return asyncio.run(connect(config, SystemClock(), sys.stdin.fileno(), sys.stdout.fileno()))
-    except (EngineError, OSError) as error:  # such as notes of PINs that cannot be written
+    except (EngineError, OSError, ValueError) as error:  # notes of PINs unwritable, a wrong APN
         print(error, file=sys.stderr)
         return FAILED
 

@@ -57,10 +57,12 @@ class Line:
         self._answer: asyncio.Future[Answer] | None = None
         self._timeouts = 0
         self._lost = ""
+        self._was_blocking: dict[int, bool] = {}
         self.unsolicited: list[str] = []
 
     async def __aenter__(self) -> Self:
-        for number in (self._reading, self._writing):
+        self._was_blocking = {n: os.get_blocking(n) for n in (self._reading, self._writing)}
+        for number in self._was_blocking:
             os.set_blocking(number, False)
         asyncio.get_running_loop().add_reader(self._reading, self._readable)
         return self
@@ -72,6 +74,9 @@ class Line:
         trace: TracebackType | None,
     ) -> None:
         self._lose("it was closed")
+        for number, was_blocking in self._was_blocking.items():
+            with suppress(OSError):  # pulled out
+                os.set_blocking(number, was_blocking)  # pppd has the same open file
 
     async def run(
         self, steps: Generator[Command | Pause, Answer | None, ModemStatus]

@@ -1,6 +1,7 @@
 """The way to a dialled line, spoken with modems of three families over a terminal."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -209,3 +210,11 @@ async def test_answers_that_come_late_are_not_taken_for_those_of_the_next_comman
         waking.cancel()
     assert modem.heard[:4] == ["AT", "AT", "AT", "ATE0"]
     assert (status.model, status.sim) == ("SIMCOM_SIM7600E-H", SimState.READY)
+
+
+async def test_the_port_is_given_back_as_it_was_found() -> None:
+    async with FakeModem() as modem:
+        os.set_blocking(modem.line, True)
+        async with Line(modem.line, modem.line, VirtualClock(), name="the modem"):
+            assert not os.get_blocking(modem.line)
+        assert os.get_blocking(modem.line)
