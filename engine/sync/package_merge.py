@@ -135,7 +135,7 @@ async def merge_package(
         put=put,
     )
     while not await context.apply(_merge_slice, context, work):
-        faults.point("slice.merged")
+        faults.point("package-slice.merged")
         await context.clock.sleep(SLICE_GAP_S)
     faults.point("package.merged")
     for table in tables:

@@ -118,7 +118,7 @@ class PartialUpdates:
             }
             self._context.folder.mkdir(exist_ok=True)
             await asyncio.to_thread(atomic.write_json, self._path, note)
-            faults.point("canary.noted")
+            faults.point("canary.prepared")
             await self._update(edit.table, {empty: None}, edit.global_id)
             await self.judge(taken=_NO_BATCH)
             if await self.known():

@@ -106,7 +106,6 @@ async def register_like(wanted: Wanted, first: FirstRows, like: str) -> FirstRow
             replica_id = await replica_id_of(service, answer, wanted.replica_name)
             if normalise_guid(replica_id) == known:
                 raise ProtocolError(f"{service.url} gave out the replica of others as a new one")
-            faults.point("replica.registered")
             return _with_replica(first, wanted, answer, replica_id)
         except (AuthenticationError, PermissionDeniedError):
             raise
@@ -123,7 +122,6 @@ async def register_like(wanted: Wanted, first: FirstRows, like: str) -> FirstRow
         await asyncio.to_thread(target.unlink, missing_ok=True)
     answer = {**envelope, **header.members}
     replica_id = await replica_id_of(service, answer, wanted.replica_name)
-    faults.point("replica.registered")
     unknown = replace(first, server_generation=None, layer_generations={}, needs_snapshot=True)
     return _with_replica(unknown, wanted, answer, replica_id)
 
@@ -131,6 +129,7 @@ async def register_like(wanted: Wanted, first: FirstRows, like: str) -> FirstRow
 def _with_replica(
     first: FirstRows, wanted: Wanted, answer: JsonObject, replica_id: str
 ) -> FirstRows:
+    faults.point("own-replica.registered")
     name = str(answer.get("replicaName") or wanted.replica_name)
     return replace(first, replica_id=replica_id, replica_name=name)
 

@@ -54,7 +54,7 @@ def test_the_service_is_hardly_exposed() -> None:
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.path")]:
         text = unit.read_text(encoding="utf-8")
-        text = text.replace("/usr/lib/fieldsync/lamps-for-fieldsync", str(HELPER))
+        text = text.replace("/usr/lib/fieldsync/lamps-for-fieldsync", "/bin/true")
         (tmp_path / unit.name).write_text(text, encoding="utf-8")
 
     done = analyzed(

@@ -105,7 +105,7 @@ class TakeAreaByPackages(TakeArea):
 def test_take_of_an_area_dies_anywhere(tmp_path: Path, scenario: type[TakeArea]) -> None:
     points = kill_at_points(scenario, tmp_path)
 
-    assert {"replica.named", "replica.registered", "folder.renamed", "packages.removed"} <= set(
+    assert {"replica.named", "own-replica.registered", "folder.renamed", "packages.removed"} <= set(
         points
     )
 
