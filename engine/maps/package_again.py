@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.clock import Clock
 from engine.errors import MapError
-from engine.maps.package_info import UPDATE_MODES, MapService, PackageInfo
+from engine.maps.package_info import UPDATE_BY_SYNC, UPDATE_MODES, MapService, PackageInfo
 from engine.maps.package_item import PackageItem
 from engine.maps.package_reader import (
     BY_PACKAGES,
@@ -25,7 +25,7 @@ from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 def update_mode_of(info: PackageInfo) -> PreplannedUpdateMode:
     """How a map is kept current; :exc:`MapError` for a mode that is not known."""
     for mode, name in UPDATE_MODES.items():
-        if name == (info.update_mode or UPDATE_MODES[mode.SYNC_WITH_FEATURE_SERVICES]):
+        if name == (info.update_mode or UPDATE_BY_SYNC):
             return mode
     raise MapError(
         f"the map {info.title} has the unknown update mode {info.update_mode!r}",

@@ -73,13 +73,16 @@ def plan_updates(
     if _same(record.generations, item.generations):
         return UpdatePlan(kind=UpdateKind.NOTHING)
     here, there = _comparable(record.generations, item.generations)
-    if here is None or there is None:
-        return _whole(item, "the generation of the rows here is not known")
-    if there < here:
-        if (item.modified, item.size_bytes) == (record.modified, record.size_bytes):
-            # Its file is ahead of what the item tells, and that file is here.
+    if here is None or there is None or there < here:
+        state = (item.modified, item.size_bytes)
+        if item.modified and state == (record.modified, record.size_bytes):
+            # The item's file is here already, though it is of another generation than was told.
             return UpdatePlan(kind=UpdateKind.NOTHING)
-        return _whole(item, "it was made anew")
+        is_older = here is not None and there is not None
+        return _whole(
+            item,
+            "it was made anew" if is_older else "the generation of the rows here is not known",
+        )
     if item.last_purged_generation is not None and here < item.last_purged_generation:
         return _whole(item, "the update files since the last sync are not kept any more")
     files = update_files(resources, above=here, up_to=there)

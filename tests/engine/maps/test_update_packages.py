@@ -108,8 +108,9 @@ def test_plan_when_a_file_is_beyond_the_item_then_it_waits() -> None:
     ("here", "there"),
     [
         (record(9), item(7, modified=2)),
-        (record(None), item(7)),
-        (record(7), item(9, per_layer=True)),
+        (record(None), item(7, modified=2)),
+        (record(7), item(9, per_layer=True, modified=2)),
+        (record(None, modified=0), item(7, modified=0)),
     ],
 )
 def test_plan_when_generations_do_not_compare_then_whole(
@@ -125,6 +126,13 @@ def test_plan_when_the_file_here_is_ahead_of_its_item_then_not_fetched_for_ever(
     plan = plan_updates(record(9), item(7, modified=modified), [])
 
     assert plan.kind.value == kind
+
+
+@pytest.mark.parametrize("here", [record(None), record(9, per_layer=True)])
+def test_plan_when_a_file_and_its_item_do_not_compare_then_not_fetched_for_ever(
+    here: PackageRecord,
+) -> None:
+    assert plan_updates(here, item(9), []).kind is UpdateKind.NOTHING
 
 
 def test_plan_when_an_item_tells_of_some_layers_only_then_those_count() -> None:
