@@ -1,7 +1,9 @@
 """``fieldsync areas``: the map areas of a web map, and which maps here were taken of them."""
 
+import os
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -114,8 +116,18 @@ def _maps(area: PreplannedMapArea, folder: Path) -> Iterator[MapHere]:
                 map=str(place),
                 update_mode=info.update_mode,
                 taken_at=info.taken_at,
-                size_bytes=sum(p.stat().st_size for p in place.rglob("*") if p.is_file()),
+                size_bytes=_bytes_of(place),
             )
+
+
+def _bytes_of(folder: Path) -> int:
+    """What all its files take. One may vanish meanwhile: SQLite's own come and go."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(place, name).stat().st_size
+    return size
 
 
 def _lines(areas: list[AreaFacts]) -> Iterator[str]:

@@ -236,6 +236,7 @@ class Config:
         """The configuration in the file. :exc:`ConfigError` names the key that is wrong."""
         config = read_config(path, cls)
         _check_maps(path, config.maps)
+        _check_modem(path, config.modem)
         button = config.button
         if not button.short_s <= button.long_s < button.very_long_s < button.stuck_s:
             raise ConfigError(
@@ -297,6 +298,13 @@ def _default_text(default: object, word: str | None) -> str:
     if isinstance(default, tuple):
         return ", ".join(spelled(one) for one in default)
     return "" if default == {} else spelled(default)
+
+
+def _check_modem(path: Path, modem: ModemConfig) -> None:
+    if modem.mode is ModemMode.DIRECT and not modem.apn:
+        raise ConfigError(f"{path}: modem.apn is missing; the provider tells it")
+    if not modem.apn.isascii() or not modem.apn.isprintable() or '"' in modem.apn:
+        raise ConfigError(f"{path}: modem.apn cannot have quotes or letters beyond ASCII")
 
 
 def _check_maps(path: Path, maps: tuple[MapConfig, ...]) -> None:

@@ -192,6 +192,7 @@ class _Repair:
             await self._read(source)
         if not await self._is_taken():
             await self._take(source is not None)
+        await asyncio.to_thread(forget_package, self._fresh)
         if update_mode_of(self._info) is PreplannedUpdateMode.NO_UPDATES:
             await unregister_for_good(self._fresh, credential=self._credential, clock=self._clock)
         faults.point("map.refilled")
@@ -247,7 +248,6 @@ class _Repair:
             await generator.run(self._narrator.part(5, 90))
         finally:
             self._result.totals.add(generator.totals)
-        await asyncio.to_thread(forget_package, self._fresh)
 
     async def _generator(
         self, has_source: bool, mode: PreplannedUpdateMode

@@ -100,6 +100,8 @@ def test_what_is_given_is_read_and_the_rest_keeps_its_default(tmp_path: Path) ->
             "[[map]]\nname = 'a'\nfolder = 'x'\nfull_download = ['radio']",
             'map[1].full_download[1] must be one of "wired", ',
         ),
+        ("[modem]\nmode = 'direct'", "modem.apn is missing"),
+        ("[modem]\napn = 'a\"b'", "modem.apn cannot have quotes"),
         ("[sync]\nafter_edit_s = -1", "sync.after_edit_s must be a number from 0 to 86400, not -1"),
         ("[sync]\nafter_edit_s = nan", "sync.after_edit_s must be a number from 0 to 86400"),
         ("[sync]\nafter_edit_s = true", "sync.after_edit_s must be a number from 0 to 86400"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import LinkError
 from engine.geodatabase.package_record import get_package
 from engine.maps.offline_map import OfflineMap
 from engine.maps.offline_map_sync_task import OfflineMapSyncTask
@@ -62,4 +63,32 @@ async def test_damaged_geodatabase_is_made_again_in_its_mode(
                 assert not (await sync.result()).has_errors
                 assert await areas.names(NEW) == {"new"}
         assert len(await areas.replicas()) == sum(registered)
+        assert [p.name for p in areas.folder.iterdir() if p.name.startswith(".")] == []
+
+
+async def test_repair_that_goes_on_after_its_rows_were_there_leaves_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    areas = Areas(tmp_path / "service", tmp_path / "town")
+    areas.write()
+    async with areas.server:
+        await areas.take(PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES)
+        with (areas.folder / "water.gpkg").open("r+b") as stream:
+            stream.seek(4096)
+            stream.write(b"\xff" * 4096)
+
+        def die(path: Path) -> None:
+            raise LinkError("it died here")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("engine.maps.repair.forget_package", die)
+            job = RepairOfflineMapJob(areas.folder, clock=areas.clock)
+            job.start()
+            with pytest.raises(LinkError):
+                await job.result()
+        again = RepairOfflineMapJob(areas.folder, clock=areas.clock)
+        again.start()
+        await again.result()
+
+        assert await areas.rows() == ROWS
         assert [p.name for p in areas.folder.iterdir() if p.name.startswith(".")] == []
