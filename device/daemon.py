@@ -29,7 +29,7 @@ from device.listening import group_id, listening
 from device.log import event, set_up
 from device.memory import trim
 from device.model import ClockTrust
-from device.notify import ServiceManager
+from device.notify import Pulse, ServiceManager
 from device.parts import Parts
 from device.policy.budgets import Budgets
 from device.policy.policy import Policy
@@ -188,7 +188,7 @@ class Daemon:
             watch = EditWatch(self._maps, self.governor.look, self._clock)
             pulse = parts.add("edits", lambda: watch.run(pulse))
         if wired.button is not None:
-            parts.add("button", self._hear_button)
+            button = parts.add("button", lambda: self._hear_button(button))
         if wired.modem is not None:
             wired.modem.on_change = self.governor.modem_changed
             parts.add("modem", wired.modem.run)
@@ -245,10 +245,11 @@ class Daemon:
             async for found in links.changes():
                 self.governor.links_changed(found)
 
-    async def _hear_button(self) -> None:
+    async def _hear_button(self, pulse: Pulse) -> None:
         assert self._wired.button is not None
         lamps = self._wired.lamps
         button = self._wired.button(lamps.acknowledge_press, lamps.show_held)
+        button.on_problem = pulse.degraded
         async for gesture in button.gestures():
             self.governor.pressed(gesture)
 

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import MutableMapping
 
+from device.log import event
 from engine import Clock
 
 WATCHDOG_SHARE = 3
@@ -95,6 +96,12 @@ class Pulse:
         """The work is done; now it waits for something to happen."""
         self.heard_at = self._clock.monotonic()
         self._due = None
+
+    def degraded(self, detail: str) -> None:
+        """The part goes on with less: ``detail`` says why; empty: all is well again."""
+        if detail != self.detail:
+            self.detail = detail
+            event("part.degraded" if detail else "part.well", part=self.name, detail=detail)
 
     @property
     def is_overdue(self) -> bool:

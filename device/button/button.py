@@ -28,6 +28,10 @@ def _nothing() -> None:
     pass
 
 
+def _nothing_wrong(problem: str) -> None:
+    """Nobody asks why the button is not heard."""
+
+
 def _nothing_held(gesture: Gesture | None) -> None:
     pass
 
@@ -55,6 +59,8 @@ class Button:
     ) -> None:
         self.problem = ""
         """Why nobody hears the button, for a person; empty while it is heard."""
+        self.on_problem: Callable[[str], None] = _nothing_wrong
+        """Called with it when it is another."""
         self._path = path
         self._clock = clock
         self._code = code
@@ -75,9 +81,9 @@ class Button:
                         async for gesture in heard:
                             yield gesture
             except OSError as error:
-                self.problem = f"cannot hear the button {self._path}: {error.strerror}"
+                self._ail(f"cannot hear the button {self._path}: {error.strerror}")
             else:
-                self.problem = f"the button {self._path} has gone away"
+                self._ail(f"the button {self._path} has gone away")
             self._forget()
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_RETRY_S)
@@ -116,6 +122,11 @@ class Button:
             self._on_press()
         return None
 
+    def _ail(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            self.on_problem(problem)
+
     def _tell_held(self, held: Gesture | None) -> None:
         if held is not self._held:
             self._held = held
@@ -130,7 +141,7 @@ class Button:
         descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             use_monotonic_clock(descriptor)
-            self.problem = ""
+            self._ail("")
             if self._is_down(descriptor, self._code):
                 self._gestures.lose(self._clock.monotonic(), is_down=True)
             yield descriptor

@@ -43,3 +43,20 @@ async def test_the_lamps_tell_what_happens(world: World) -> None:
     assert dark == [OFF, OFF, OFF]
     assert synced == [SOLID, OFF]
     assert world.rhythm("sync") is OFF
+
+
+async def test_a_button_that_is_gone_is_told_until_it_is_back(world: World) -> None:
+    world.start()
+    await world.until(lambda: not world.daemon.governor.is_starting)
+
+    world.button.unplug()
+    await world.until(lambda: "gone away" in detail_of(world, "button"))
+    told = world.daemon.appliance.health()
+    world.button.plug()
+    await world.until(lambda: detail_of(world, "button") == "")
+
+    assert told.is_healthy
+
+
+def detail_of(world: World, part: str) -> str:
+    return next(one.detail for one in world.daemon.appliance.health().parts if one.name == part)
