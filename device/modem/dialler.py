@@ -77,6 +77,8 @@ async def _supervised(
         loop.add_signal_handler(number, stop.set)
     folder = config.socket.path.parent
     watch = asyncio.create_task(until_unwanted(folder / REQUEST_NAME, stop, clock))
+    if await pppd.end_stray(clock):
+        event("modem.stray", logging.WARNING, message="ended a pppd that nobody watched")
     try:
         return await Dialler(
             folder,

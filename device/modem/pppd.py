@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import signal
 import sys
 from contextlib import suppress
 from enum import Enum
@@ -11,9 +12,13 @@ from pathlib import Path
 from device.config import ModemConfig
 from engine import Clock
 
+LOOK_S = 0.5
 STOP_S = 10.0
 """How long pppd may take to hang up before it is killed."""
 ECHO_INTERVAL_S, ECHO_FAILURES = 30, 4
+LINK_NAME = "fieldsync"
+PID_FILE = Path(f"/run/ppp-{LINK_NAME}.pid")
+"""Where pppd writes its process, because of ``linkname``."""
 UNIT = 7
 INTERFACE = f"ppp{UNIT}"
 """A number of its own, so that another ppp link of the device is not taken for ours."""
@@ -90,7 +95,7 @@ def arguments(config: ModemConfig, configuration: Path, *, password: int | None)
         "unit",
         str(UNIT),
         "linkname",
-        "fieldsync",
+        LINK_NAME,
         "ipparam",
         "fieldsync",
         "hide-password",
@@ -128,6 +133,29 @@ async def run(
         if not ended.done():
             await _end(process, ended, clock)
     return await ended
+
+
+async def end_stray(clock: Clock, *, pid_file: Path = PID_FILE, proc: Path = Path("/proc")) -> bool:
+    """End a pppd of ours that outlived who started it, and holds the port; True if there was one.
+
+    Who is killed himself cannot end his child.
+    """
+    try:
+        number = int(pid_file.read_text(encoding="ascii").split()[0])
+        name = (proc / str(number) / "comm").read_text(encoding="ascii").strip()
+    except (OSError, ValueError, IndexError):
+        return False
+    if name != "pppd" or number <= 1:
+        return False  # it is gone, and another has its number
+    waited = 0.0
+    with suppress(ProcessLookupError):
+        os.kill(number, signal.SIGTERM)
+        while waited < STOP_S and (proc / str(number)).exists():
+            await clock.sleep(LOOK_S)
+            waited += LOOK_S
+        if (proc / str(number)).exists():
+            os.kill(number, signal.SIGKILL)
+    return True
 
 
 async def _end(

@@ -101,3 +101,29 @@ def test_every_exit_code_has_a_meaning(codes: tuple[int, ...], found: Ending) ->
     for code in codes:
         assert pppd.ending(code)[0] is found
         assert pppd.ending(code)[1]
+
+
+async def test_a_pppd_that_outlived_its_dialler_is_ended(tmp_path: Path) -> None:
+    stray = await asyncio.create_subprocess_exec("sleep", "600")
+    (tmp_path / "pid").write_text(f"{stray.pid}\nppp7\n")
+    known = tmp_path / "proc" / str(stray.pid)
+    known.mkdir(parents=True)
+    (known / "comm").write_text("pppd\n")
+    places = {"pid_file": tmp_path / "pid", "proc": tmp_path / "proc"}
+
+    ending = asyncio.create_task(pppd.end_stray(VirtualClock(autojump=True), **places))
+
+    assert await stray.wait() == -15
+    assert await ending
+
+
+async def test_another_program_with_the_number_of_a_pppd_is_left_alone(tmp_path: Path) -> None:
+    other = await asyncio.create_subprocess_exec("sleep", "600")
+    (tmp_path / "pid").write_text(f"{other.pid}\n")
+
+    assert not await pppd.end_stray(VirtualClock(), pid_file=tmp_path / "pid")
+    assert not await pppd.end_stray(VirtualClock(), pid_file=tmp_path / "none")
+
+    assert other.returncode is None
+    other.kill()
+    await other.wait()
