@@ -122,6 +122,12 @@ class Refusals:
         text = ""
         if not permissions.can_update:
             text += self._refuse("changed rows", f"({changed} OR {renamed}) AND {foreign}")
+            # A new row that takes the place of one of the service's would be an update of that.
+            taken = (
+                f"EXISTS(SELECT 1 FROM fieldsync_change c WHERE c.layer={self._number}"
+                f" AND c.gid='{{'||{new}||'}}' AND c.had_base=1)"
+            )
+            text += self._refuse("changed rows", f"{renamed} AND {taken}")
         elif not (permissions.can_create and permissions.can_delete):
             text += self._refuse("changed GlobalIDs", f"{renamed} AND {foreign}")
         if (

@@ -1,12 +1,14 @@
 """Whatever other programs write, a map holds what its update mode permits, and nothing else."""
 
 import random
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from engine.geodatabase.change_log import pending_edits
 from engine.geodatabase.permissions import Permissions
+from engine.geodatabase.sql import quote
 from engine.model import EditOperation
 from tests.engine.geodatabase.log_oracle import (
     connect,
@@ -59,3 +61,29 @@ def test_random_statements_when_not_all_is_permitted_then_only_that_is_pending(
         engine.close()
     print(f"seeds 0 to 5, {adds} adds")
     assert bool(adds) == permissions.can_create
+
+
+@pytest.mark.parametrize("recursive", ["ON", "OFF"])
+def test_new_row_does_not_take_the_place_of_one_that_came_with_the_map(
+    tmp_path: Path, recursive: str
+) -> None:
+    rng, table = random.Random(1), make_table(13, lazy=False)
+    engine = create_file(tmp_path / "a.gpkg", table, permissions=ADDS_ONLY)
+    insert_own(engine, table, first_rows(rng, table, 3))
+    before = snapshot(engine, table)
+    foreign = connect(tmp_path / "a.gpkg", engine=False)
+    foreign.execute(f"PRAGMA recursive_triggers={recursive}")
+    name, gid = quote(table.name), quote(table.global_id)
+    foreign.execute(f"INSERT INTO {name} DEFAULT VALUES")
+    (fid,) = foreign.execute(f"SELECT max(fid) FROM {name}").fetchone()
+    taken = next(iter(before))
+
+    for spelling in (taken, f" {taken.lower()} ", taken.strip("{}")):
+        statement = f"UPDATE OR REPLACE {name} SET {gid}=? WHERE fid=?"
+        with pytest.raises(sqlite3.IntegrityError, match="allows no|no other row has"):
+            foreign.execute(statement, (spelling, fid))
+
+    kinds = [kind for kind, *_ in net(table, before, snapshot(engine, table)).values()]
+    assert kinds == ["add"]
+    foreign.close()
+    engine.close()
