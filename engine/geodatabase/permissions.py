@@ -138,7 +138,11 @@ class Refusals:
             geometry = quote(self._table.geometry)
             differs = f"{_coordinates(f'NEW.{geometry}')} IS NOT {_coordinates(f'OLD.{geometry}')}"
             text += self._refuse("changed geometries", f"{differs} AND {foreign}")
-        return text + self._replaced_row(f"NEW.{key} IS NOT OLD.{key}")
+        moved = f"NEW.{key} IS NOT OLD.{key}"
+        text += self._replaced_row(moved)
+        if self.guards_rows:  # by its key it is found when a REPLACE has removed it
+            text += self._refuse("changed row numbers", f"{moved} AND {foreign}")
+        return text
 
     def on_delete(self) -> str:
         """For AFTER DELETE."""
