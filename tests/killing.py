@@ -41,7 +41,8 @@ class Scenario(Protocol):
 def kill_at_points(scenario: type[Scenario], folder: Path) -> list[str]:
     """Kill at every fault point in turn; returns the names of the points, in order.
 
-    A scenario may name the points that matter in a set ``only``: the others are passed.
+    A scenario may name the points that matter in a set ``only``: the others are passed. Where
+    another scenario has the same points, its ``stride`` says how many to go on by.
     """
     return _kill(scenario, folder, "points")
 
@@ -69,7 +70,7 @@ def _kill(scenario: type[Scenario], folder: Path, where: str) -> list[str]:
 def main(module: str, name: str, folder: str, where: str) -> None:
     scenario: Scenario = getattr(import_module(module), name)()
     places: list[str] = []
-    for number in count(1):
+    for number in count(1, getattr(scenario, "stride", 1)):
         assert number < MOST_KILLS, "the work never ends"
         case = Path(folder, str(number))
         case.mkdir()

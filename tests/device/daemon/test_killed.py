@@ -1,4 +1,4 @@
-"""The daemon in its own process, killed as a power cut does; and the demo, as a person sees it."""
+"""The daemon in its own process, killed as a power cut does."""
 
 import random
 import sqlite3
@@ -60,20 +60,6 @@ def bring_up(board: Board) -> None:
     board.tell_kernel("up wlan0 2")
     board.until(lambda: board.status.links)
     board.press()
-
-
-def test_the_demo_of_the_device_comes_true() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.device_lab.story"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1].startswith("OK: ")
 
 
 def test_a_mistake_in_the_configuration_ends_the_start_with_one_line(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_new_row_does_not_take_the_place_of_one_that_came_with_the_map(
 
     for spelling in (taken, f" {taken.lower()} ", taken.strip("{}")):
         statement = f"UPDATE OR REPLACE {name} SET {gid}=? WHERE fid=?"
-        with pytest.raises(sqlite3.IntegrityError, match="allows no|no other row has"):
+        with pytest.raises(sqlite3.IntegrityError, match=r"allows no|no other row has"):
             foreign.execute(statement, (spelling, fid))
 
     kinds = [kind for kind, *_ in net(table, before, snapshot(engine, table)).values()]

@@ -172,6 +172,7 @@ class SyncClearing(Sync):
 
 
 class SyncAnswerLost(Sync):
+    stride = 2  # the points of Sync, and those of finding out
     faults = (
         Fault(kind="drop-after-commit", operation="applyEdits"),
         Fault(kind="drop-before-commit", operation="applyEdits", skip=1),
@@ -179,6 +180,7 @@ class SyncAnswerLost(Sync):
 
 
 class SyncReplicaAnswerLost(SyncReplica):
+    stride = 2
     faults = (
         Fault(kind="drop-after-commit", operation="synchronizeReplica", skip=1),
         Fault(kind="drop-before-commit", operation="synchronizeReplica", skip=3),
