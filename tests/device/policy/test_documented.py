@@ -10,20 +10,18 @@ from tests.sources import ROOT
 
 pytestmark = pytest.mark.checkout
 
-SECTION = (
-    (ROOT / "docs/device.md")
-    .read_text(encoding="utf-8")
-    .split("\n## Links and policy\n")[1]
-    .split("\n## ")[0]
-)
+
+def section() -> str:
+    page = (ROOT / "docs/device.md").read_text(encoding="utf-8")
+    return page.split("\n## Links and policy\n")[1].split("\n## ")[0]
 
 
 def row(reason: WaitReason) -> str:
-    return next(line for line in SECTION.splitlines() if line.startswith(f"| `{reason.value}` |"))
+    return next(line for line in section().splitlines() if line.startswith(f"| `{reason.value}` |"))
 
 
 def test_every_reason_to_wait_is_explained_and_no_other() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", SECTION, re.MULTILINE)) == {
+    assert set(re.findall(r"^\| `(\w+)` \|", section(), re.MULTILINE)) == {
         r.value for r in WaitReason
     }
 
@@ -53,7 +51,7 @@ def test_the_numbers_are_those_of_the_rules() -> None:
         f"from {rules.portal_backoff_base_s / 60:.0f} min "
         f"to {rules.portal_backoff_limit_s / 3600:.0f} h"
     ) in row(WaitReason.PORTAL)
-    assert f"remembered for {rules.press_lifetime_s / 60:.0f} minutes" in SECTION
+    assert f"remembered for {rules.press_lifetime_s / 60:.0f} minutes" in section()
     assert rules.edits_share == 0.25
     assert rules.reading_lifetime_s == 60
     assert rules.leftover_interval_s == 3600
