@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,10 +68,11 @@ class DaemonThread:
         self.stop()
 
     def stop(self) -> None:
-        """Stop now; nothing if it has stopped."""
+        """Stop now; nothing if it has stopped, or another thread has it stop at this moment."""
         if self._thread.is_alive():
             assert self._loop is not None
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with suppress(RuntimeError):  # its loop is closed already
+                self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(WITHIN_S)
 
     def do(self, act: Callable[[FakeAppliance], ValueT]) -> ValueT:
