@@ -141,6 +141,14 @@ class PreplannedUpdateMode(IntEnum):
     DOWNLOAD_SCHEDULED_UPDATES = 2
     DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES = 3
 
+    @property
+    def uploads(self) -> bool:
+        """Whether edits of the device go up: all of them, or new features only."""
+        return self in (
+            PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES,
+            PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES,
+        )
+
 
 class PreplannedPackagingStatus(IntEnum):
     """Whether the packages of a map area are ready to be downloaded."""

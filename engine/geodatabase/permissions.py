@@ -54,12 +54,11 @@ class Permissions:
 
 def layer_permissions(layer: LayerSchema, replica: Replica) -> Permissions:
     """What the layer and the map's update mode allow, if edits travel to the service at all."""
-    mode, modes = replica.update_mode, PreplannedUpdateMode
-    is_synced = mode is modes.SYNC_WITH_FEATURE_SERVICES
-    takes_new = is_synced or mode is modes.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES
+    mode = replica.update_mode
+    is_synced = mode is PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES
     uploads = replica.layer(layer.id).sync_direction.uploads
     return Permissions(
-        can_create=uploads and takes_new and layer.can_create,
+        can_create=uploads and mode.uploads and layer.can_create,
         can_update=uploads and is_synced and layer.can_update,
         can_delete=uploads and is_synced and layer.can_delete,
         allows_geometry_updates=layer.allows_geometry_updates,

@@ -15,14 +15,6 @@ from engine.model import OfflineUpdateAvailability, PreplannedUpdateMode
 from engine.service.session import Session
 from engine.sync.update_check import LayerUpdates, check_geodatabase
 
-SENDS = frozenset(
-    {
-        PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES,
-        PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES,
-    }
-)
-"""Update modes in which edits go up."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineMapLayerUpdates:
@@ -109,7 +101,7 @@ def _layer(updates: LayerUpdates) -> OfflineMapLayerUpdates:
 
 
 async def _uploads(geodatabase: Geodatabase) -> OfflineUpdateAvailability:
-    if geodatabase.replica.update_mode in SENDS and await geodatabase.has_local_edits():
+    if geodatabase.replica.update_mode.uploads and await geodatabase.has_local_edits():
         return OfflineUpdateAvailability.AVAILABLE
     return OfflineUpdateAvailability.NONE
 

@@ -107,8 +107,7 @@ class PreplannedMapArea(Loadable):
         syncs = can.supports_sync_with_feature_services
         if mode not in BY_PACKAGES:
             return syncs
-        is_sent = mode is not PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES
-        return can.supports_scheduled_updates_for_features and (syncs or not is_sent)
+        return can.supports_scheduled_updates_for_features and (syncs or not mode.uploads)
 
     def require_support(self, mode: PreplannedUpdateMode) -> None:
         """:exc:`BadParameterError` with the modes that there are, unless it :meth:`supports` it."""

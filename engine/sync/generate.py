@@ -55,13 +55,6 @@ from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult, SyncTota
 from engine.sync.row_source import FirstRows, RowSource, ServiceRows, Wanted
 from engine.sync.rows import codec_layer
 
-_TAKES_EDITS = frozenset(
-    {
-        PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES,
-        PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES,
-    }
-)
-
 
 class GeodatabaseGenerator:
     """Makes one geodatabase at ``path``: registers a replica, loads its rows and attachments.
@@ -190,7 +183,7 @@ class GeodatabaseGenerator:
                 raise ProtocolError(f"{self.url} did not say the generation of layers {missing}")
 
     def _record(self, schema: ServiceSchema, first: FirstRows, form: dict[str, str]) -> Replica:
-        may_edit = schema.is_editable and self._update_mode in _TAKES_EDITS
+        may_edit = schema.is_editable and self._update_mode.uploads
         direction = _possible(may_edit)
         options = {o.layer_id: o.to_json() for o in self.parameters.layer_options}
         extent = self.parameters.extent
