@@ -90,14 +90,14 @@ class PartialUpdates:
     async def prove(self, edits: Sequence[Edit]) -> None:
         """Before a call in which no edit may go alone: find out by an update that changes nothing,
         of a column that is empty already, in one of the rows. Does nothing if that is known, or no
-        row can show it."""
+        row can show it: as the service last told of them, so that a large call asks for few."""
         if await self.known():
             return
         for edit in edits:
             if edit.operation is not EditOperation.UPDATE or edit.table.is_attachment:
                 continue
             layer = self._context.layers[edit.table.layer_id]
-            if not _omits_values(edit, layer):
+            if not _can_prove(edit, layer):
                 continue
             row = (await find(self._context, edit.table, [edit.global_id])).get(edit.global_id)
             before: Attributes = {} if row is None else _editable(edit.table, row)
@@ -346,6 +346,15 @@ def _omits_values(edit: Edit, layer: LayerSchema) -> bool:
         and _is_clearable(layer, column.name)
         for column in edit.table.columns
     )
+
+
+def _can_prove(edit: Edit, layer: LayerSchema) -> bool:
+    """Whether the row had, as far as is known here, a column that is empty, to be set to that once
+    more, and another that would be cleared by it."""
+    assert edit.base is not None
+    cells = dict(zip(edit.table.row_names, edit.base, strict=True))
+    clearable = [c for c in edit.table.columns if c.is_editable and _is_clearable(layer, c.name)]
+    return len({cells[column.name] is None for column in clearable}) == 2
 
 
 def _can_show(edit: Edit) -> bool:

@@ -81,6 +81,20 @@ async def test_all_or_nothing_loses_no_attribute(tmp_path: Path) -> None:
         assert {r["name"] for r in rows.values()} == {"mine"}
 
 
+async def test_all_or_nothing_asks_for_rows_together_if_none_can_prove_it(world: Fleet) -> None:
+    full = {"name": "H", "status": 1, "pressure": 1.5, "serial": 1, "checked": 0}
+    for number in range(1, 10):
+        await world.change(HYDRANTS, gid(number), **full)
+    a = await world.device("A")
+    foreign(a, "UPDATE Hydrants SET name='mine'")
+    world.server.log.clear()
+
+    await a.sync(rollback_on_failure=True)
+
+    assert world.server.log.count("query") == 2  # before the call and after it
+    await world.assert_agreed()
+
+
 @pytest.mark.parametrize("channel", CHANNELS)
 async def test_all_or_nothing_does_not_write_over_what_others_do_just_then(
     world: Fleet, monkeypatch: pytest.MonkeyPatch, channel: PushChannel
