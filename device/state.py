@@ -14,6 +14,7 @@ from typing import cast
 
 from device.durable_file import replace_file, sync_folder
 from device.log import event
+from device.waiting import until_set
 from engine import Clock, EngineError
 
 FILE_NAME, FLAG_NAME = "state.json", "running"
@@ -99,17 +100,8 @@ class State:
             await self._dirty.wait()
             self._is_urgent.clear()
             await asyncio.to_thread(self.write)
-            await self._rest()
-
-    async def _rest(self) -> None:
-        rest = asyncio.create_task(self._clock.sleep(WRITE_EVERY_S))
-        urgent = asyncio.create_task(self._is_urgent.wait())
-        try:
-            await asyncio.wait((rest, urgent), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            rest.cancel()
-            urgent.cancel()
-            await asyncio.gather(rest, urgent, return_exceptions=True)
+            may_write_at = self._clock.monotonic() + WRITE_EVERY_S
+            await until_set(self._is_urgent, self._clock, may_write_at)
 
     def write(self) -> None:
         """Write now, if something changed. :exc:`StateError`."""
