@@ -9,7 +9,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from device.config import ModemConfig, ModemHelper, ModemMode
 from device.links.classes import Classifier
 from device.log import event
 from device.model import LinkClass
+from device.modem.child import end_child
 from device.modem.pppd import INTERFACE, STOP_S
 from device.modem.report import REPORT_NAME, REQUEST_NAME, Phase, Report
 from device.modem.status import Registration
@@ -213,20 +213,8 @@ class ModemPart:
 
     async def _stop_child(self) -> None:
         child, self._child = self._child, None
-        if child is None or child.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            child.terminate()
-        ended = asyncio.create_task(child.wait())
-        patience = asyncio.create_task(self._clock.sleep(CHILD_STOP_S))
-        try:
-            await asyncio.wait((ended, patience), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            patience.cancel()
-            if not ended.done():
-                with suppress(ProcessLookupError):
-                    child.kill()
-            await asyncio.gather(ended, patience, return_exceptions=True)
+        if child is not None:
+            await end_child(child, self._clock, CHILD_STOP_S)
 
     def _look(self) -> None:
         self._tell(Report.read(self._folder) or self._report)

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from device.config import ModemConfig
+from device.modem.child import end_child
 from engine import Clock
 
 LOOK_S = 0.5
@@ -130,8 +131,7 @@ async def run(
         await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopped.cancel()
-        if not ended.done():
-            await _end(process, ended, clock)
+        await end_child(process, clock, STOP_S)  # some do not hang up after a lost line
     return await ended
 
 
@@ -156,21 +156,6 @@ async def end_stray(clock: Clock, *, pid_file: Path = PID_FILE, proc: Path = Pat
         if (proc / str(number)).exists():
             os.kill(number, signal.SIGKILL)
     return True
-
-
-async def _end(
-    process: asyncio.subprocess.Process, ended: "asyncio.Task[int]", clock: Clock
-) -> None:
-    """Have it hang up; if it does not, as some do after a lost line, kill it."""
-    with suppress(ProcessLookupError):
-        process.terminate()
-    patience = asyncio.create_task(clock.sleep(STOP_S))
-    await asyncio.wait((ended, patience), return_when=asyncio.FIRST_COMPLETED)
-    patience.cancel()
-    if not ended.done():
-        with suppress(ProcessLookupError):
-            process.kill()
-        await asyncio.wait((ended,))
 
 
 def _readable(secret: str) -> int:
