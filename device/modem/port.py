@@ -6,6 +6,7 @@ loop would call it for ever.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ import serial
 from device.modem.at import Answer, Command, Dialogue, Result, Unsolicited
 from device.modem.status import ModemStatus
 from device.modem.steps import Pause
+from device.waiting import until_set
 from engine import Clock
 
 READ_BYTES = 4096
@@ -54,7 +56,9 @@ class Line:
         self._clock = clock
         self._name = name
         self._dialogue = Dialogue()
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: Answer | None = None
+        self._is_over = asyncio.Event()
+        """The command in flight has its answer, or the port is gone."""
         self._timeouts = 0
         self._lost = ""
         self._was_blocking: dict[int, bool] = {}
@@ -100,33 +104,25 @@ class Line:
         if self._timeouts >= RESYNC_AFTER:
             self._timeouts = 0
             await self._write(b"\x1b\r")
-        self._answer = asyncio.get_running_loop().create_future()
+        self._answer = None
+        self._is_over.clear()
         data = self._dialogue.send(command, self._clock.monotonic())
         try:
             await self._write(data)
-            answer = await self._end_of(command)
+            answer = await self._end()
         except BaseException:
             self._dialogue.abandon()
-            if not self._answer.cancel():
-                self._answer.exception()  # seen, so that the loop does not log it
             raise
-        finally:
-            self._answer = None
         self._timeouts = self._timeouts + 1 if answer.result is Result.TIMED_OUT else 0
         return answer
 
-    async def _end_of(self, command: Command) -> Answer:
-        assert self._answer is not None
-        timer = asyncio.ensure_future(self._clock.sleep(command.timeout_s))
-        try:
-            await asyncio.wait((self._answer, timer), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            with suppress(asyncio.CancelledError):
-                await timer
-        if self._answer.done():
-            return self._answer.result()
-        late = self._dialogue.tick(self._clock.monotonic() + command.timeout_s)
+    async def _end(self) -> Answer:
+        await until_set(self._is_over, self._clock, self._dialogue.deadline)
+        if self._answer is not None:
+            return self._answer
+        if self._lost:
+            raise PortLost(self._lost)
+        late = self._dialogue.tick(math.inf)  # a clock may wake a little early
         assert late is not None
         return late
 
@@ -165,16 +161,16 @@ class Line:
         for event in self._dialogue.receive(data):
             if isinstance(event, Unsolicited):
                 self.unsolicited = [*self.unsolicited[1 - UNSOLICITED :], event.text]
-            elif self._answer is not None and not self._answer.done():
-                self._answer.set_result(event)
+            else:
+                self._answer = event
+                self._is_over.set()
 
     def _lose(self, why: str) -> None:
         if self._lost:
             return
         self._lost = f"{self._name} is gone: {why}"
         asyncio.get_running_loop().remove_reader(self._reading)
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(PortLost(self._lost))
+        self._is_over.set()
 
 
 def _reason(error: BaseException) -> str:
