@@ -1,15 +1,16 @@
 """Syncing a whole offline map: all its geodatabases in turn, one result for each layer."""
 
+import asyncio
 import copy
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from engine.clock import Clock, SystemClock
-from engine.errors import EngineError, MapError
+from engine.errors import EngineError, JobCancelledError, MapError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.package_record import get_package
 from engine.geodatabase.replica import get_replica, get_service
@@ -27,7 +28,7 @@ from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
 from engine.sync.job import Job
-from engine.sync.job_json import check_kind, job_json, parameters_in, text_in
+from engine.sync.job_json import check_kind, job_json, parameters_in, text_in, texts_in
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import OfflineMapSyncParameters, SyncGeodatabaseParameters
 from engine.sync.results import FeatureEditResult, GeodatabaseDeltaInfo, SyncGeodatabaseResult
@@ -124,11 +125,19 @@ class OfflineMapSyncTask(Loadable):
         return OfflineMapSyncParameters()
 
     def create_offline_map_sync_job(
-        self, parameters: OfflineMapSyncParameters
+        self, parameters: OfflineMapSyncParameters, *, services: Collection[str] | None = None
     ) -> "OfflineMapSyncJob":
-        """The job that syncs the map. The map must stay open until it has ended."""
+        """The job that syncs the map. The map must stay open until it has ended.
+
+        ``services``: only the geodatabases of the services with these URLs; None: all. For a
+        caller who leaves a service alone that asked for it, and syncs the others.
+        """
         return OfflineMapSyncJob(
-            self.map, parameters, credential=self._credential, clock=self._clock
+            self.map,
+            parameters,
+            credential=self._credential,
+            clock=self._clock,
+            services=services,
         )
 
 
@@ -137,7 +146,8 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
 
     The job fails only if no geodatabase could be synced at all: then with the first one's error.
     ``geodatabase_delta_infos`` has one entry for each geodatabase that was synced, or tried, if
-    deltas are kept.
+    deltas are kept, ``geodatabase_results`` one for each that was begun, also in a job that fails
+    or is cancelled.
     The folder of a map instead of an open map is opened for as long as the job runs.
     """
 
@@ -150,11 +160,14 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         *,
         credential: Credentials | None = None,
         clock: Clock | None = None,
+        services: Collection[str] | None = None,
     ) -> None:
         super().__init__(clock=clock)
         self._map = map
         self._credential = credential
+        self._services = None if services is None else frozenset(services)
         self.geodatabase_delta_infos: list[GeodatabaseDeltaInfo] = []
+        self.geodatabase_results: list[SyncGeodatabaseResult] = []
         self._parameters = copy.deepcopy(parameters)
 
     @property
@@ -164,7 +177,8 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
 
     def to_json(self) -> dict[str, object]:
         folder = self._map.folder if isinstance(self._map, OfflineMap) else self._map
-        return job_json(self.kind, self._parameters, folder=str(folder))
+        services = None if self._services is None else sorted(self._services)
+        return job_json(self.kind, self._parameters, folder=str(folder), services=services)
 
     @classmethod
     def from_json(
@@ -181,7 +195,8 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         check_kind(value, cls.kind)
         parameters = parameters_in(value, OfflineMapSyncParameters)
         folder = Path(text_in(value, "folder"))
-        return cls(folder, parameters, credential=credential, clock=clock)
+        services = None if value.get("services") is None else texts_in(value, "services")
+        return cls(folder, parameters, credential=credential, clock=clock, services=services)
 
     async def _run(self) -> OfflineMapSyncResult:
         async with AsyncExitStack() as stack:
@@ -200,8 +215,12 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
                 f"the map in {map_.folder} was taken without updates",
                 remedy="To have newer rows, take it again into another folder",
             )
-        result = OfflineMapSyncResult()
-        geodatabases = map_.geodatabases
+        result = OfflineMapSyncResult(geodatabase_results=self.geodatabase_results)
+        geodatabases = [
+            one
+            for one in map_.geodatabases
+            if self._services is None or one.service_url in self._services
+        ]
         for number, geodatabase in enumerate(geodatabases):
             share = 100 / len(geodatabases)
             narrator = self._narrator.part(number * share, (number + 1) * share)
@@ -213,6 +232,11 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
                 one.error = error
                 if len(geodatabases) > 1:
                     narrator.warn(f"{Path(geodatabase.path).name}: {error}")
+            except asyncio.CancelledError:
+                one = sync.result or SyncGeodatabaseResult(geodatabase_path=geodatabase.path)
+                one.error = one.error or JobCancelledError("the job was cancelled")
+                result.geodatabase_results.append(one)
+                raise
             if self._parameters.keep_geodatabase_deltas:
                 self.geodatabase_delta_infos.append(one.delta_info or no_deltas(geodatabase))
             result.geodatabase_results.append(one)

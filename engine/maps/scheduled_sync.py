@@ -1,9 +1,10 @@
 """One sync of one geodatabase that is kept current by packages: new features up, packages down."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from engine.clock import Clock
-from engine.errors import EngineError, UploadRequired
+from engine.errors import EngineError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.package_record import note_sending, note_sent, sent_up_to
 from engine.maps.package_update import PackageUpdate, has_unsent
@@ -43,7 +44,7 @@ class ScheduledSync:
 
     async def run(self, narrator: Narrator, session: Session) -> SyncGeodatabaseResult:
         """Sync. What could not be sent does not keep updates away, but all of a package at once:
-        then :exc:`UploadRequired`."""
+        then :exc:`~engine.errors.UploadRequired`, which says why they were not sent."""
         start = self._clock.monotonic()
         sent, received = session.sent_bytes, session.received_bytes
         result = self.result = self._empty_result()
@@ -115,9 +116,24 @@ class ScheduledSync:
     ) -> None:
         download = replace(self._parameters, geodatabase_sync_direction=SyncDirection.DOWNLOAD)
         update = PackageUpdate(self._geodatabase, session, self._clock)
+        why = failure or _refused(result)
         try:
             await update.run(download, narrator, result)
-        except UploadRequired as error:
-            if failure is not None:
-                error.message += f": {failure.message}"
-            raise error from failure
+        except EngineError as error:
+            if why is not None:
+                # Whoever reads the one must not miss the other: both need something to be done.
+                error.message = f"{error.message.rstrip('.')}; new features were not sent before, "
+                error.message += f"because {why.message}"
+                error.remedy = " ".join(dict.fromkeys(_sentences(error.remedy, why.remedy)))
+            raise error from error.__cause__ or why
+
+
+def _refused(result: SyncGeodatabaseResult) -> EngineError | None:
+    """Why a layer could not be sent, while others were."""
+    return next((layer.error for layer in result.layer_results if layer.error is not None), None)
+
+
+def _sentences(*texts: str) -> Iterator[str]:
+    for text in texts:
+        if text:
+            yield f"{text.rstrip('.')}."

@@ -1,5 +1,6 @@
 """Maps of several geodatabases that are kept current in different ways: one job for all of them."""
 
+import json
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -7,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import EngineError
 from engine.maps.offline_map import OfflineMap
-from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSyncTask
+from engine.maps.offline_map_sync_task import (
+    OfflineMapSyncJob,
+    OfflineMapSyncResult,
+    OfflineMapSyncTask,
+)
 from engine.maps.offline_map_task import OfflineMapTask
 from engine.maps.package_info import MapService, PackageInfo
 from engine.model import (
@@ -17,8 +23,10 @@ from engine.model import (
     PreplannedUpdateMode,
     SyncDirection,
 )
+from engine.sync.parameters import OfflineMapSyncParameters
 from tests.engine.maps.areas import Areas
 from tests.engine.sync.fleet import HYDRANTS, gid
+from tests.feature_service import Fault
 
 NEW = gid(5001)
 
@@ -152,3 +160,50 @@ async def test_check_when_mixed_then_each_geodatabase_in_its_own_way(areas: Area
     (update,) = (areas.data / "portal" / "pkg-water" / "resources").iterdir()
     assert info.scheduled_updates_download_size == update.stat().st_size
     assert {file for file, _ in info.layers} == {"synced.gpkg"}
+
+
+async def test_sync_when_some_services_are_chosen_then_no_other_is_asked(areas: Areas) -> None:
+    """Also after the job went through its JSON form."""
+    await edit(areas)
+    wells, before = areas.server.url("wells"), dict(areas.server.traffic)
+    made = OfflineMapSyncJob(areas.folder, OfflineMapSyncParameters(), services=[wells])
+
+    job = OfflineMapSyncJob.from_json(json.loads(json.dumps(made.to_json())), clock=areas.clock)
+    job.start()
+    result = await job.result()
+
+    assert [Path(r.geodatabase_path).stem for r in result.geodatabase_results] == ["wells"]
+    assert set(result.layer_results) | set(result.table_results) == {
+        key for key in (*result.layer_results, *result.table_results) if key[0] == "wells.gpkg"
+    }
+    asked = {path for path, size in areas.server.traffic.items() if size != before.get(path)}
+    assert not [path for path in asked if "/water/" in path]
+    assert (await names(areas))["synced"] == "H3"
+
+
+async def test_sync_when_all_fails_then_the_job_tells_of_each_geodatabase(areas: Areas) -> None:
+    areas.server.faults.add(Fault(kind="status", status=403, times=0))
+    job = OfflineMapSyncJob(areas.folder, OfflineMapSyncParameters(), clock=areas.clock)
+    job.start()
+
+    with pytest.raises(EngineError):
+        await job.result()
+
+    errors = {Path(r.geodatabase_path).stem: r.error for r in job.geodatabase_results}
+    assert set(errors) == {"water", "wells", "synced"}
+    assert all(errors.values())
+
+
+async def test_sync_when_cancelled_then_the_job_tells_what_it_had_done(areas: Areas) -> None:
+    await edit(areas)
+    job = OfflineMapSyncJob(areas.folder, OfflineMapSyncParameters(), clock=areas.clock)
+    job.start()
+    async for _ in job:
+        if len(job.geodatabase_results) == 1:
+            break
+    await job.cancel()
+
+    first, second = job.geodatabase_results
+    assert first.error is None
+    assert second.error is not None
+    assert second.error.code == "cancelled"

@@ -1,5 +1,6 @@
 """New features of a map that is kept current by packages: sent first, never lost, never doubled."""
 
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from engine.model import (
     SyncDirection,
 )
 from engine.sync.parameters import PushChannel
-from tests.engine.maps.area import AND_NEW, Area, area
+from tests.engine.maps.area import AND_NEW, PACKAGE, Area, area
 from tests.engine.sync.fleet import HYDRANTS, assert_same, gid
 from tests.feature_service import Fault
 
@@ -145,7 +146,7 @@ async def test_whole_package_when_new_features_cannot_be_sent_then_upload_requir
     north.server.faults.add(Fault(kind="status", status=403, operation="applyEdits", times=0))
     before = north.package_bytes()
 
-    with pytest.raises(UploadRequired, match="all of its package"):
+    with pytest.raises(UploadRequired, match=r"all of its package.*because .*HTTP 403"):
         await north.sync()
 
     assert north.package_bytes() == before
@@ -154,6 +155,34 @@ async def test_whole_package_when_new_features_cannot_be_sent_then_upload_requir
     await north.sync()
     assert NEW in await there(north)
     assert await is_here(north) == 1
+
+
+async def test_update_when_it_fails_as_well_as_the_upload_then_both_reasons_are_told(
+    north: Area,
+) -> None:
+    await add(north)
+    north.refresh()
+    north.server.faults.add(Fault(kind="status", status=403, operation="applyEdits", times=0))
+    shutil.rmtree(north.item)
+
+    with pytest.raises(EngineError) as caught:
+        await north.sync()
+
+    told = str(caught.value)
+    assert PACKAGE in told
+    assert "new features were not sent before, because" in told
+    assert "HTTP 403" in told
+    assert "Ask the owner of the service" in caught.value.remedy
+
+
+async def test_update_when_only_it_fails_then_nothing_is_said_of_the_upload(north: Area) -> None:
+    north.refresh()
+    shutil.rmtree(north.item)
+
+    with pytest.raises(EngineError) as caught:
+        await north.sync()
+
+    assert "sent" not in str(caught.value)
 
 
 async def test_new_feature_when_nobody_can_be_asked_about_it_then_stays(north: Area) -> None:
