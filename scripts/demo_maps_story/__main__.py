@@ -1,17 +1,12 @@
 """Runs the demo of maps; ends with 0 only if all of its story came true."""
 
 import argparse
-import shutil
-import signal
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 from scripts.demo_maps_story.story import Story
-from scripts.demo_story.__main__ import MAP_DATA
-from scripts.demo_story.check import DemoFailedError
-from scripts.demo_story.field_device import StepFailedError
+from scripts.demo_story.data import MAP_DATA
+from scripts.demo_story.telling import Checks, require, run
 
 DESCRIPTION = """\
 A portal's web map of two services is taken offline: on demand, and as an area prepared ahead of
@@ -20,37 +15,18 @@ happens on this machine, in a folder that is removed at the end."""
 
 
 def main() -> int:
-    options = _options()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    place = Path(tempfile.mkdtemp(prefix="fieldsync maps "))
-    story = Story(place, MAP_DATA)
-    started = time.monotonic()
-    try:
-        if not MAP_DATA.is_file():
-            raise DemoFailedError(f"{MAP_DATA} is missing; see what scripts/setup says")
-        story.tell(options.picture)
-    except (DemoFailedError, StepFailedError, RuntimeError, OSError) as error:
-        print(f"\ndemo-maps: FAILED: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ndemo-maps: interrupted", file=sys.stderr)
-        return 130
-    finally:
-        if options.keep:
-            print(f"\nEverything is kept in '{place}'.")
-        else:
-            shutil.rmtree(place, ignore_errors=True)
-    print(f"\nOK: {story.checks.count} checks in {time.monotonic() - started:.0f} s.")
-    return 0
-
-
-def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/demo-maps", description=DESCRIPTION)
     parser.add_argument("--keep", action="store_true", help="keep the maps and the portal's data")
     parser.add_argument(
         "--picture", metavar="FILE", type=Path, help="leave the last drawing there, an SVG file"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+
+    def story(place: Path, checks: Checks) -> None:
+        require(MAP_DATA)
+        Story(place, checks).tell(options.picture)
+
+    return run("demo-maps", story, is_kept=options.keep)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from scripts.demo_maps_story.device import MapDevice
-from scripts.demo_story.check import Checks
+from scripts.demo_story.telling import Checks
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"

@@ -8,9 +8,10 @@ from engine import ExitCode
 from scripts.demo_maps_story import pictures, world
 from scripts.demo_maps_story.device import MapDevice
 from scripts.demo_maps_story.office import Office
-from scripts.demo_story.check import Checks, sha256
+from scripts.demo_story.check import sha256
 from scripts.demo_story.data import AIRPORTS, SERVICE, guid
 from scripts.demo_story.png import photo
+from scripts.demo_story.telling import Checks, heading, say
 
 NEW_PHOTO = "new.png"
 MODES = ("none", "sync", "packages", "packages-and-new")
@@ -26,13 +27,12 @@ FIRST, SECOND = "LSGG", "LSZH"  # Geneva and Zurich: the office changes them bet
 class Story:
     """The devices, their office, and what was found to be true so far."""
 
-    def __init__(self, place: Path, map_data: Path) -> None:
+    def __init__(self, place: Path, checks: Checks) -> None:
         self._place = place
-        self._map_data = map_data
+        self.checks = checks
         self._data = place / "service"
         self._on_demand = MapDevice("on demand", place)
         self._by = {mode: MapDevice(mode, place) for mode in MODES}
-        self.checks = Checks()
 
     def tell(self, picture: Path | None = None) -> None:
         """All of it. An exception ends the story where something did not come true. The last
@@ -48,10 +48,10 @@ class Story:
             self._draw(office, picture or self._place / "alps.svg")
 
     def _start(self) -> Office:
-        _heading("1. A portal with a web map of two services")
-        counts = world.write_world(self._data, self._map_data)
+        heading("1. A portal with a web map of two services")
+        counts = world.write_world(self._data)
         office = Office(self._data, self._place / "service.log")
-        _say(
+        say(
             f"{counts['airports']} airports with {counts['photos']} photos and "
             f"{counts['inspections']} inspections, to be edited; {counts['countries']} countries,",
             "which can only be read. The web map shows no airports of Slovenia.",
@@ -62,7 +62,7 @@ class Story:
     # --- on demand --------------------------------------------------------------------------------
 
     def _take_on_demand(self, office: Office) -> None:
-        _heading("2. The web map is taken on demand, for an area that a person names")
+        heading("2. The web map is taken on demand, for an area that a person names")
         device, claim = self._on_demand, self.checks.that
         report = self._take(device, office, world.WEB_MAP, "--area", world.ON_DEMAND)
         tables = {one["name"]: one for g in report["geodatabases"] for one in g["tables"]}
@@ -114,11 +114,11 @@ class Story:
     # --- ahead of time ----------------------------------------------------------------------------
 
     def _take_ahead_of_time(self, office: Office) -> None:
-        _heading("3. An area of it, prepared ahead of time, is taken in all four update modes")
+        heading("3. An area of it, prepared ahead of time, is taken in all four update modes")
         before = office.package_bytes()
         found = self._by["none"].fieldsync("areas", world.WEB_MAP, "--portal", office.portal)
         (area,) = found.report["areas"]
-        _say(
+        say(
             f"$ fieldsync areas {world.WEB_MAP[:8]}…",
             f"{area['title']}, {area['status']}, {size(area['size_bytes'])}: "
             f"{', '.join(area['update_modes'])}",
@@ -145,7 +145,7 @@ class Story:
         )
 
     def _refuse_edits(self) -> None:
-        _heading("4. Each mode permits what it can bring home, and refuses the rest at once")
+        heading("4. Each mode permits what it can bring home, and refuses the rest at once")
         adding = ADD.replace("?, ?", "'XX01', 'Airstrip'")
         allowed = {
             "none": (),
@@ -161,10 +161,10 @@ class Story:
                 f"{mode}: takes {', '.join(words)}", is_true=taken == allowed[mode], evidence=told
             )
         reason = self._by["packages"].refusal(DELETE)
-        _say(f"The reason is told where the edit is made: {reason!r}")
+        say(f"The reason is told where the edit is made: {reason!r}")
 
     def _update_by_packages(self, office: Office) -> None:
-        _heading("5. The office edits, and the portal makes an update package")
+        heading("5. The office edits, and the portal makes an update package")
         office.edit(AIRPORTS, updates=[_with_status(FIRST, "restricted")])
         changed = office.refresh()
         self.checks.that(
@@ -197,15 +197,13 @@ class Story:
         )
 
     def _replace_under_a_reader(self, office: Office) -> None:
-        _heading(
-            "6. Updates have been cleared away: the whole package comes, under a reader's feet"
-        )
+        heading("6. Updates have been cleared away: the whole package comes, under a reader's feet")
         device = self._by["packages"]
         world.keep_no_updates(self._data, SERVICE)
         for status in ("closed", "restricted"):
             office.edit(AIRPORTS, updates=[_with_status(SECOND, status)])
             office.refresh()
-        _say("The portal makes two updates, and keeps neither for long.")
+        say("The portal makes two updates, and keeps neither for long.")
         file = device.airports.stat().st_ino
         query = f"SELECT status FROM Airports WHERE icao = '{SECOND}'"
         with device.reader() as reader:
@@ -232,7 +230,7 @@ class Story:
         )
 
     def _send_new_features(self, office: Office) -> None:
-        _heading("7. A map with packages sends what is new on it")
+        heading("7. A map with packages sends what is new on it")
         device = self._by["packages-and-new"]
         device.execute(ADD, "XN01", "Airstrip of this device")
         upload = device.fieldsync("check", str(device.map)).report["upload"]
@@ -253,7 +251,7 @@ class Story:
     # --- a map that syncs, and its picture --------------------------------------------------------
 
     def _sync_and_stay(self, office: Office) -> None:
-        _heading("8. The map that syncs: an edit goes up, one is contested, one is refused")
+        heading("8. The map that syncs: an edit goes up, one is contested, one is refused")
         device, claim = self._by["sync"], self.checks.that
         device.execute("UPDATE Airports SET remarks = 'Grass too high' WHERE icao = 'LSGS'")
         device.execute("UPDATE Airports SET status = 'closed' WHERE icao = ?", "LSZA")
@@ -281,10 +279,10 @@ class Story:
         device.execute("DELETE FROM Airports WHERE icao = 'LSZG'")
 
     def _draw(self, office: Office, path: Path) -> None:
-        _heading("9. A picture of it: what a technician looks at first")
+        heading("9. A picture of it: what a technician looks at first")
         device = self._by["sync"]
         report = device.fieldsync("draw", str(device.map), str(path)).report
-        _say(
+        say(
             f"$ fieldsync draw '{device.map.name}' {path.name}",
             *table(
                 ("layer", "symbol", "features"),
@@ -301,7 +299,7 @@ class Story:
     # --- steps of which there are several ---------------------------------------------------------
 
     def _take(self, device: MapDevice, office: Office, item: str, *options: str) -> dict[str, Any]:
-        _say(f"$ fieldsync take {item[:8]}… '{device.map.name}' {' '.join(options)}")
+        say(f"$ fieldsync take {item[:8]}… '{device.map.name}' {' '.join(options)}")
         arguments = (item, str(device.map), "--portal", office.portal, *options)
         return device.fieldsync("take", *arguments).report
 
@@ -311,7 +309,7 @@ class Story:
         promised = int(checked["scheduled_updates_download_size"])
         for one in checked["geodatabases"]:
             if one["whole_package_reason"]:
-                _say(f"The whole package is needed, because {one['whole_package_reason']}.")
+                say(f"The whole package is needed, because {one['whole_package_reason']}.")
         before = office.package_bytes()
         self._sync(device, f"`fieldsync check` promises {promised} bytes.")
         came = office.package_bytes() - before
@@ -326,17 +324,8 @@ class Story:
         self, device: MapDevice, *why: str, options: tuple[str, ...] = (), ends_with: int = 0
     ) -> None:
         device.fieldsync("sync", str(device.map), *options, ends_with=ends_with)
-        _say(f"$ fieldsync sync '{device.map.name}' {' '.join(options)}", *why)
+        say(f"$ fieldsync sync '{device.map.name}' {' '.join(options)}", *why)
 
 
 def _with_status(icao: str, status: str) -> dict[str, Any]:
     return {"attributes": {"GlobalID": guid("airport", icao), "status": status}}
-
-
-def _heading(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(f"   {line}".rstrip(), flush=True)

@@ -22,9 +22,9 @@ LEFT_OUT = "SI"  # the web map shows no airports of Slovenia
 Json = dict[str, Any]
 
 
-def write_world(folder: Path, map_data: Path) -> dict[str, int]:
+def write_world(folder: Path) -> dict[str, int]:
     """Write the data folder of the reference service; give how many of what are in it."""
-    counts = data.write_service(folder, map_data, is_small=True)
+    counts = data.write_service(folder, is_small=True)
     _set_borders_apart(folder)
     _write_item(folder, WEB_MAP, _web_map_item(), _web_map())
     _write_item(folder, AREA, _area_item(), {"mapAreas": {"mapAreasScheduledUpdatesEnabled": True}})

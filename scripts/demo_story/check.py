@@ -11,26 +11,10 @@ from typing import Any
 from scripts.demo_story import data
 from scripts.demo_story.field_device import FieldDevice
 from scripts.demo_story.service import Service
+from scripts.demo_story.telling import Checks
 
 TABLES = {data.AIRPORTS: "Airports", data.INSPECTIONS: "Inspections", data.COUNTRIES: "Countries"}
 SHOWN = 3  # differing rows that are told in full
-
-
-class DemoFailedError(Exception):
-    """Something that the demo promises is not so."""
-
-
-class Checks:
-    """Claims about the map, each told with a tick; the first that is not true ends the demo."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def that(self, claim: str, *, is_true: bool, evidence: object = "") -> None:
-        if not is_true:
-            raise DemoFailedError(f"this should be so, and is not: {claim}. Found: {evidence}")
-        self.count += 1
-        print(f"   ✓ {claim}")
 
 
 def airport(geopackage: Path, icao: str) -> dict[str, Any] | None:

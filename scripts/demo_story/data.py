@@ -16,6 +16,8 @@ import airportsdata
 from scripts.demo_story.png import photo
 from scripts.demo_story.topojson import read_polygons
 
+MAP_DATA = Path(".cache/world-atlas/countries-50m.json")
+"""Where scripts/setup puts the countries, as TopoJSON."""
 SERVICE = "Airports"
 AIRPORTS, INSPECTIONS, COUNTRIES = 0, 1, 2
 EPOCH_MS = 1_767_225_600_000  # 2026-01-01, when the first inspection was made
@@ -40,7 +42,7 @@ def photo_name(icao: str) -> str:
     return f"{icao}.png"
 
 
-def write_service(folder: Path, countries: Path, *, is_small: bool) -> dict[str, int]:
+def write_service(folder: Path, *, countries: Path = MAP_DATA, is_small: bool) -> dict[str, int]:
     """Write the data folder of the reference service; give how many of what are in it.
 
     ``is_small``: only the countries of the Alps, for a quick look.

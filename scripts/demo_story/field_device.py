@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.demo_story.telling import NotSoError
+
 STEP_WITHIN_S = 300
-
-
-class StepFailedError(Exception):
-    """A program on the device failed; the text says which, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class FieldDevice:
         words = (done.stderr or done.stdout).strip()
         # ogrinfo tells an SQL error on standard error, and ends with code 0.
         if done.returncode or "ERROR" in done.stderr:
-            raise StepFailedError(f"{command[0]} on device {self.name} failed: {words}")
+            raise NotSoError(f"{command[0]} on device {self.name} failed: {words}")
 
     def _measured(self, program: str, arguments: Sequence[str], ends_with: int) -> Outcome:
         with tempfile.NamedTemporaryFile(prefix="fieldsync-demo-", suffix=".json") as report:
@@ -81,7 +79,7 @@ class FieldDevice:
                 check=False,
             )
             if done.returncode != ends_with:
-                raise StepFailedError(
+                raise NotSoError(
                     f"{' '.join([program, *arguments[:1]])} on device {self.name} ended with exit "
                     f"code {done.returncode}: {done.stdout.strip()}"
                 )

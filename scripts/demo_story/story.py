@@ -6,11 +6,11 @@ from typing import Any
 from device.tables import size, table
 from engine import ExitCode
 from scripts.demo_story import check, data, edits
-from scripts.demo_story.check import Checks
 from scripts.demo_story.cost import Cost
 from scripts.demo_story.field_device import FieldDevice
 from scripts.demo_story.png import photo
 from scripts.demo_story.service import Service
+from scripts.demo_story.telling import Checks, heading, say
 
 MEMORY_LIMIT_BYTES = 30_000_000  # a small board has 512 MB, for all its programs
 
@@ -18,13 +18,12 @@ MEMORY_LIMIT_BYTES = 30_000_000  # a small board has 512 MB, for all its program
 class Story:
     """The two devices A and B, their service, and what was found to be true so far."""
 
-    def __init__(self, place: Path, map_data: Path, *, is_small: bool) -> None:
+    def __init__(self, place: Path, checks: Checks, *, is_small: bool) -> None:
         self._place = place
-        self._map_data = map_data
+        self.checks = checks
         self._is_small = is_small
         self._a, self._b = FieldDevice("A", place), FieldDevice("B", place)
         self._cost = Cost()
-        self.checks = Checks()
 
     def tell(self) -> None:
         """All of it. An exception ends the story where something did not come true."""
@@ -41,15 +40,15 @@ class Story:
             is_true=self._cost.most_bytes <= MEMORY_LIMIT_BYTES,
             evidence=size(self._cost.most_bytes),
         )
-        _heading("What it took")
-        _say(*self._cost.lines())
+        heading("What it took")
+        say(*self._cost.lines())
 
     def _start_service(self) -> Service:
-        _heading("1. A feature service with real data")
+        heading("1. A feature service with real data")
         folder = self._place / "service"
-        counts = data.write_service(folder, self._map_data, is_small=self._is_small)
+        counts = data.write_service(folder, is_small=self._is_small)
         service = Service(folder, data.SERVICE, self._place / "service.log")
-        _say(
+        say(
             f"{counts['airports']} airports, each an asset to inspect, and {counts['countries']} "
             "countries: real data.",
             f"{counts['inspections']} inspections and {counts['photos']} photos: made up.",
@@ -58,13 +57,13 @@ class Story:
         return service
 
     def _take(self, service: Service) -> None:
-        _heading("2. Two field devices, A and B, take the map")
+        heading("2. Two field devices, A and B, take the map")
         for device in (self._a, self._b):
-            _say(f"$ fieldsync take {service.url} '{device.map.name}'")
+            say(f"$ fieldsync take {service.url} '{device.map.name}'")
             outcome = device.fieldsync("take", service.url, str(device.map))
             self._cost.add_take(f"{device.name} takes the map", outcome)
         tables = outcome.report["geodatabases"][0]["tables"]
-        _say(
+        say(
             "Each has a GeoPackage now, which any GIS can open and edit:",
             *table(
                 ("layer", "rows", "photos"),
@@ -74,10 +73,10 @@ class Story:
         )
 
     def _edit(self) -> None:
-        _heading("3. Both go out of reach, and people work")
+        heading("3. Both go out of reach, and people work")
         self._a.app("inspect")
         edits.with_sqlite_on_a(self._a)
-        _say(
+        say(
             "On A, a field app (the Python API) closes Innsbruck, moves Samedan, and adds an",
             "airstrip, an inspection and a photo; a plain SQLite program deletes Neuchatel, writes",
             "a remark and adds an inspection. No function of fieldsync is loaded there: triggers",
@@ -87,7 +86,7 @@ class Story:
         edits.with_sqlite_on_b(self._b)
         edits.with_gdal_on_b(self._b)
         self._b.app("photograph")
-        _say(
+        say(
             "On B, SQLite judges the condition of Samedan; GDAL's ogrinfo restricts Innsbruck and",
             "deletes Grenchen; ogr2ogr appends three airstrips; the app adds a photo of Zurich.",
         )
@@ -95,7 +94,7 @@ class Story:
 
     def _list_edits(self, device: FieldDevice) -> None:
         found = device.fieldsync("edits", str(device.map)).report["edits"]
-        _say(
+        say(
             f"$ fieldsync edits '{device.map.name}'",
             *table(
                 ("layer", "edit", "GlobalID", "changed"),
@@ -104,7 +103,7 @@ class Story:
         )
 
     def _sync(self) -> None:
-        _heading("4. They come back: A syncs, then B, then A again")
+        heading("4. They come back: A syncs, then B, then A again")
         self._sync_one(self._a, "A syncs", "A's edits go up.")
         self._sync_one(
             self._b,
@@ -120,14 +119,14 @@ class Story:
         outcome = device.fieldsync("sync", str(device.map), ends_with=ends_with)
         self._cost.add_sync(name, outcome)
         totals = outcome.report["totals"]
-        _say(
+        say(
             f"$ fieldsync sync '{device.map.name}'",
             *why,
             f"Sent {size(totals['sent_bytes'])}, received {size(totals['received_bytes'])}.",
         )
 
     def _look_at_both(self) -> None:
-        _heading("5. What must be true now")
+        heading("5. What must be true now")
         a, b = self._a.geopackage, self._b.geopackage
         claim = self.checks.that
         for device in (self._a, self._b):
@@ -201,12 +200,3 @@ def _changed(edit: dict[str, Any]) -> str:
     if edit["operation"] != "update":
         return ""
     return ", ".join([*edit["columns"], *(["geometry"] if edit["geometry_changed"] else [])])
-
-
-def _heading(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(f"   {line}".rstrip(), flush=True)

@@ -14,6 +14,7 @@ from device.api.client import ApiClient, DaemonNotRunningError
 from device.api.status import Status
 from device.lamps.rhythm import ACKNOWLEDGED, Rhythm, pattern, recognised
 from engine import SystemClock
+from scripts.demo_story.telling import NotSoError
 from tests.fakes.button import FakeButton
 from tests.fakes.leds import FakeLeds
 
@@ -50,10 +51,6 @@ device = "button"
 path = "api.sock"
 group = ""
 """
-
-
-class NotSoError(Exception):
-    """What should have come true within a minute has not."""
 
 
 class Board:

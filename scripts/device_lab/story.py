@@ -1,22 +1,17 @@
 """The demo of the device: tells what happens, shows the lamps, and checks that it is so."""
 
 import argparse
-import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 
 from device.api.status import State, Status
 from device.model import Reach
-from engine import EngineError
-from scripts.demo_story.check import Checks, DemoFailedError
 from scripts.demo_story.service import Service
-from scripts.device_lab.board import Board, NotSoError
+from scripts.demo_story.telling import Checks, run
+from scripts.device_lab.board import Board
 from tests.device.conftest import write_world
 
 DESCRIPTION = """\
@@ -31,25 +26,7 @@ QUICK_S = 0.1
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo-device", description=DESCRIPTION)
     parser.add_argument("--keep", action="store_true", help="keep the device's folder")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    place = Path(tempfile.mkdtemp(prefix="fieldsync-demo-"))
-    checks, started = Checks(), time.monotonic()
-    try:
-        tell(place, checks)
-    except (DemoFailedError, NotSoError, EngineError, RuntimeError, OSError) as error:
-        print(f"\ndemo-device: FAILED: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ndemo-device: interrupted", file=sys.stderr)
-        return 130
-    finally:
-        if options.keep:
-            print(f"\nEverything is kept in {place}.")
-        else:
-            shutil.rmtree(place, ignore_errors=True)
-    print(f"\nOK: {checks.count} checks in {time.monotonic() - started:.0f} s.")
-    return 0
+    return run("demo-device", tell, is_kept=parser.parse_args().keep)
 
 
 def tell(place: Path, checks: Checks) -> None:
@@ -58,20 +35,20 @@ def tell(place: Path, checks: Checks) -> None:
     with Service(place / "data", "park", place / "service.log") as service:
         take(service.url, place / "map")
         with Board(place / "board", place / "map") as board:
-            say("The device is switched on. There is no link.")
+            scene("The device is switched on. There is no link.")
             board.start()
             board.until(lambda: board.status.state is not State.STARTING)
             show(board)
             checks.that("it waits, and says for what", is_true=waits_for_a_link(board.status))
 
-            say("Somebody moves a tree in another program.")
+            scene("Somebody moves a tree in another program.")
             edit(board, 1, "moved in the field")
             board.until(lambda: rhythm(board, "sync") == "breath")
             show(board)
             edits = board.status.maps[0].edits
             checks.that("the edit was noticed by itself", is_true=edits == 1, evidence=edits)
 
-            say("A wireless network comes into reach.")
+            scene("A wireless network comes into reach.")
             board.tell_kernel("up wlan0 2")
             took_s = board.until(lambda: rhythm(board, "sync") == "solid")
             show(board)
@@ -87,7 +64,7 @@ def tell(place: Path, checks: Checks) -> None:
                 and note(service, 1) == "moved in the field",
             )
 
-            say("Somebody edits again, and presses the button at once.")
+            scene("Somebody edits again, and presses the button at once.")
             edit(board, 2, "pressed")
             runs = board.status.last_run
             board.button.press()
@@ -100,7 +77,7 @@ def tell(place: Path, checks: Checks) -> None:
             board.until(lambda: board.status.last_run != runs and board.status.job is None)
             checks.that("the service has it", is_true=note(service, 2) == "pressed")
 
-            say("The network is gone; somebody edits; the power is cut, and comes back.")
+            scene("The network is gone; somebody edits; the power is cut, and comes back.")
             board.tell_kernel("down")
             board.until(lambda: not board.status.links)
             edit(board, 3, "before the cut")
@@ -118,7 +95,7 @@ def tell(place: Path, checks: Checks) -> None:
             show(board)
             checks.that("nothing was lost", is_true=note(service, 3) == "before the cut")
 
-            say("The device is switched off in good order.")
+            scene("The device is switched off in good order.")
             took_s = board.stop()
             checks.that(f"it ended within {took_s:.1f} s", is_true=took_s < 20)
 
@@ -130,7 +107,7 @@ def take(url: str, folder: Path) -> None:
     )
 
 
-def say(text: str) -> None:
+def scene(text: str) -> None:
     print(f"\n{text}", flush=True)
 
 

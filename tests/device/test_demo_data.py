@@ -96,8 +96,8 @@ def test_the_small_service_is_complete_and_the_same_every_time(tmp_path: Path) -
     countries = tmp_path / "countries.json"
     countries.write_text(json.dumps(topology), encoding="utf-8")
 
-    counts = data.write_service(tmp_path / "one", countries, is_small=True)
-    data.write_service(tmp_path / "two", countries, is_small=True)
+    counts = data.write_service(tmp_path / "one", countries=countries, is_small=True)
+    data.write_service(tmp_path / "two", countries=countries, is_small=True)
 
     first, second = (
         {p.relative_to(tmp_path / name): p.read_bytes() for p in files(tmp_path / name)}
