@@ -7,10 +7,11 @@ the policy named has come. Nothing else syncs.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from device.api.appliance import UnknownMapError
 from device.api.events import EventHub
-from device.api.status import Cause, JobRecord, RunStatus
+from device.api.status import Cause, JobRecord, MapResult, RunStatus
 from device.config import Config
 from device.indication import SUCCESS_S, Seen, indication
 from device.jobs import Jobs
@@ -19,6 +20,8 @@ from device.lamps.lamps import Lamps
 from device.lamps.language import attention_of
 from device.links.reachability import reach_after
 from device.log import event
+from device.map_looks import LOOK_LIMIT_S, MapLooks
+from device.map_result import unusable_maps
 from device.memory import trim
 from device.model import Gesture, Indication, Link, Reach, Run, Wait, WaitReason
 from device.notify import Pulse, ServiceManager
@@ -33,7 +36,6 @@ from engine import Clock, EngineError, JobStatus
 
 STOP_GRACE_S = 120.0
 """How long after its time a run may take to end in good order."""
-LOOK_LIMIT_S = 120.0
 CONDITIONS_EVERY_S = 10.0
 """While a run goes on; at rest they are read before each decision."""
 
@@ -97,6 +99,9 @@ class Governor:
         self._conditions_at = 0.0
         self._told = ""
         self._runner = runner(self)
+        self._looks = MapLooks(
+            self.maps, clock=clock, manager=manager, look=self.look, began=self._all_looked_at
+        )
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -144,22 +149,17 @@ class Governor:
         self.wake()
 
     async def look_at_all(self) -> None:
-        """The first look, after the start; after an unclean stop with a check for damage."""
-        for kept in self.maps:
-            if self._stored.was_clean:
-                await kept.look()
-            else:
-                self._manager.extend_timeout(self.config.device.check_s + LOOK_LIMIT_S)
-                is_sound = await kept.check(self.config.device.check_s)
-                event("map.checked", map=kept.name, is_sound=is_sound)
-            self._count(is_new=False)
-        trim()
+        """After the start, and at what could not be read again and again; until cancelled."""
+        await self._looks.run(was_clean=self._stored.was_clean, check_s=self.config.device.check_s)
+
+    def _all_looked_at(self) -> None:
         self.is_starting = False
         self._refresh()
         self.wake()
 
     def _count(self, *, is_new: bool) -> None:
         unsent = sum(kept.counts.unsent for kept in self.maps if kept.is_usable)
+        self._looks.counted()
         self.policy.pending_changed(unsent, is_new=is_new)
         self.links.set_services({url for kept in self.maps for url in kept.counts.services})
 
@@ -179,6 +179,7 @@ class Governor:
         record = self.jobs.ask(cause, self._names(maps), is_expensive_allowed=is_expensive_allowed)
         self._is_asked = cause is Cause.BUTTON
         self.policy.pressed(Gesture.LONG if is_expensive_allowed else Gesture.SHORT)
+        self._looks.hurry()
         self.wake()
         return record
 
@@ -216,12 +217,17 @@ class Governor:
     def _names(self, maps: Sequence[str]) -> tuple[str, ...]:
         return tuple(self.kept(name).name for name in maps) or tuple(k.name for k in self.maps)
 
-    def _give_up(self, why: str) -> None:
-        """The job that waits is not wanted any more."""
+    def _give_up(
+        self,
+        why: str,
+        status: JobStatus = JobStatus.CANCELLED,
+        results: Sequence[MapResult] = (),
+    ) -> None:
+        """The job that waits is not wanted any more, or can do nothing."""
         if self.jobs.waiting is not None:
             self.policy.forget_press()
             error = EngineError(why, remedy="Ask for another one")
-            self.jobs.end(self.jobs.waiting, JobStatus.CANCELLED, error=error)
+            self.jobs.end(self.jobs.waiting, status, results=tuple(results), error=error)
             self.wake()
 
     # --- the loop ---------------------------------------------------------------------------------
@@ -297,7 +303,12 @@ class Governor:
 
     async def _run(self, run: Run) -> None:
         record = self._job_for(run)
-        wanted = [kept for kept in self.maps if kept.is_usable and kept.name in record.maps]
+        asked = [kept for kept in self.maps if kept.name in record.maps]
+        wanted = [kept for kept in asked if kept.is_usable]
+        unusable = unusable_maps(asked)
+        if not wanted:
+            self._give_up("None of its maps can be used.", JobStatus.FAILED, unusable)
+            return
         self.run, self.wait, self._is_asked = run, None, False
         self._success_at = None
         self.policy.run_started(run)
@@ -324,7 +335,11 @@ class Governor:
             self.run = None
             self.budgets.save()
         self._beat(LOOK_LIMIT_S)
-        await self._learn(end, record.id)
+        is_whole = all(kept in wanted for kept in self.maps if kept.is_usable)
+        outcome = replace(end.outcome, is_whole=is_whole)
+        await self._learn(
+            replace(end, outcome=outcome, results=(*end.results, *unusable)), record.id
+        )
         trim()
 
     async def _learn(self, end: RunEnd, job_id: str) -> None:

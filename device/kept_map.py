@@ -15,7 +15,7 @@ from pathlib import Path
 
 from device.api.status import Failure, MapStatus
 from device.config import MapConfig
-from device.log import event
+from device.log import event, log
 from engine import EngineError, Geodatabase, OfflineMap, TransientError
 
 LOOK_LIMIT_S = 60.0
@@ -45,6 +45,13 @@ class Counts:
         return max(0, (self.edits or 0) - self.held)
 
 
+class RottenSchemaError(EngineError):
+    """What a geodatabase says of its tables is no text any more."""
+
+    code = "geodatabase-damaged"
+    default_remedy = "Repair the map: fieldsync repair MAP. It keeps the file and what can be read"
+
+
 class KeptMap:
     """A map and what is known of it. ``is_usable`` False: there is nothing in it to sync."""
 
@@ -58,6 +65,11 @@ class KeptMap:
         self._turn = asyncio.Lock()
         self._damage: EngineError | None = None
         self._damaged_files: set[tuple[str, int]] = set()
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it could not be read, or not all of it, when it was last looked at."""
+        return not self.is_usable or self.counts.edits is None
 
     @property
     def name(self) -> str:
@@ -108,7 +120,7 @@ class KeptMap:
             return False  # somebody writes at length; the next look tells
         except TimeoutError:
             self._fail(before, EngineError(f"the map in {self.folder} cannot be read in time"))
-        except (EngineError, OSError, sqlite3.Error) as error:
+        except Exception as error:  # none of it may keep the other maps from being synced
             self._fail(before, _told(error))
         if self._damage is not None:
             self._fail(self.counts, self._damage)
@@ -126,7 +138,7 @@ class KeptMap:
             async with self.opened() as map_:
                 for geodatabase in map_.geodatabases:
                     await _check(geodatabase, limit_s)
-        except (EngineError, OSError, sqlite3.Error) as error:
+        except Exception as error:
             told = _told(error)
             if told.code == "geodatabase-damaged":
                 self._damage, self._damaged_files = told, self._files()
@@ -209,6 +221,10 @@ def _moment(text: str | None) -> datetime | None:
 def _told(error: Exception) -> EngineError:
     if isinstance(error, EngineError):
         return error
+    if isinstance(error, UnicodeDecodeError):  # SQLite tells of rotten names with their own bytes
+        return RottenSchemaError("a geodatabase of the map is damaged: its schema is no text")
+    if not isinstance(error, OSError | sqlite3.Error):
+        log.error("a map cannot be read", exc_info=error)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     place = "" if not isinstance(error, OSError) or not error.filename else f"{error.filename}: "
     return EngineError(f"the map cannot be read: {place}{reason}")

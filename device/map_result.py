@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from device.api.status import Failure, LayerResult, MapResult
+from device.kept_map import KeptMap
 from device.sync_exit_code import exit_code
 from engine import (
     EditCounts,
@@ -13,15 +14,24 @@ from engine import (
 )
 
 
-def failed_map(name: str, error: EngineError) -> MapResult:
+def failed_map(name: str, failure: Failure) -> MapResult:
     """Of a map that could not be synced at all."""
     return MapResult(
         map=name,
-        exit_code=int(error.exit_code),
+        exit_code=failure.exit_code,
         edits=EditCounts(),
         layers=(),
         totals=SyncTotals(),
-        error=Failure.of(error),
+        error=failure,
+    )
+
+
+def unusable_maps(maps: Iterable[KeptMap]) -> tuple[MapResult, ...]:
+    """Of those of the maps that a sync had to leave out."""
+    return tuple(
+        failed_map(one.name, one.counts.error)
+        for one in maps
+        if not one.is_usable and one.counts.error is not None
     )
 
 

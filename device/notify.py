@@ -83,6 +83,8 @@ class Pulse:
         self.detail = ""
         """Why it is degraded, for a person; empty while it is not."""
         self.is_running = True
+        self.is_done = False
+        """It has ended for good, because there is nothing for it to do."""
         self.heard_at = clock.monotonic()
         self._clock = clock
         self._due: float | None = None

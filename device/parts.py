@@ -36,7 +36,8 @@ class Parts:
 
     @property
     def pulses(self) -> list[Pulse]:
-        return [pulse for pulse, _ in self._work]
+        """Those of the parts that run, or shall; what had nothing to do on this device is none."""
+        return [pulse for pulse, _ in self._work if not pulse.is_done]
 
     @property
     def is_alive(self) -> bool:
@@ -58,7 +59,8 @@ class Parts:
             pulse.is_running, pulse.detail = True, ""
             try:
                 await work()
-                return  # it has nothing to do on this device
+                pulse.is_done = True  # it has nothing to do on this device
+                return
             except Exception as error:
                 known = isinstance(error, EngineError | OSError)
                 pulse.detail = str(error) or type(error).__name__

@@ -12,9 +12,9 @@ from enum import Enum
 from typing import Protocol
 
 from device.api.events import EventHub
-from device.api.status import MapResult
+from device.api.status import Failure, MapResult
 from device.kept_map import KeptMap
-from device.log import event
+from device.log import event, log
 from device.map_result import acknowledged, error_in, failed_map, map_result
 from device.model import FailureClass, LinkClass, Run
 from device.policy.failures import RunOutcome, classify, retry_after_s
@@ -116,8 +116,16 @@ class Runner:
     async def run(self, run: Run, job_id: str, maps: Sequence[KeptMap]) -> RunEnd:
         """Sync the maps. Cancelling it ends the job first."""
         self._bind(run.link.interface if run.is_bound else None)
+        began = self._clock.monotonic()
         try:
             return await self._run(run, job_id, maps)
+        except Exception as error:  # a fault of ours: the job ends, and is not begun at once again
+            log.error("a sync failed", exc_info=error)
+            told = EngineError(f"the sync failed: {type(error).__name__}: {error}")
+            outcome = self._outcome(run, began, is_complete=False, moved=0, results=[], error=told)
+            return RunEnd(
+                outcome=outcome, status=JobStatus.FAILED, results=(), error=told, stop=None
+            )
         finally:
             self._bind(None)
 
@@ -148,7 +156,9 @@ class Runner:
         if self._stop is not None:
             error, is_complete = StoppedRunError(self._stop.value), False
         return RunEnd(
-            outcome=self._outcome(run, began, is_complete, moved, results, error),
+            outcome=self._outcome(
+                run, began, is_complete=is_complete, moved=moved, results=results, error=error
+            ),
             status=JobStatus.SUCCEEDED if is_complete else self._failed_status(),
             results=tuple(results),
             error=error,
@@ -162,6 +172,7 @@ class Runner:
         self,
         run: Run,
         began: float,
+        *,
         is_complete: bool,
         moved: int,
         results: list[MapResult],
@@ -209,12 +220,14 @@ class Runner:
                 return found, acknowledged(result.geodatabase_results), failure
         except EngineError as error:
             event("map.unsynced", map=kept.name, code=error.code, error=error.message)
-            return failed_map(kept.name, error), 0, error
-        except (OSError, sqlite3.Error) as error:
+            return failed_map(kept.name, Failure.of(error)), 0, error
+        except Exception as error:  # whatever it is, the other maps go on
+            if not isinstance(error, OSError | sqlite3.Error):
+                log.error("the map %s cannot be used", kept.name, exc_info=error)
             told = EngineError(f"the map in {kept.folder} cannot be used: {error}")
             told.__cause__ = error
             event("map.unsynced", map=kept.name, error=told.message)
-            return failed_map(kept.name, told), 0, told
+            return failed_map(kept.name, Failure.of(told)), 0, told
 
     async def _follow(
         self,

@@ -144,7 +144,7 @@ class Policy:
         now = self._clock.monotonic()
         self._running = None
         link_class = outcome.run.link.link_class
-        if outcome.is_complete:
+        if outcome.is_complete and outcome.is_whole:
             self._completed(outcome.started_at, now)
             if outcome.run.pull:
                 self._work = replace(self._work, pulled_at=now)
