@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -290,14 +290,31 @@ class _Books:
                 (n for n, (a, b) in enumerate(pairwise(versions), 1) if a.end != b.begin), default=0
             )
             for name, value in versions[-1].cells.items():
-                before = {v.cells[name] for v in versions[since:]} - {None}
-                if value is not None or not before or (layer, gid, name) in emptied:
+                values = [v.cells[name] for v in versions[since:]]
+                if value is not None or not any(v is not None for v in values):
+                    continue
+                if (layer, gid, name) in emptied or self._came_between(layer, gid, name, values):
                     continue
                 if COLUMNS[layer][name] == "guid":
                     parents = self._parents(layer, gid, name)
                     if any(self._is_gone("", PARENTS[layer][0], p, everybody) for p in parents):
                         continue  # the service empties keys of rows that are gone
                 yield f"{TABLES[layer]} {gid} {name} was emptied by nobody"
+
+    def _came_between(self, layer: int, gid: str, name: str, values: list[Value]) -> bool:
+        """Whether the office filled an empty cell while a sync was going on, on a service that
+        clears what an update leaves out: between our look at the row that goes up first and that
+        update. Nobody else ever saw the value."""
+        runs = [value for value, _ in groupby(values)]
+        if not (self.clears and self.may_race) or runs[-3:-2] != [None]:
+            return False
+        return any(
+            w.who == OFFICE
+            and w.layer == layer
+            and self._gid(layer, w.gid) == gid
+            and w.values.get(name) == runs[-2]
+            for w in self.ledger.writes
+        )
 
     def _runs(self, versions: list[Version], name: str) -> Counter[Value]:
         runs: Counter[Value] = Counter()
