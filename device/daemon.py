@@ -1,7 +1,7 @@
 """``fieldsyncd``: keeps the offline maps of a device in step, shows how it is, answers on a socket.
 
 One process, one event loop, no root. Its parts are kept alive one by one; the end, asked for by
-SIGTERM or SIGINT, comes in good order from wherever they are.
+SIGTERM, SIGINT or SIGHUP, comes in good order from wherever they are.
 """
 
 import argparse
@@ -35,12 +35,14 @@ from device.policy.budgets import Budgets
 from device.policy.policy import Policy
 from device.runs import Runner
 from device.socket_appliance import SocketAppliance
-from device.state import State
+from device.state import State, StateInUseError
 from device.wiring import Hardware, hardware, rules
 from engine import ArcGISCredentialStore, Clock, EngineError, SystemClock
 
 STOP_LIMIT_S = 18.0
 """The service manager gives up after 20 s. Nothing is lost by an earlier end; it is unclean."""
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Wire = Callable[[Config, Clock], Hardware]
 
@@ -78,13 +80,14 @@ def run(
     async def supervised() -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        for number in (signal.SIGTERM, signal.SIGINT):
+        heard = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+        for number in heard:
             loop.add_signal_handler(number, _stop, task, manager, loop)
         daemon = Daemon(config, clock, manager, wire(config, clock), store)
         try:
             await daemon.run(environment)
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in heard:
                 loop.remove_signal_handler(number)
 
     try:
@@ -217,16 +220,17 @@ class Daemon:
         """Note that we run. A state that cannot be written stops nothing, and is shown."""
         try:
             self.state.begin()
+        except StateInUseError:
+            raise
         except EngineError as error:
             event("state.unwritable", logging.ERROR, error=error.message)
-            self.governor.restore()
-            return
         if not self.state.was_clean:
             event("stop.unclean", logging.WARNING)
         self.governor.restore()
         stack.callback(self._end)
 
     def _end(self) -> None:
+        self.governor.pause.stop()
         try:
             self.state.end()
         except EngineError as error:

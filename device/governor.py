@@ -25,6 +25,7 @@ from device.map_result import unusable_maps
 from device.memory import trim
 from device.model import Gesture, Indication, Link, Reach, Run, Wait, WaitReason
 from device.notify import Pulse, ServiceManager
+from device.pause import Pause
 from device.policy.budgets import Budgets
 from device.policy.policy import Policy
 from device.run_status import run_as_json, run_from_json
@@ -88,7 +89,7 @@ class Governor:
         self.run: Run | None = None
         self.last_run: RunStatus | None = None
         self.last_run_at: float | None = None
-        self.pause_until: float | None = None
+        self.pause = Pause(stored, clock)
         self.pulse: Pulse | None = None
         self._stored = stored
         self._is_clock_trusted = is_clock_trusted
@@ -178,10 +179,13 @@ class Governor:
         """Sync these maps, or all, as soon as it may be. :exc:`UnknownMapError`."""
         record = self.jobs.ask(cause, self._names(maps), is_expensive_allowed=is_expensive_allowed)
         self._is_asked = cause is Cause.BUTTON
-        self.policy.pressed(Gesture.LONG if is_expensive_allowed else Gesture.SHORT)
+        self._press(record)
         self._looks.hurry()
         self.wake()
         return record
+
+    def _press(self, record: JobRecord) -> None:
+        self.policy.pressed(Gesture.LONG if record.is_expensive_allowed else Gesture.SHORT)
 
     async def cancel(self, job_id: str) -> JobRecord:
         """Stop a job that waits or runs, and wait for its end. :exc:`UnknownJobError`."""
@@ -200,12 +204,11 @@ class Governor:
     def set_paused(self, is_paused: bool, seconds: float | None = None) -> None:
         """Sync nothing for so long, or before somebody says so; kept over a restart."""
         self.policy.set_paused(is_paused)
-        ends = is_paused and seconds is not None
-        self.pause_until = self.clock.monotonic() + seconds if ends and seconds else None
+        self.pause.set(is_paused, seconds)
         if is_paused:
             self._runner.stop(Stop.PAUSE)
-        left_s = seconds if ends else None
-        self._stored.put("pause", {"is_paused": is_paused, "left_s": left_s}, is_urgent=True)
+        elif self.jobs.waiting is not None:  # what somebody asked for before is wanted still
+            self._press(self.jobs.get(self.jobs.waiting))
         if self.run is None:  # so that whoever asked is told what is so now
             decision = self._decide()
             self.wait = None
@@ -261,8 +264,8 @@ class Governor:
         return decision.until if isinstance(decision, Wait) else None
 
     def _decide(self) -> Run | Wait:
-        now = self.clock.monotonic()
-        if self.pause_until is not None and now >= self.pause_until:
+        self.pause.look()
+        if self.pause.is_over:
             self.set_paused(False)
         if self.is_starting:
             return Wait(until=None, reason=WaitReason.NOTHING_TO_DO, detail="It is starting.")
@@ -270,7 +273,7 @@ class Governor:
         usable = [kept for kept in self.maps if kept.is_usable]
         if not usable:
             return self._without_maps()
-        return self.policy.decide()
+        return self.pause.explained(self.policy.decide())
 
     def _without_maps(self) -> Wait:
         if not self.maps:
@@ -296,7 +299,7 @@ class Governor:
     def _next_moment(self, wait: Wait) -> float | None:
         """When the answer, or what the lamps tell, will be another by itself."""
         now = self.clock.monotonic()
-        moments = [wait.until, self.pause_until]
+        moments = [wait.until, self.pause.next_moment]
         if self._success_at is not None:
             moments.append(self._success_at + SUCCESS_S)
         return min((m for m in moments if m is not None and m > now), default=None)
@@ -477,12 +480,7 @@ class Governor:
     def restore(self) -> None:
         """Go on as it was when the last daemon ended, or the power went."""
         self.policy.restore(self._stored.get("policy"), was_clean=self._stored.was_clean)
-        pause = self._stored.get("pause")
-        if pause.get("is_paused") is True:
-            self.policy.set_paused(True)
-            left = pause.get("left_s")
-            if isinstance(left, int | float):
-                self.pause_until = self.clock.monotonic() + max(0.0, left)
+        self.policy.set_paused(self.pause.restore(was_clean=self._stored.was_clean))
         self.last_run = run_from_json(self._stored.get("last_run"))
 
 

@@ -5,9 +5,11 @@ its clock may be wrong. What is kept is how long something still lasts.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -31,6 +33,12 @@ class StateError(EngineError):
     default_remedy = "Check that the disk is not full or read-only, and the owner of the folder"
 
 
+class StateInUseError(StateError):
+    """Another daemon keeps its state in this folder: each would overwrite what the other keeps."""
+
+    default_remedy = "Stop it first: systemctl stop fieldsync; or name another folder: device.state"
+
+
 class State:
     """Sections of plain JSON values, each replaced as a whole. A damaged file counts as none."""
 
@@ -43,6 +51,9 @@ class State:
         self._clock = clock
         self._sections: dict[str, object] = {}
         self._written: str = ""
+        self._unlock: weakref.finalize[..., State] | None = None
+        """Lets go of the flag, which is open and locked while we run."""
+        self._is_unmarked = False
         self._writing = threading.Lock()
         self._dirty = asyncio.Event()
         self._is_urgent = asyncio.Event()
@@ -111,6 +122,9 @@ class State:
             if text == self._written:
                 return
             try:
+                if self._is_unmarked:  # it could not be written when we began
+                    self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    self._mark()
                 replace_file(self.folder / FILE_NAME, text.encode())
             except OSError as error:
                 self._dirty.set()
@@ -120,24 +134,44 @@ class State:
     # --- clean and unclean stops ------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Note that a daemon runs. :attr:`was_clean` says how the last one ended."""
-        flag = self.folder / FLAG_NAME
+        """Note that a daemon runs. :attr:`was_clean` says how the last one ended.
+
+        :exc:`StateInUseError` if it runs still; :exc:`StateError` if nothing can be noted: it is
+        tried again with each write.
+        """
         try:
+            self._is_unmarked = True
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.was_clean = not flag.exists()
-            if self.was_clean:
-                replace_file(flag, b"fieldsyncd runs, or was cut off\n")
+            self.was_clean = not (self.folder / FLAG_NAME).exists()
+            self._mark()
         except OSError as error:
             raise self._failed(error) from error
 
+    def _mark(self) -> None:
+        path = self.folder / FLAG_NAME
+        if not path.exists():
+            replace_file(path, b"fieldsyncd runs, or was cut off\n")
+        flag = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(flag, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(flag)
+            raise StateInUseError(f"another daemon keeps its state in {self.folder}") from None
+        except OSError as error:  # a file system without locks
+            event("state.unlocked", 30, error=error)
+        self._unlock, self._is_unmarked = weakref.finalize(self, os.close, flag), False
+
     def end(self) -> None:
         """Write what is left and note that the daemon ended in good order. :exc:`StateError`."""
-        self.write()
         try:
+            self.write()
             (self.folder / FLAG_NAME).unlink(missing_ok=True)
             sync_folder(self.folder)
         except OSError as error:
             raise self._failed(error) from error
+        finally:
+            if self._unlock is not None:
+                self._unlock()
 
     def _failed(self, error: OSError) -> StateError:
         self.is_lost = True

@@ -11,7 +11,7 @@ import pytest
 
 from device.durable_file import replace_file
 from device.model import Attention
-from device.state import FILE_NAME, WRITE_EVERY_S, State, StateError
+from device.state import FILE_NAME, WRITE_EVERY_S, State, StateError, StateInUseError
 from engine import SystemClock
 from tests.device.daemon.world import World
 from tests.fakes.clock import VirtualClock
@@ -69,6 +69,38 @@ def test_a_section_of_another_kind_is_empty(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(json.dumps({"format": 1, "budgets": 3}))
 
     assert state_in(tmp_path).load_budgets() == {}
+
+
+def test_two_daemons_do_not_keep_their_state_in_one_folder(tmp_path: Path) -> None:
+    first, second = state_in(tmp_path), state_in(tmp_path)
+    first.begin()
+
+    with pytest.raises(StateInUseError, match="another daemon"):
+        second.begin()
+    after_second = (tmp_path / "running").exists()
+    first.end()
+    second.begin()
+
+    assert after_second
+    assert second.was_clean
+
+
+def test_a_folder_that_can_be_written_later_is_made_then(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "disk"
+    in_the_way.write_text("nothing is mounted here yet")
+    state = state_in(in_the_way / "state")
+    with pytest.raises(StateError):
+        state.begin()
+    in_the_way.unlink()
+
+    state.put("pause", {"is_paused": True})
+    state.write()
+
+    again = state_in(in_the_way / "state")
+    assert again.get("pause") == {"is_paused": True}
+    with pytest.raises(StateInUseError):
+        again.begin()
+    assert not again.was_clean
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
