@@ -16,6 +16,7 @@ from engine.maps.offline_map_sync_task import OfflineMapSyncResult, OfflineMapSy
 from engine.maps.offline_map_task import OfflineMapTask
 from engine.model import PreplannedUpdateMode, normalise_guid
 from engine.service.portal import PortalItem
+from tests.engine.maps.syncing import sync_job
 from tests.engine.sync.fleet import LAYERS, Fleet, HastyClock, Rows, _rows_of
 from tests.feature_service import Faults, FeatureServer, ManualClock, Profile, seeded_mint
 from tests.test_feature_service.client import Client
@@ -68,14 +69,9 @@ class Area:
         async with OfflineMap.open(self.map) as map_:
             return await OfflineMapSyncTask(map_, clock=self.clock).check_for_updates()
 
-    async def sync(self, **changes: object) -> OfflineMapSyncResult:
+    async def sync(self, **changes: Any) -> OfflineMapSyncResult:
         async with OfflineMap.open(self.map) as map_:
-            task = OfflineMapSyncTask(map_, clock=self.clock)
-            parameters = await task.create_default_offline_map_sync_parameters()
-            for name, value in changes.items():
-                assert hasattr(parameters, name), name
-                setattr(parameters, name, value)
-            job = task.create_offline_map_sync_job(parameters)
+            job = await sync_job(map_, self.clock, **changes)
             job.start()
             try:
                 return await job.result()

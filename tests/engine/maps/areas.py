@@ -18,7 +18,7 @@ from engine.maps.preplanned_map_area import PreplannedMapArea
 from engine.model import PreplannedUpdateMode
 from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.portal import PortalItem
-from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, HastyClock
+from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, HastyClock, changed
 from tests.feature_service import FeatureServer, ManualClock, Profile, Security, seeded_mint
 from tests.test_feature_service.client import Client
 from tests.test_feature_service.world import service_document, write_world
@@ -161,9 +161,7 @@ class Areas:
             parameters = await task.create_default_download_preplanned_offline_map_parameters(
                 area, mode
             )
-            for name, value in changes.items():
-                assert hasattr(parameters, name), name
-                setattr(parameters, name, value)
+            changed(parameters, changes)
             return task.create_download_preplanned_offline_map_job(parameters, self.folder)
 
     async def take(

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from engine.model import (
 )
 from engine.sync.parameters import OfflineMapSyncParameters
 from tests.engine.maps.areas import Areas
+from tests.engine.maps.syncing import sync_job
 from tests.engine.sync.fleet import HYDRANTS, gid
 from tests.feature_service import Fault
 
@@ -51,14 +53,9 @@ async def areas(tmp_path: Path) -> AsyncIterator[Areas]:
         yield found
 
 
-async def sync(areas: Areas, **changes: object) -> OfflineMapSyncResult:
+async def sync(areas: Areas, **changes: Any) -> OfflineMapSyncResult:
     async with OfflineMap.open(areas.folder) as map_:
-        task = OfflineMapSyncTask(map_, clock=areas.clock)
-        parameters = await task.create_default_offline_map_sync_parameters()
-        for name, value in changes.items():
-            assert hasattr(parameters, name), name
-            setattr(parameters, name, value)
-        job = task.create_offline_map_sync_job(parameters)
+        job = await sync_job(map_, areas.clock, **changes)
         job.start()
         progress = [event.progress async for event in job]
         assert progress == sorted(progress)

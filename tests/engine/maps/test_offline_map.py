@@ -23,6 +23,7 @@ from engine.maps.offline_map_task import GenerateOfflineMapJob, OfflineMapTask
 from engine.maps.update_capabilities import OfflineMapUpdateCapabilities
 from engine.model import JobStatus, OfflineUpdateAvailability
 from engine.sync.context import lock_path
+from tests.engine.maps.syncing import sync_job, sync_map
 from tests.engine.sync.fleet import HYDRANTS, HastyClock, gid
 from tests.fakes.cutting_proxy import cutting_proxy
 from tests.feature_service import Fault, FeatureServer, ManualClock
@@ -52,11 +53,7 @@ class Town:
 
     async def sync(self) -> OfflineMapSyncResult:
         async with OfflineMap.open(self.folder) as map:
-            task = OfflineMapSyncTask(map, clock=self.clock)
-            parameters = await task.create_default_offline_map_sync_parameters()
-            job = task.create_offline_map_sync_job(parameters)
-            job.start()
-            return await job.result()
+            return await sync_map(map, self.clock)
 
     async def edit(self, name: str) -> None:
         """Change the first hydrant in both geodatabases."""
@@ -199,10 +196,7 @@ async def test_job_fails_if_no_service_can_be_synced(town: Town) -> None:
     town.server.faults.add(Fault(kind="drop-before-commit", times=0))
 
     async with OfflineMap.open(town.folder) as map:
-        task = OfflineMapSyncTask(map, clock=town.clock)
-        job = task.create_offline_map_sync_job(
-            await task.create_default_offline_map_sync_parameters()
-        )
+        job = await sync_job(map, town.clock)
         job.start()
         with pytest.raises(LinkError):
             await job.result()
@@ -318,10 +312,7 @@ async def test_sync_made_again_from_its_json_opens_the_map_and_does_the_same(tow
     await town.take()
     await town.edit("mine")
     async with OfflineMap.open(town.folder) as map:
-        task = OfflineMapSyncTask(map, clock=town.clock)
-        first = task.create_offline_map_sync_job(
-            await task.create_default_offline_map_sync_parameters()
-        )
+        first = await sync_job(map, town.clock)
     value = json.loads(json.dumps(first.to_json()))
 
     job = OfflineMapSyncJob.from_json(value, clock=town.clock)
@@ -382,14 +373,11 @@ async def test_kept_deltas_are_told_for_every_geodatabase_also_when_the_sync_fai
         await town.edit(name)
     town.server.faults.add(Fault(kind="status", status=404, service="wells", times=0))
     async with OfflineMap.open(town.folder) as map:
-        task = OfflineMapSyncTask(map, clock=town.clock)
-        parameters = await task.create_default_offline_map_sync_parameters()
-        parameters.keep_geodatabase_deltas = True
-        some = task.create_offline_map_sync_job(parameters)
+        some = await sync_job(map, town.clock, keep_geodatabase_deltas=True)
         some.start()
         await some.result()
         town.server.faults.add(Fault(kind="drop-before-commit", times=0))
-        none = task.create_offline_map_sync_job(parameters)
+        none = await sync_job(map, town.clock, keep_geodatabase_deltas=True)
         none.start()
         with pytest.raises(EngineError):
             await none.result()

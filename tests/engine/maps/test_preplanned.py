@@ -14,7 +14,6 @@ from engine.geodatabase.feature_table import FeatureTable
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.package_record import get_package
 from engine.maps.offline_map import OfflineMap
-from engine.maps.offline_map_sync_task import OfflineMapSyncTask
 from engine.maps.offline_map_task import OfflineMapTask
 from engine.model import (
     Envelope,
@@ -28,6 +27,7 @@ from engine.model import (
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import SyncGeodatabaseParameters
 from tests.engine.maps.areas import EXTENT, Areas
+from tests.engine.maps.syncing import sync_map
 from tests.engine.sync.fleet import HYDRANTS, VISITS, gid
 
 NO_UPDATES = PreplannedUpdateMode.NO_UPDATES
@@ -264,12 +264,7 @@ async def test_map_that_is_synced_goes_on_from_its_package(areas: Areas) -> None
         table = map_.geodatabases[0].table(HYDRANTS)
         await table.update_feature(gid(2), {"name": "mine"})
         new = (await table.add_feature({"name": "new", "serial": 5}, POINT)).global_id
-        task = OfflineMapSyncTask(map_, clock=areas.clock)
-        job = task.create_offline_map_sync_job(
-            await task.create_default_offline_map_sync_parameters()
-        )
-        job.start()
-        result = await job.result()
+        result = await sync_map(map_, areas.clock)
 
         assert not result.has_errors
         assert not await map_.geodatabases[0].has_local_edits()
@@ -350,12 +345,7 @@ async def test_map_of_which_one_service_takes_new_features_is_kept_current(areas
     async with OfflineMap.open(areas.folder) as map_:
         table = map_.geodatabases[0].table(HYDRANTS)
         new = (await table.add_feature({"name": "new"}, POINT)).global_id
-        task = OfflineMapSyncTask(map_, clock=areas.clock)
-        job = task.create_offline_map_sync_job(
-            await task.create_default_offline_map_sync_parameters()
-        )
-        job.start()
-        result = await job.result()
+        result = await sync_map(map_, areas.clock)
 
         assert not result.has_errors
         assert (await table.feature(gid(3))).attributes["name"] == "theirs"

@@ -18,13 +18,13 @@ from engine.errors import (
     StorageFullError,
 )
 from engine.maps.offline_map import OfflineMap
-from engine.maps.offline_map_sync_task import OfflineMapSyncTask
 from engine.maps.preplanned_download import DownloadPreplannedOfflineMapJob
 from engine.model import PreplannedUpdateMode
 from engine.service import download
 from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.credentials import TokenCredential
 from tests.engine.maps.areas import Areas
+from tests.engine.maps.syncing import sync_map
 from tests.engine.sync.fleet import HYDRANTS, gid
 from tests.feature_service import Fault, Profile, Security
 
@@ -271,12 +271,7 @@ async def test_replica_of_a_package_that_is_gone_is_missed_by_no_one(areas: Area
     async with OfflineMap.open(areas.folder) as map_:
         water = map_.geodatabases[0]
         await water.table(HYDRANTS).update_feature(gid(2), {"name": "mine"})
-        task = OfflineMapSyncTask(map_, clock=areas.clock)
-        job = task.create_offline_map_sync_job(
-            await task.create_default_offline_map_sync_parameters()
-        )
-        job.start()
-        assert not (await job.result()).has_errors
+        assert not (await sync_map(map_, areas.clock)).has_errors
         assert (await water.table(HYDRANTS).feature(gid(3))).attributes["name"] == "theirs"
         assert not await water.has_local_edits()
     assert await areas.names(gid(2), gid(3)) == {"mine", "theirs"}
@@ -393,12 +388,7 @@ async def test_area_is_taken_and_synced_whatever_the_service_is_like(
         async with OfflineMap.open(areas.folder) as map_:
             table = map_.geodatabases[0].table(HYDRANTS)
             new = (await table.add_feature({"name": "new"}, {"x": 5, "y": 5})).global_id
-            task = OfflineMapSyncTask(map_, clock=areas.clock)
-            job = task.create_offline_map_sync_job(
-                await task.create_default_offline_map_sync_parameters()
-            )
-            job.start()
-            result = await job.result()
+            result = await sync_map(map_, areas.clock)
 
             assert not result.has_errors, profile
             assert (await table.feature(gid(3))).attributes["name"] == "theirs", profile

@@ -12,9 +12,9 @@ import pytest
 from engine import faults
 from engine.errors import BadParameterError, EngineError, ProtocolError
 from engine.maps.offline_map import OfflineMap
-from engine.maps.offline_map_sync_task import OfflineMapSyncTask
 from engine.maps.offline_map_task import OfflineMapTask
 from engine.maps.relocation import relocate_service
+from tests.engine.maps.syncing import sync_map
 from tests.engine.sync.fleet import HYDRANTS, HastyClock, gid
 from tests.fakes.http_server import HttpServer, Request
 from tests.feature_service import FeatureServer, ManualClock
@@ -54,12 +54,7 @@ async def edit(folder: Path) -> None:
 
 async def sync(folder: Path) -> None:
     async with OfflineMap.open(folder) as map_:
-        task = OfflineMapSyncTask(map_, clock=CLOCK)
-        job = task.create_offline_map_sync_job(
-            await task.create_default_offline_map_sync_parameters()
-        )
-        job.start()
-        await job.result()
+        await sync_map(map_, CLOCK)
 
 
 async def relocate(folder: Path, url: str, **more: Any) -> None:

@@ -7,10 +7,10 @@ import pytest
 from engine.errors import LinkError
 from engine.geodatabase.package_record import get_package
 from engine.maps.offline_map import OfflineMap
-from engine.maps.offline_map_sync_task import OfflineMapSyncTask
 from engine.maps.repair import RepairOfflineMapJob
 from engine.model import PreplannedUpdateMode
 from tests.engine.maps.areas import Areas
+from tests.engine.maps.syncing import sync_map
 from tests.engine.sync.fleet import HYDRANTS, gid
 
 ROWS = {"water": {"Hydrants": 7, "Visits": 2}, "wells": {"Hydrants": 9, "Pipes": 3}}
@@ -55,12 +55,7 @@ async def test_damaged_geodatabase_is_made_again_in_its_mode(
             assert [bool(g.sync_id) for g in map_.geodatabases] == registered
             assert [await g.database.read(get_package) for g in map_.geodatabases] == packages
             if takes_new:
-                task = OfflineMapSyncTask(map_, clock=areas.clock)
-                sync = task.create_offline_map_sync_job(
-                    await task.create_default_offline_map_sync_parameters()
-                )
-                sync.start()
-                assert not (await sync.result()).has_errors
+                assert not (await sync_map(map_, areas.clock)).has_errors
                 assert await areas.names(NEW) == {"new"}
         assert len(await areas.replicas()) == sum(registered)
         assert [p.name for p in areas.folder.iterdir() if p.name.startswith(".")] == []

@@ -33,7 +33,8 @@ from engine.model import (
 from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.credentials import TokenCredential
 from engine.service.portal import PortalItem
-from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, HastyClock, gid
+from tests.engine.maps.syncing import sync_map
+from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, HastyClock, changed, gid
 from tests.feature_service import Fault, FeatureServer, ManualClock, Security
 from tests.test_feature_service.client import Client
 from tests.test_feature_service.world import service_document, write_world
@@ -99,9 +100,7 @@ class Office:
         """Take the map; the job's messages."""
         async with self.task() as task:
             parameters = await task.create_default_generate_offline_map_parameters(None)
-            for name, value in changes.items():
-                assert hasattr(parameters, name), name
-                setattr(parameters, name, value)
+            changed(parameters, changes)
             overrides = await task.create_generate_offline_map_parameter_overrides(parameters)
             for name in removed:
                 overrides.remove_layer(name)
@@ -178,12 +177,7 @@ async def test_map_that_was_taken_syncs(office: Office) -> None:
     async with OfflineMap.open(office.folder) as map_:
         water = next(g for g in map_.geodatabases if g.path.stem == "water")
         await water.table(HYDRANTS).update_feature(gid(1), {"name": "mine"})
-        task = OfflineMapSyncTask(map_, clock=office.clock)
-        job = task.create_offline_map_sync_job(
-            await task.create_default_offline_map_sync_parameters()
-        )
-        job.start()
-        result = await job.result()
+        result = await sync_map(map_, office.clock)
 
         assert not result.has_errors
         assert not await water.has_local_edits()
@@ -393,12 +387,8 @@ async def test_map_without_updates_is_read_and_never_synced(office: Office) -> N
         await task.load()
         assert task.update_capabilities is not None
         assert not task.update_capabilities.supports_sync_with_feature_services
-        job = task.create_offline_map_sync_job(
-            await task.create_default_offline_map_sync_parameters()
-        )
-        job.start()
         with pytest.raises(MapError, match="without updates"):
-            await job.result()
+            await sync_map(map_, office.clock)
 
 
 async def test_service_that_would_keep_its_replica_of_such_a_map_leaves_no_file(

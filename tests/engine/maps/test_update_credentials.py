@@ -12,6 +12,7 @@ from engine.model import OfflineUpdateAvailability, PreplannedUpdateMode
 from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.credentials import TokenCredential
 from tests.engine.maps.areas import Areas
+from tests.engine.maps.syncing import sync_job
 from tests.engine.sync.fleet import HYDRANTS, edit_inside, gid
 from tests.feature_service import Fault, Security
 
@@ -40,10 +41,7 @@ async def test_updates_when_a_token_expires_in_between_then_signed_in_again(
             assert info.download_availability is OfflineUpdateAvailability.INDETERMINATE
             assert isinstance(info.geodatabases[0].error, AuthenticationError)
             areas.server.faults.add(Fault(kind="token-expired", operation=update.name))
-            task = OfflineMapSyncTask(map_, credential=areas.credential, clock=areas.clock)
-            job = task.create_offline_map_sync_job(
-                await task.create_default_offline_map_sync_parameters()
-            )
+            job = await sync_job(map_, areas.clock, areas.credential)
             job.start()
 
             result = await job.result()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import ClientSession
 
@@ -52,6 +52,7 @@ SERVICE = "water"
 LAYERS = (HYDRANTS, PIPES, ZONES, VISITS)
 WKID = {"wkid": 102100, "latestWkid": 3857}
 
+P = TypeVar("P")
 Json = dict[str, Any]
 Rows = dict[int, dict[str, Json]]
 """Layer → GlobalID → attributes and coordinates, in one spelling for both sides."""
@@ -73,6 +74,14 @@ class HastyClock:
     async def sleep(self, seconds: float) -> None:
         self.elapsed_s += seconds
         await asyncio.sleep(0)
+
+
+def changed(parameters: P, changes: Mapping[str, object]) -> P:
+    """The same ``parameters``, with these values of members that they have."""
+    for name, value in changes.items():
+        assert hasattr(parameters, name), name
+        setattr(parameters, name, value)
+    return parameters
 
 
 @dataclass(slots=True)
@@ -112,9 +121,7 @@ class Device:
             push_channel=self.parameters.push_channel,
             conflict_policy=self.parameters.conflict_policy,
         )
-        for name, value in changes.items():
-            assert hasattr(parameters, name), name
-            setattr(parameters, name, value)
+        changed(parameters, changes)
         async with self._task() as task:
             job = task.create_sync_geodatabase_job(parameters, geodatabase)
             await self._run(job)

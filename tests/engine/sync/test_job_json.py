@@ -27,7 +27,7 @@ from engine.sync.parameters import (
     PushChannel,
     SyncGeodatabaseParameters,
 )
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, changed, gid
 from tests.feature_service import Fault
 
 PARAMETERS = (
@@ -128,8 +128,7 @@ async def generate_job(device: Device) -> GenerateGeodatabaseJob:
 
 async def sync_job(device: Device, **changes: object) -> SyncGeodatabaseJob:
     parameters = SyncGeodatabaseParameters(push_channel=device.parameters.push_channel)
-    for name, value in changes.items():
-        setattr(parameters, name, value)
+    changed(parameters, changes)
     async with device.open() as geodatabase, GeodatabaseSyncTask(device.url) as task:
         return task.create_sync_geodatabase_job(parameters, geodatabase)
 
