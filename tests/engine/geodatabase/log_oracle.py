@@ -17,7 +17,7 @@ from engine.geodatabase.sql import quote, quoted
 from engine.geodatabase.triggers import LOG_SCHEMA, Permissions, applying, create_log, trigger_sql
 from engine.layer_schema import FieldType
 from engine.model import EditOperation
-from tests.engine.geodatabase.statement_mix import BLOBS, NUMBERS, TEXTS, Mix, make_guid
+from tests.engine.geodatabase.statement_mix import BLOBS, NUMBERS, TEXTS, Mix, draw_from, make_guid
 
 NAMES = ("id", "key", "lazy", "select", 'a"b', "sp ace", "seq", "gid", "ünïcode", "v_x", "x", "s")
 KINDS = (
@@ -228,6 +228,7 @@ def run_mix(
     engine = create_file(path, table, mutate=mutate)
     insert_own(engine, table, first_rows(rng, table, 12))
     foreign = connect(path, engine=False)
+    draw_from(foreign, rng)
     before = snapshot(engine, table)
     statements = 0
     try:

@@ -15,6 +15,12 @@ def make_guid(rng: random.Random) -> str:
     return "{" + str(uuid.UUID(int=rng.getrandbits(128), version=4)).upper() + "}"
 
 
+def draw_from(connection: sqlite3.Connection, rng: random.Random) -> None:
+    """Have the triggers mint GUIDs from ``rng``: SQLite's own chance cannot be drawn again."""
+    connection.create_function("randomblob", 1, rng.randbytes)
+    connection.create_function("random", 0, lambda: rng.getrandbits(63))
+
+
 TEXTS = ("", "a", "b", "Ä\U0001f333", "nul\0inside", "'quote", "12", "12.0")
 # No number has a twin of the other type: 2**53 would, and -2**63; for SQL they are the same.
 NUMBERS = (0, 1, -1, 2**53 + 1, 2**63 - 1, 1 - 2**63, 5e-324, 1.5, float("inf"), 1e300)

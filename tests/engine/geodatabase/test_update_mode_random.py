@@ -20,7 +20,7 @@ from tests.engine.geodatabase.log_oracle import (
     net,
     snapshot,
 )
-from tests.engine.geodatabase.statement_mix import Mix
+from tests.engine.geodatabase.statement_mix import Mix, draw_from
 
 ADDS_ONLY = Permissions(can_update=False, can_delete=False)
 NOTHING = Permissions(can_create=False, can_update=False, can_delete=False)
@@ -38,6 +38,7 @@ def test_random_statements_when_not_all_is_permitted_then_only_that_is_pending(
         engine = create_file(tmp_path / f"{seed}.gpkg", table, permissions=permissions)
         insert_own(engine, table, first_rows(rng, table, 12))
         foreign = connect(tmp_path / f"{seed}.gpkg", engine=False)
+        draw_from(foreign, rng)
         before = snapshot(engine, table)
         for _ in range(40):
             foreign.execute(f"PRAGMA recursive_triggers={rng.choice(('ON', 'OFF'))}")
