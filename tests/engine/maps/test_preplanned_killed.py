@@ -1,11 +1,9 @@
 """A take of a map area that dies at any fault point, or is cancelled at any await."""
 
-import asyncio
 import json
 import random
 import shutil
-import socket
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -22,31 +20,21 @@ from tests.cancelling import CancelledAt
 from tests.engine.maps.areas import Areas
 from tests.feature_service import Profile
 from tests.killing import kill_at_points
+from tests.served_story import ServedStory
 
 SYNC = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES
 SEED = 11
 
 
-class TakeArea:
+class TakeArea(ServedStory):
     """The map area in a map that is synced, of which two services make a replica each."""
 
     mode = SYNC
     replicas = 2
 
-    def __init__(self) -> None:
-        self._template: Path | None = None
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self._port = int(free.getsockname()[1])
-
     def areas(self, folder: Path) -> Areas:
         profile = Profile(job_polls=0)
-        return Areas(folder / "service", folder / "device" / "town", profile, port=self._port)
-
-    def prepare(self, folder: Path) -> None:
-        if self._template is None:
-            self._template = folder.with_name("template")
-            asyncio.run(self._make(self._template))
-        shutil.copytree(self._template, folder, dirs_exist_ok=True)
+        return Areas(folder / "service", folder / "device" / "town", profile, port=self.port)
 
     async def _make(self, folder: Path) -> None:
         areas = self.areas(folder)
@@ -56,9 +44,6 @@ class TakeArea:
         (folder / "device").mkdir()
         (folder / "job.json").write_text(json.dumps(job.to_json()))
 
-    def act(self, folder: Path) -> None:
-        asyncio.run(self._act(folder))
-
     async def _act(self, folder: Path) -> None:
         areas = self.areas(folder)
         value = json.loads((folder / "job.json").read_text()) | {"folder": str(areas.folder)}
@@ -66,9 +51,6 @@ class TakeArea:
             job = DownloadPreplannedOfflineMapJob.from_json(value, clock=areas.clock)
             job.start()
             await job.result()
-
-    def check(self, folder: Path, *, finished: bool) -> None:
-        asyncio.run(self._check(folder, finished))
 
     async def _check(self, folder: Path, finished: bool) -> None:
         areas = self.areas(folder)

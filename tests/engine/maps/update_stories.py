@@ -1,22 +1,19 @@
-"""Updates by packages that may be stopped anywhere and run again: stories for ``tests.killing``."""
+"""Updates by packages that may be stopped anywhere and run again."""
 
-import asyncio
-import shutil
-import socket
 import sqlite3
-from collections.abc import Coroutine
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
 from engine.maps.offline_map import OfflineMap
 from tests.engine.maps.area import AND_NEW, Area, area
 from tests.engine.sync.fleet import HYDRANTS, VISITS, assert_same, gid
+from tests.served_story import ServedStory
 
 NEW, CHILD = gid(5001), gid(5002)
 PHOTO = {"globalId": gid(60), "parentGlobalId": gid(3), "contentType": "image/png"}
 
 
-class Update:
+class Update(ServedStory):
     """New features here, two refreshes there, and a sync that brings both together."""
 
     days = 0
@@ -34,64 +31,44 @@ class Update:
         }
     )
 
-    def __init__(self) -> None:
-        self._template: Path | None = None
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self._port = int(free.getsockname()[1])
+    def area(self, folder: Path) -> AbstractAsyncContextManager[Area]:
+        return area(folder, port=self.port)
 
-    def prepare(self, folder: Path) -> None:
-        if self._template is None:
-            self._template = folder.with_name("template")
-            self._template.mkdir()
-            self._run(self._template, self._make)
-        shutil.copytree(self._template, folder, dirs_exist_ok=True)
+    async def _make(self, folder: Path) -> None:
+        async with self.area(folder) as north:
+            await north.take(AND_NEW)
+            async with OfflineMap.open(north.map) as map_:
+                (geodatabase,) = map_.geodatabases
+                hydrants = geodatabase.table(HYDRANTS)
+                await hydrants.add_feature({"GlobalID": NEW, "name": "new"}, {"x": 5, "y": 6})
+                await hydrants.add_attachment(NEW, "new.jpg", None, b"new photo" * 100)
+                visits = geodatabase.table(VISITS)
+                await visits.add_feature({"GlobalID": CHILD, "hydrant": NEW})
+            await north.office.edit(HYDRANTS, deletes=[gid(2)])
+            await north.office.change(HYDRANTS, gid(1), name="first")
+            north.refresh(days=self.days)
+            photo = {**PHOTO, "name": "office.png", "data": "AAEC" * 100}
+            await north.office.edit(HYDRANTS, attachments={"adds": [photo]})
+            await north.office.change(HYDRANTS, gid(1), name="second")
+            north.refresh(days=self.days)
+            await north.office.change(HYDRANTS, gid(5), name="third")
+            north.refresh(days=self.days)
 
-    def act(self, folder: Path) -> None:
-        self._run(folder, self._act)
+    async def _act(self, folder: Path) -> None:
+        async with self.area(folder) as north:
+            await north.sync()
 
-    def check(self, folder: Path, *, finished: bool) -> None:
-        self._run(folder, self._check if finished else self._check_any)
+    async def _check(self, folder: Path, finished: bool) -> None:
+        async with self.area(folder) as north:
+            with closing(sqlite3.connect(north.map / "water.gpkg")) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+                for table, gid_ in (("Hydrants", NEW), ("Visits", CHILD)):
+                    count = f"SELECT count(*) FROM {table} WHERE GlobalID=?"
+                    assert connection.execute(count, (gid_,)).fetchone() == (1,), table
+            if finished:
+                await self._check_finished(north)
 
-    def _run(self, folder: Path, step: object) -> None:
-        async def run() -> None:
-            async with area(folder, port=self._port) as north:
-                assert callable(step)
-                done: Coroutine[None, None, None] = step(north)
-                await done
-
-        asyncio.run(run())
-
-    async def _make(self, north: Area) -> None:
-        await north.take(AND_NEW)
-        async with OfflineMap.open(north.map) as map_:
-            (geodatabase,) = map_.geodatabases
-            hydrants = geodatabase.table(HYDRANTS)
-            await hydrants.add_feature({"GlobalID": NEW, "name": "new"}, {"x": 5, "y": 6})
-            await hydrants.add_attachment(NEW, "new.jpg", None, b"new photo" * 100)
-            visits = geodatabase.table(VISITS)
-            await visits.add_feature({"GlobalID": CHILD, "hydrant": NEW})
-        await north.office.edit(HYDRANTS, deletes=[gid(2)])
-        await north.office.change(HYDRANTS, gid(1), name="first")
-        north.refresh(days=self.days)
-        photo = {**PHOTO, "name": "office.png", "data": "AAEC" * 100}
-        await north.office.edit(HYDRANTS, attachments={"adds": [photo]})
-        await north.office.change(HYDRANTS, gid(1), name="second")
-        north.refresh(days=self.days)
-        await north.office.change(HYDRANTS, gid(5), name="third")
-        north.refresh(days=self.days)
-
-    async def _act(self, north: Area) -> None:
-        await north.sync()
-
-    async def _check_any(self, north: Area) -> None:
-        with closing(sqlite3.connect(north.map / "water.gpkg")) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            for table, gid_ in (("Hydrants", NEW), ("Visits", CHILD)):
-                count = f"SELECT count(*) FROM {table} WHERE GlobalID=?"
-                assert connection.execute(count, (gid_,)).fetchone() == (1,), table
-
-    async def _check(self, north: Area) -> None:
-        await self._check_any(north)
+    async def _check_finished(self, north: Area) -> None:
         assert_same(await north.office.rows(), await north.rows(), "the map")
         there = north.office.attachments()
         async with OfflineMap.open(north.map) as map_:

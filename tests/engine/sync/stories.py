@@ -1,14 +1,9 @@
 """Takes and syncs that may be stopped anywhere and run again, and what must hold afterwards.
 
-Stories for :mod:`tests.killing` and :mod:`tests.disk_faults`. The service runs inside the process
-that is stopped, and keeps what it has committed; afterwards it is started again at the same
-address. Nothing may be lost, doubled or stuck.
+Nothing may be lost, doubled or stuck.
 """
 
-import asyncio
 import json
-import shutil
-import socket
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, closing
@@ -21,59 +16,33 @@ from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, PIPES, SERVICE, VISITS, Device, Fleet, fleet, gid
 from tests.feature_service import Fault, Faults, Profile
+from tests.served_story import ServedStory
 
 
-class Story:
-    """A service and one device; the state before the work is made once and copied."""
+class Story(ServedStory):
+    """A service and one device."""
 
     profile = Profile(job_polls=1)
     channel = PushChannel.APPLY_EDITS
     faults: tuple[Fault, ...] = ()
 
-    def __init__(self) -> None:
-        self._template: Path | None = None
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self._port = int(free.getsockname()[1])
-
-    def prepare(self, folder: Path) -> None:
-        if self._template is None:
-            self._template = folder.with_name("template")
-            self._template.mkdir()
-            asyncio.run(self._make(self._template))
-        shutil.copytree(self._template, folder, dirs_exist_ok=True)
-
     def prefixes(self, folder: Path) -> Sequence[Path]:
         """What the paths of the device's files begin with."""
         return (folder / "A", folder / ".A")
 
-    def act(self, folder: Path) -> None:
-        asyncio.run(self._act(folder))
-
-    def check(self, folder: Path, *, finished: bool) -> None:
-        asyncio.run(self._check(folder, finished))
-
     def fleet(
         self, folder: Path, faults: tuple[Fault, ...] = ()
     ) -> AbstractAsyncContextManager[Fleet]:
-        return fleet(folder, self.profile, Faults(faults), port=self._port)
+        return fleet(folder, self.profile, Faults(faults), port=self.port)
 
     def device(self, folder: Path) -> Device:
         device = Device(
-            f"http://127.0.0.1:{self._port}/arcgis/rest/services/{SERVICE}/FeatureServer",
+            f"http://127.0.0.1:{self.port}/arcgis/rest/services/{SERVICE}/FeatureServer",
             folder / "A.gpkg",
             SyncModel.PER_REPLICA,
         )
         device.parameters.push_channel = self.channel
         return device
-
-    async def _make(self, folder: Path) -> None:
-        raise NotImplementedError
-
-    async def _act(self, folder: Path) -> None:
-        raise NotImplementedError
-
-    async def _check(self, folder: Path, finished: bool) -> None:
-        raise NotImplementedError
 
 
 class Take(Story):

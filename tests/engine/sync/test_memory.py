@@ -5,12 +5,11 @@ Memory counts above an interpreter that has imported the engine.
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from aiohttp import ClientSession
 from tests.feature_service import FeatureServer
 from tests.feature_service.store import column
 from tests.killing import ROOT
+from tests.served_story import free_port
 from tests.test_feature_service.client import Client
 from tests.test_feature_service.world import field, gid, write_service
 
@@ -211,8 +211,7 @@ def test_a_merge_of_100000_rows_stays_small_and_lets_others_write(tmp_path: Path
     data, path = tmp_path / "data", tmp_path / "A.gpkg"
     write_airports(data)
     write_area(data)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     with serving(data, port) as url:
         take = kilobytes("take", url, path)
         area = kilobytes("area", url, tmp_path / "map")

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import socket
 import sqlite3
 import struct
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from native.geometry import gpkg_to_esri_json
 from tests.engine.sync.fleet import SERVICE, Device, SyncModel, coordinates
 from tests.feature_service import FeatureServer, ManualClock, Profile, seeded_mint
+from tests.served_story import free_port
 from tests.test_feature_service.world import (
     HYDRANTS,
     PIPES,
@@ -106,11 +105,6 @@ def _pipe(number: int) -> dict[str, Any]:
 
 
 # --- the state before a schedule -----------------------------------------------------------------
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return int(free.getsockname()[1])
 
 
 def new_server(folder: Path, port: int, profile: Profile, seed: int) -> FeatureServer:
