@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import unquote
 
 from engine.errors import ProtocolError
+from engine.json_members import objects_of, text_of
 from engine.model import Envelope, SpatialReference, SyncModel
 
 JsonObject = Mapping[str, object]
@@ -79,11 +80,11 @@ class Domain:
         name = str(value.get("name") or "")
         if isinstance(coded, list):
             pairs = [(c.get("code"), str(c.get("name"))) for c in coded if isinstance(c, dict)]
-            return cls(name=name, description=_text(value, "description"), codes=tuple(pairs))
+            return cls(name=name, description=text_of(value, "description"), codes=tuple(pairs))
         if isinstance(limits, list) and len(limits) == 2:
             low, high = (v if isinstance(v, int | float) else None for v in limits)
             if low is not None and high is not None:
-                return cls(name=name, description=_text(value, "description"), range=(low, high))
+                return cls(name=name, description=text_of(value, "description"), range=(low, high))
         return None
 
 
@@ -113,7 +114,7 @@ class Field:
         return cls(
             name=name,
             type=field_type,
-            alias=_text(value, "alias") or name,
+            alias=text_of(value, "alias") or name,
             length=length if isinstance(length, int) and field_type is FieldType.STRING else 0,
             nullable=value.get("nullable") is not False,
             editable=value.get("editable") is not False,
@@ -138,11 +139,11 @@ class Relationship:
     def from_json(cls, value: JsonObject) -> Self:
         return cls(
             id=_number(value, "id"),
-            name=_text(value, "name"),
+            name=text_of(value, "name"),
             related_table_id=_number(value, "relatedTableId"),
-            cardinality=_text(value, "cardinality"),
-            is_origin=_text(value, "role") == "esriRelRoleOrigin",
-            key_field=_text(value, "keyField"),
+            cardinality=text_of(value, "cardinality"),
+            is_origin=text_of(value, "role") == "esriRelRoleOrigin",
+            key_field=text_of(value, "keyField"),
             is_composite=value.get("composite") is True,
         )
 
@@ -178,11 +179,11 @@ class LayerSchema:
     @classmethod
     def from_json(cls, value: JsonObject, service: JsonObject) -> Self:
         """From the layer resource, with the service resource for what the layer leaves out."""
-        name = _text(value, "name")
-        fields = tuple(Field.from_json(f) for f in _objects(value, "fields"))
+        name = text_of(value, "name")
+        fields = tuple(Field.from_json(f) for f in objects_of(value, "fields"))
         if not fields:
             raise ProtocolError(f"the layer {name!r} lists no fields")
-        geometry_type = _text(value, "geometryType") or None
+        geometry_type = text_of(value, "geometryType") or None
         if geometry_type is not None and geometry_type not in GEOMETRY_TYPES:
             raise ProtocolError(f"the layer {name!r} has the unsupported type {geometry_type!r}")
         abilities = capabilities(value if value.get("capabilities") else service)
@@ -195,8 +196,9 @@ class LayerSchema:
             id=_number(value, "id"),
             name=name,
             geometry_type=geometry_type,
-            object_id_field=_text(value, "objectIdField") or _of_type(fields, FieldType.OID),
-            global_id_field=_text(value, "globalIdField") or _of_type(fields, FieldType.GLOBAL_ID),
+            object_id_field=text_of(value, "objectIdField") or _of_type(fields, FieldType.OID),
+            global_id_field=text_of(value, "globalIdField")
+            or _of_type(fields, FieldType.GLOBAL_ID),
             fields=fields,
             has_z=value.get("hasZ") is True,
             has_m=value.get("hasM") is True,
@@ -206,7 +208,7 @@ class LayerSchema:
             can_delete="delete" in abilities or "editing" in abilities,
             allows_geometry_updates=value.get("allowGeometryUpdates") is not False,
             relationships=tuple(
-                Relationship.from_json(r) for r in _objects(value, "relationships")
+                Relationship.from_json(r) for r in objects_of(value, "relationships")
             ),
             spatial_reference=reference,
             extent=envelope,
@@ -265,11 +267,11 @@ class ServiceSchema:
         if sync.get("supportsPerLayerSync") is True:  # absent means false
             models.append(SyncModel.PER_LAYER)
         reference = value.get("spatialReference")
-        ids = [_number(x, "id") for kind in ("layers", "tables") for x in _objects(value, kind)]
+        ids = [_number(x, "id") for kind in ("layers", "tables") for x in objects_of(value, kind)]
         return cls(
             url=url,
             name=service_name(url),
-            item_id=_text(value, "serviceItemId"),
+            item_id=text_of(value, "serviceItemId"),
             capabilities=capabilities(value),
             sync_models=tuple(models),
             supports_async=_any_true(sync, "supportsAsync", "supportsASync"),
@@ -319,19 +321,9 @@ def capabilities(value: JsonObject) -> frozenset[str]:
     return frozenset(word.strip().casefold() for word in text.split(",") if word.strip())
 
 
-def _text(value: JsonObject, name: str) -> str:
-    text = value.get(name)
-    return text if isinstance(text, str) else ""
-
-
 def _number(value: JsonObject, name: str) -> int:
     number = value.get(name)
     return number if isinstance(number, int) else 0
-
-
-def _objects(value: JsonObject, name: str) -> list[dict[str, object]]:
-    items = value.get(name)
-    return [x for x in items if isinstance(x, dict)] if isinstance(items, list) else []
 
 
 def _any_true(value: JsonObject, *names: str) -> bool:

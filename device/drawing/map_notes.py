@@ -6,6 +6,7 @@ Source: Web Map Specification, "featureCollection", "featureSet", "layerDefiniti
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from device.drawing.json_members import object_of, objects_of
 from engine import Shape, ShapedRow, SpatialReference
 
 Json = Mapping[str, object]
@@ -33,14 +34,14 @@ class NotesLayer:
         """All features; a feature collection is not filtered."""
         del where
         for number, feature in enumerate(self.features):
-            attributes = _object(feature, "attributes")
+            attributes = object_of(feature, "attributes")
             folded = {name.casefold(): value for name, value in attributes.items()}
             if self.symbols:
                 folded[_SYMBOL] = self.symbols.index(feature.get("symbol"))
             cells = (folded.get(name.casefold()) for name in fields)
             yield ShapedRow(
                 global_id=str(number),
-                shape=Shape.from_json(_object(feature, "geometry")),
+                shape=Shape.from_json(object_of(feature, "geometry")),
                 values=tuple(v if isinstance(v, int | float | str) else None for v in cells),
             )
 
@@ -48,14 +49,14 @@ class NotesLayer:
 def notes_layers(title: str, definition: Json) -> list[NotesLayer]:
     """The layers of the feature collection in a layer of a web map; none if it has none."""
     found = []
-    for one in _objects(_object(definition, "featureCollection"), "layers"):
-        about, rows = _object(one, "layerDefinition"), _object(one, "featureSet")
-        features = _objects(rows, "features")
+    for one in objects_of(object_of(definition, "featureCollection"), "layers"):
+        about, rows = object_of(one, "layerDefinition"), object_of(one, "featureSet")
+        features = objects_of(rows, "features")
         kind = about.get("geometryType") or rows.get("geometryType")
         if not features or not isinstance(kind, str):
             continue
-        reference = _object(rows, "spatialReference") or _object(
-            _object(features[0], "geometry"), "spatialReference"
+        reference = object_of(rows, "spatialReference") or object_of(
+            object_of(features[0], "geometry"), "spatialReference"
         )
         symbols = _own_symbols(features)
         name = about.get("name")
@@ -64,7 +65,7 @@ def notes_layers(title: str, definition: Json) -> list[NotesLayer]:
                 title=f"{title}: {name}" if isinstance(name, str) and name else title,
                 geometry_type=kind,
                 spatial_reference=SpatialReference.from_json(reference or {"wkid": 102100}),
-                drawing_info=_drawn(symbols) if symbols else _object(about, "drawingInfo"),
+                drawing_info=_drawn(symbols) if symbols else object_of(about, "drawingInfo"),
                 features=features,
                 symbols=symbols,
             )
@@ -88,13 +89,3 @@ def _drawn(symbols: Sequence[object]) -> Json:
         for number, symbol in enumerate(symbols)
     ]
     return {"renderer": {"type": "uniqueValue", "field1": _SYMBOL, "uniqueValueInfos": infos}}
-
-
-def _object(value: Json, name: str) -> Json:
-    inner = value.get(name)
-    return inner if isinstance(inner, Mapping) else {}
-
-
-def _objects(value: Json, name: str) -> list[Json]:
-    listed = value.get(name)
-    return [x for x in listed if isinstance(x, Mapping)] if isinstance(listed, list) else []

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from device.drawing.json_members import objects_of, text_of
 from device.drawing.symbols import Symbol, default_symbol, make_symbol
 from engine import ShapeKind
 
@@ -70,18 +71,18 @@ def make_renderer(drawing_info: Json, kind: ShapeKind, position: int) -> Rendere
     """
     value = drawing_info.get("renderer")
     given = value if isinstance(value, Mapping) else {}
-    name = _string(given, "type")
+    name = text_of(given, "type")
     found: Renderer | None = None
     if name == "simple":
         found = _simple(given, kind, position)
-    elif name == "uniqueValue" and not _string(given, "valueExpression"):
+    elif name == "uniqueValue" and not text_of(given, "valueExpression"):
         found = _unique_values(given, kind, position)
-    elif name == "classBreaks" and not _string(given, "valueExpression"):
+    elif name == "classBreaks" and not text_of(given, "valueExpression"):
         found = _class_breaks(given, kind, position)
     if found is not None:
         return found
     problem = "it has no symbols of its own"
-    if _string(given, "valueExpression"):
+    if text_of(given, "valueExpression"):
         problem = "its symbols follow an Arcade expression, which is not run here"
     elif name:
         problem = f"its renderer ({name[:40]}) is not one that is drawn here"
@@ -96,9 +97,9 @@ def _simple(value: Json, kind: ShapeKind, position: int) -> Renderer:
 
 
 def _unique_values(value: Json, kind: ShapeKind, position: int) -> Renderer | None:
-    names = (_string(value, f"field{n}") for n in (1, 2, 3))
+    names = (text_of(value, f"field{n}") for n in (1, 2, 3))
     fields = tuple(name for name in names if name)
-    delimiter = _string(value, "fieldDelimiter") or ","
+    delimiter = text_of(value, "fieldDelimiter") or ","
     classes: list[SymbolClass] = []
     values: dict[str, int] = {}
     for label, symbol, keys in _infos(value, delimiter):
@@ -117,37 +118,37 @@ def _infos(value: Json, delimiter: str) -> list[tuple[str, object, list[str]]]:
     """Label, symbol and values of each class, as groups of them or, as older maps do, one by
     one."""
     found = []
-    for group in _objects(value, "uniqueValueGroups"):
-        for one in _objects(group, "classes"):
+    for group in objects_of(value, "uniqueValueGroups"):
+        for one in objects_of(group, "classes"):
             listed = one.get("values")
             keys = [
                 delimiter.join(map(_text_of, combination))
                 for combination in (listed if isinstance(listed, list) else ())
                 if isinstance(combination, list)
             ]
-            found.append((_string(one, "label"), one.get("symbol"), keys))
+            found.append((text_of(one, "label"), one.get("symbol"), keys))
     if found:
         return found
-    for one in _objects(value, "uniqueValueInfos"):
+    for one in objects_of(value, "uniqueValueInfos"):
         key = _text_of(one.get("value"))
-        found.append((_string(one, "label") or key, one.get("symbol"), [key]))
+        found.append((text_of(one, "label") or key, one.get("symbol"), [key]))
     return found
 
 
 def _class_breaks(value: Json, kind: ShapeKind, position: int) -> Renderer | None:
-    norm = _string(value, "normalizationType")
-    fields = [_string(value, "field")]
+    norm = text_of(value, "normalizationType")
+    fields = [text_of(value, "field")]
     if norm == "esriNormalizeByField":
-        fields.append(_string(value, "normalizationField"))
+        fields.append(text_of(value, "normalizationField"))
     elif norm not in ("", "esriNormalizeNone"):
         return None
     classes: list[SymbolClass] = []
     maxima: list[float] = []
-    for one in _objects(value, "classBreakInfos")[:_MOST_CLASSES]:
+    for one in objects_of(value, "classBreakInfos")[:_MOST_CLASSES]:
         maximum = _real(one.get("classMaxValue"))
         if math.isnan(maximum):
             return None
-        label = _string(one, "label") or f"up to {maximum:g}"
+        label = text_of(one, "label") or f"up to {maximum:g}"
         symbol = make_symbol(one.get("symbol"), kind, position)
         classes.append(SymbolClass(label=label, symbol=symbol))
         maxima.append(maximum)
@@ -178,7 +179,7 @@ def _with_default(
     default = OTHER
     if isinstance(value.get("defaultSymbol"), Mapping):
         default = len(classes)
-        label = _string(value, "defaultLabel") or "Other"
+        label = text_of(value, "defaultLabel") or "Other"
         symbol = make_symbol(value["defaultSymbol"], kind, position)
         classes.append(SymbolClass(label=label, symbol=symbol))
     problems = [*_of_symbols([one.symbol for one in classes]), *_of_variables(value)]
@@ -198,7 +199,7 @@ def _of_symbols(symbols: Sequence[Symbol]) -> list[str]:
 
 def _of_variables(value: Json) -> list[str]:
     """Sizes, colours and turns that follow from values are not drawn."""
-    if value.get("visualVariables") or _string(value, "rotationExpression"):
+    if value.get("visualVariables") or text_of(value, "rotationExpression"):
         return ["its sizes, colours or angles follow values of its fields: all are drawn alike"]
     return []
 
@@ -220,13 +221,3 @@ def _real(value: object) -> float:
         return float(value)
     except (ValueError, OverflowError):
         return math.nan
-
-
-def _string(value: Json, name: str) -> str:
-    text = value.get(name)
-    return text if isinstance(text, str) else ""
-
-
-def _objects(value: Json, name: str) -> list[Json]:
-    listed = value.get(name)
-    return [x for x in listed if isinstance(x, Mapping)] if isinstance(listed, list) else []

@@ -5,6 +5,7 @@ Source: Web Map Specification, "subtypeGroupLayer" and "subtypeSublayer".
 
 from collections.abc import Mapping
 
+from device.drawing.json_members import object_of
 from engine import OperationalLayer
 
 Json = Mapping[str, object]
@@ -26,7 +27,9 @@ def drawing_info_of(layer: OperationalLayer) -> tuple[Json, str]:
     for one in sublayers:
         if not isinstance(one, Mapping) or one.get("visibility") is False:
             continue
-        renderer = _object(_object(_object(one, "layerDefinition"), "drawingInfo"), "renderer")
+        renderer = object_of(
+            object_of(object_of(one, "layerDefinition"), "drawingInfo"), "renderer"
+        )
         symbol = renderer.get("symbol") or renderer.get("defaultSymbol")
         if renderer.get("type") != "simple":
             problem = "a subtype has several symbols: one stands for all of them"
@@ -35,8 +38,3 @@ def drawing_info_of(layer: OperationalLayer) -> tuple[Json, str]:
         return layer.drawing_info, ""
     renderer = {"type": "uniqueValue", "field1": field, "uniqueValueInfos": infos}
     return {"renderer": renderer}, problem
-
-
-def _object(value: Json, name: str) -> Json:
-    inner = value.get(name)
-    return inner if isinstance(inner, Mapping) else {}

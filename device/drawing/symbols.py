@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from device.drawing.json_members import text_of
 from device.drawing.pictures import picture_url
 from device.drawing.svg import number, tag
 from engine import ShapeKind
@@ -65,7 +66,7 @@ class Symbol:
 def make_symbol(value: object, kind: ShapeKind, position: int = 0) -> Symbol:
     """The symbol for shapes of that kind; the default, with its ``problem``, if it is none."""
     given = value if isinstance(value, Mapping) else {}
-    name = _text(given, "type")
+    name = text_of(given, "type")
     if kind is ShapeKind.POINTS and name == "esriSMS":
         return _marker(given)
     if kind is ShapeKind.POINTS and name == "esriPMS":
@@ -96,7 +97,7 @@ def default_symbol(kind: ShapeKind, position: int, *, problem: str = "") -> Symb
 def stroke(value: object) -> str:
     """The CSS of a simple line symbol; no line without one."""
     given = value if isinstance(value, Mapping) else {}
-    style = _text(given, "style")
+    style = text_of(given, "style")
     color, opacity = color_of(given.get("color"))
     width = min(length(given.get("width"), 1.0), _MOST_LINE_PX)
     if not given or style == "esriSLSNull" or opacity == 0 or width == 0:
@@ -127,7 +128,7 @@ def length(value: object, default_pt: float) -> float:
 
 def _marker(value: Json) -> Symbol:
     size = length(value.get("size"), 8.0) or 1.0
-    style, half = _text(value, "style"), number(size / 2)
+    style, half = text_of(value, "style"), number(size / 2)
     color, opacity = color_of(value.get("color"))
     outline = stroke(value.get("outline"))
     paint = f"fill:{color};fill-opacity:{number(opacity)};{outline}"
@@ -178,7 +179,7 @@ def _placed(value: Json, elements: str, size: float) -> Symbol:
 
 
 def _fill(value: Json) -> Symbol:
-    style, outline = _text(value, "style"), stroke(value.get("outline"))
+    style, outline = text_of(value, "style"), stroke(value.get("outline"))
     color, opacity = color_of(value.get("color"))
     if style == "esriSFSNull" or opacity == 0:
         return Symbol(css=f"fill:none;{outline}")
@@ -208,11 +209,6 @@ def _picture_fill(value: Json, position: int) -> Symbol:
 def _tile(width: float, height: float, content: str) -> str:
     sides = {"width": width, "height": height, "patternUnits": "userSpaceOnUse"}
     return tag("pattern", {"id": "{id}", **sides}, content)
-
-
-def _text(value: Json, name: str) -> str:
-    text = value.get(name)
-    return text if isinstance(text, str) else ""
 
 
 def _number(value: object, default: float) -> float:

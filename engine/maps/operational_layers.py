@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from engine.errors import EngineError, MapError
 from engine.geodatabase.feature_table import FeatureTable
+from engine.json_members import object_of
 from engine.layer_schema import JsonObject
 from engine.maps.web_map import WebMap, WebMapLayer
 
@@ -37,10 +38,10 @@ class OperationalLayer:
     @property
     def drawing_info(self) -> JsonObject:
         """How it is drawn: as the web map says, else as the service does; empty if neither does."""
-        own = _object(_object(self.definition, "layerDefinition"), "drawingInfo")
+        own = object_of(object_of(self.definition, "layerDefinition"), "drawingInfo")
         if own.get("renderer") or self.feature_table is None:
             return own
-        return _object(self.feature_table.schema.resource, "drawingInfo")
+        return object_of(self.feature_table.schema.resource, "drawingInfo")
 
 
 def operational_layers(
@@ -101,8 +102,3 @@ def _layer(
         definition_expression=layer.where,
         definition=layer.definition,
     )
-
-
-def _object(value: JsonObject, name: str) -> JsonObject:
-    inner = value.get(name)
-    return inner if isinstance(inner, Mapping) else {}

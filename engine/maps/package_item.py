@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 
 from engine.errors import MapError, ProtocolError
 from engine.geodatabase.package_record import PackageGenerations
+from engine.json_members import text_of
 from engine.layer_schema import JsonObject
 from engine.model import (
     AttachmentSyncDirection,
@@ -91,26 +92,26 @@ class PackageItem:
             return found
         told = item.properties
         server, layers = generations(told)
-        model = _text(told, "syncModel")
-        direction = _text(told, "attachmentsSyncDirection")
+        model = text_of(told, "syncModel")
+        direction = text_of(told, "attachmentsSyncDirection")
         deltas = told.get("createPkgDeltas")
         queries, problem = _queries(told)
         return replace(
             found,
-            service_url=_text(told, "url").split("?")[0].rstrip("/"),
+            service_url=text_of(told, "url").split("?")[0].rstrip("/"),
             layer_ids=tuple(dict.fromkeys(_layer_ids(told))),
             layer_queries=queries,
             extent=extent_in(told),
             sync_model=_member(SyncModel, model),
-            replica_id=_text(told, "replicaID"),
-            is_syncable=bool(_text(told, "replicaID")) or "Syncable" in item.type_keywords,
+            replica_id=text_of(told, "replicaID"),
+            is_syncable=bool(text_of(told, "replicaID")) or "Syncable" in item.type_keywords,
             generations=PackageGenerations(server=server, layers=layers if server is None else {}),
             return_attachments=told.get("returnAttachments") is True,
             attachment_sync_direction=_member(AttachmentSyncDirection, direction),
             keeps_updates=isinstance(deltas, dict) or deltas is True,
             max_delta_age_days=_whole(deltas, "maxDeltaAge") if isinstance(deltas, dict) else None,
             last_purged_generation=_whole(told, "lastPurgedGen"),
-            problem=problem if _text(told, "url") else "it does not tell of which service it is",
+            problem=problem if text_of(told, "url") else "it does not tell of which service it is",
         )
 
     def require_definition(self) -> None:
@@ -201,11 +202,6 @@ def _parsed(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _text(value: JsonObject, name: str) -> str:
-    text = value.get(name)
-    return text if isinstance(text, str) else ""
 
 
 def _whole(value: JsonObject, name: str) -> int | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 from engine.errors import MapError
+from engine.json_members import object_of, text_of
 from engine.layer_schema import JsonObject
 from engine.model import SpatialReference
 from engine.service.hosts import is_arcgis_online, origin
@@ -62,21 +63,21 @@ class OfflineSettings:
     def from_json(cls, value: JsonObject) -> Self:
         """From ``applicationProperties.offline``."""
         notes: list[str] = []
-        editable, online = _object(value, "editableLayers"), value.get("connectedOnlineLayers")
+        editable, online = object_of(value, "editableLayers"), value.get("connectedOnlineLayers")
         return cls(
             download=_word(editable, "download", EditableDownload.FEATURES_AND_ATTACHMENTS, notes),
             sync=_word(editable, "sync", EditableSync.FEATURES_AND_ATTACHMENTS, notes),
-            downloads_attachments_of_readonly=_object(value, "readonlyLayers").get(
+            downloads_attachments_of_readonly=object_of(value, "readonlyLayers").get(
                 "downloadAttachments"
             )
             is not False,
-            includes_rows_of_tables=_object(value, "tables").get("includeRows") is not False,
+            includes_rows_of_tables=object_of(value, "tables").get("includeRows") is not False,
             online_layers=frozenset(
                 one["id"]
                 for one in (online if isinstance(online, list) else ())
                 if isinstance(one, dict) and isinstance(one.get("id"), str)
             ),
-            reference_basemap=_text(_object(value, "offlinebasemap"), "referenceBasemapName"),
+            reference_basemap=text_of(object_of(value, "offlinebasemap"), "referenceBasemapName"),
             notes=tuple(notes),
         )
 
@@ -135,15 +136,15 @@ class WebMap:
                 "this is no web map: it has no list of operational layers",
                 remedy="Open it in Map Viewer and save it again, or give another item",
             )
-        properties = _object(value, "applicationProperties")
-        offline = OfflineSettings.from_json(_object(properties, "offline"))
+        properties = object_of(value, "applicationProperties")
+        offline = OfflineSettings.from_json(object_of(properties, "offline"))
         reader = _Reader(offline.online_layers, portal)
         layers = tuple(reader.read(listed, is_table=False))
         return cls(
             layers=layers,
             tables=tuple(reader.read(value.get("tables"), is_table=True)),
             offline=offline,
-            spatial_reference=SpatialReference.from_json(_object(value, "spatialReference")),
+            spatial_reference=SpatialReference.from_json(object_of(value, "spatialReference")),
             definition=value,
         )
 
@@ -210,11 +211,11 @@ class _Reader:
             if not isinstance(value, dict):
                 raise MapError("the web map has a layer that is no object")
             inside = _Group(
-                stays_online=group.stays_online or _text(value, "id") in self._online,
+                stays_online=group.stays_online or text_of(value, "id") in self._online,
                 is_visible=group.is_visible and value.get("visibility") is not False,
                 opacity=group.opacity * _opacity(value),
             )
-            if _text(value, "layerType") in _GROUPS:
+            if text_of(value, "layerType") in _GROUPS:
                 for name, of_tables in (("layers", is_table), ("tables", True)):
                     yield from self._listed(
                         value.get(name), inside, is_table=of_tables, depth=depth + 1
@@ -225,13 +226,13 @@ class _Reader:
     def _layer(
         self, value: Mapping[str, object], inside: "_Group", *, is_table: bool
     ) -> WebMapLayer:
-        kind, layer_id = _text(value, "layerType"), self._free_id(_text(value, "id"))
+        kind, layer_id = text_of(value, "layerType"), self._free_id(text_of(value, "id"))
         layer = WebMapLayer(
             id=layer_id,
-            title=_text(value, "title") or layer_id,
+            title=text_of(value, "title") or layer_id,
             type=kind or "ArcGISFeatureLayer",
             is_table=is_table,
-            where=_text(_object(value, "layerDefinition"), "definitionExpression").strip(),
+            where=text_of(object_of(value, "layerDefinition"), "definitionExpression").strip(),
             stays_online=inside.stays_online,
             is_visible=inside.is_visible,
             opacity=inside.opacity,
@@ -243,9 +244,9 @@ class _Reader:
             return replace(layer, problem=f"layers of the type {kind} cannot be taken offline")
         if "featureCollection" in value:
             return replace(layer, type=EMBEDDED, is_embedded=True)
-        if _text(value, "type") == "Feature Collection":
+        if text_of(value, "type") == "Feature Collection":
             return replace(layer, problem="it is a feature collection in another portal item")
-        url, number = self._service(_text(value, "url"))
+        url, number = self._service(text_of(value, "url"))
         if not url:
             return replace(layer, problem=number)
         return replace(layer, service_url=url, layer_id=int(number))
@@ -302,13 +303,3 @@ def _word(value: JsonObject, name: str, default: W, notes: list[str]) -> W:
 def _opacity(value: JsonObject) -> float:
     given = value.get("opacity")
     return min(1.0, max(0.0, given)) if isinstance(given, int | float) else 1.0
-
-
-def _object(value: JsonObject, name: str) -> JsonObject:
-    inner = value.get(name)
-    return inner if isinstance(inner, dict) else {}
-
-
-def _text(value: JsonObject, name: str) -> str:
-    text = value.get(name)
-    return text if isinstance(text, str) else ""

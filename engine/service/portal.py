@@ -20,6 +20,7 @@ from engine.errors import (
     ProtocolError,
     ServiceRefusedError,
 )
+from engine.json_members import text_of
 from engine.layer_schema import JsonObject
 from engine.service.answer import json_object, place, raise_error_in
 from engine.service.download import discard, download
@@ -127,15 +128,15 @@ class ItemInfo:
         keywords = value.get("typeKeywords")
         return cls(
             id=item_id,
-            type=_text(value, "type"),
-            title=_text(value, "title") or _text(value, "name"),
-            owner=_text(value, "owner"),
+            type=text_of(value, "type"),
+            title=text_of(value, "title") or text_of(value, "name"),
+            owner=text_of(value, "owner"),
             type_keywords=tuple(k for k in keywords if isinstance(k, str))
             if isinstance(keywords, list)
             else (),
             size=_number(value, "size", -1),
             modified=_number(value, "modified", 0),
-            service_url=_text(value, "url"),
+            service_url=text_of(value, "url"),
             properties=properties if isinstance(properties, dict) else {},
             resource=value,
         )
@@ -215,7 +216,7 @@ class Portal:
                 )
             items = {one.id: one for one in map(ItemInfo.from_json, listed)}
             has_more, found = bool(items.keys() - found.keys()), found | items
-            start, key = _number(value, "nextStart", -1), _text(value, "nextkey")
+            start, key = _number(value, "nextStart", -1), text_of(value, "nextkey")
             page = {"start": str(start)} if start > 1 else {}
             page |= {"nextkey": key} if key else {}
             page = page if has_more else {}
@@ -319,7 +320,7 @@ def _portal_url(url: str) -> str:
 
 
 def _resource(value: JsonObject) -> ItemResource:
-    name = _safe_name(_text(value, "resource"))
+    name = _safe_name(text_of(value, "resource"))
     return ItemResource(
         name=name, size=_number(value, "size", -1), created=_number(value, "created", 0)
     )
@@ -340,11 +341,6 @@ def _check_no_error(content: bytes, where: str) -> None:
     if content.lstrip()[:1] == b"{":
         with suppress(ProtocolError):  # a file that only begins like one
             raise_error_in(json_object(content, where), where)
-
-
-def _text(value: JsonObject, name: str) -> str:
-    text = value.get(name)
-    return text if isinstance(text, str) else ""
 
 
 def _number(value: JsonObject, name: str, default: int) -> int:
