@@ -1,7 +1,6 @@
 """What was sent becomes the base; what was done since stays to be sent."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,44 +30,23 @@ from tests.engine.geodatabase.log_oracle import (
     insert_own,
 )
 from tests.engine.geodatabase.tree_rows import (
+    ADD,
+    DELETE,
     G1,
     G2,
     G3,
-    LAZY_TREES,
     MOVED,
     NOW,
     POINT,
     TREES,
+    UPDATE,
     brief,
     cells,
+    entries,
     merge,
+    send,
     tree,
-    two_rows,
 )
-
-ADD = f"INSERT INTO trees(GlobalID,geom,id,key) VALUES('{G3}',x'{POINT.hex()}','new',1)"
-UPDATE = f"UPDATE trees SET id='mine',geom=x'{MOVED.hex()}' WHERE GlobalID='{G1}'"
-DELETE = f"DELETE FROM trees WHERE GlobalID='{G1}'"
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
-
-
-@pytest.fixture
-def engine(tmp_path: Path, table: LayerTable) -> Iterator[sqlite3.Connection]:
-    connection = create_file(tmp_path / "a.gpkg", table)
-    insert_own(connection, table, two_rows(table))
-    yield connection
-    connection.close()
-
-
-def send(connection: sqlite3.Connection, table: LayerTable, batch: int | str = 1) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    record_sent(connection, batch, pending_edits(connection, table))
-    connection.execute("COMMIT")
 
 
 def confirm(
@@ -78,12 +56,6 @@ def confirm(
     count = acknowledge(connection, batch, table, gids or (G1, G2, G3), now=NOW)
     connection.execute("COMMIT")
     return count
-
-
-def entries(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-    return connection.execute(
-        "SELECT gid FROM fieldsync_change UNION ALL SELECT batch FROM fieldsync_sent"
-    ).fetchall()
 
 
 @pytest.mark.parametrize(

@@ -1,72 +1,36 @@
 """Answers that were lost: what the service has now tells what became of a batch."""
 
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from engine.geodatabase.acknowledge import (
     in_flight,
-    record_sent,
 )
 from engine.geodatabase.change_log import (
     has_pending,
-    pending_edits,
 )
 from engine.geodatabase.conflicts import list_conflicts
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.reconcile import reconcile
 from engine.model import ConflictPolicy
 from tests.engine.geodatabase.log_oracle import (
-    create_file,
-    insert_own,
     snapshot,
 )
 from tests.engine.geodatabase.tree_rows import (
+    ADD,
+    DELETE,
     G1,
     G2,
     G3,
-    LAZY_TREES,
     MOVED,
     NOW,
-    POINT,
-    TREES,
+    UPDATE,
     brief,
     cells,
+    entries,
+    send,
     tree,
     two_rows,
 )
-
-ADD = f"INSERT INTO trees(GlobalID,geom,id,key) VALUES('{G3}',x'{POINT.hex()}','new',1)"
-UPDATE = f"UPDATE trees SET id='mine',geom=x'{MOVED.hex()}' WHERE GlobalID='{G1}'"
-DELETE = f"DELETE FROM trees WHERE GlobalID='{G1}'"
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
-
-
-@pytest.fixture
-def engine(tmp_path: Path, table: LayerTable) -> Iterator[sqlite3.Connection]:
-    connection = create_file(tmp_path / "a.gpkg", table)
-    insert_own(connection, table, two_rows(table))
-    yield connection
-    connection.close()
-
-
-def send(connection: sqlite3.Connection, table: LayerTable, batch: int | str = 1) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    record_sent(connection, batch, pending_edits(connection, table))
-    connection.execute("COMMIT")
-
-
-def entries(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-    return connection.execute(
-        "SELECT gid FROM fieldsync_change UNION ALL SELECT batch FROM fieldsync_sent"
-    ).fetchall()
 
 
 def read_back(

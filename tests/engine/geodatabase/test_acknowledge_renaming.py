@@ -20,7 +20,6 @@ from tests.engine.geodatabase.tree_rows import (
     G1,
     G2,
     G3,
-    LAZY_TREES,
     NOW,
     TREES,
     brief,
@@ -32,12 +31,6 @@ from tests.engine.geodatabase.tree_rows import (
 
 PHOTOS = attachments_of(TREES)
 MINTED = "{DDDDDDDD-4444-4444-8444-444444444444}"
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
 
 
 @pytest.fixture

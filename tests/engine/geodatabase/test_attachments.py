@@ -2,7 +2,6 @@
 
 import resource
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,9 @@ from engine.geodatabase.attachments import PIECE_BYTES, Source, set_data
 from engine.geodatabase.change_log import edit_of
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.model import EditOperation
-from tests.engine.geodatabase.made import ELM, OAK, made_trees
+from tests.engine.geodatabase.made import ELM, OAK
 
 NOWHERE = "{00000000-0000-4000-8000-0000000000FF}"
-
-
-@pytest.fixture
-async def geodatabase(tmp_path: Path) -> AsyncIterator[Geodatabase]:
-    async with await made_trees(tmp_path / "trees.gpkg") as geodatabase:
-        yield geodatabase
 
 
 async def _data(geodatabase: Geodatabase, attachment_id: str) -> list[bytes]:

@@ -1,7 +1,6 @@
 """Edits are read from the log in order, in batches, each as the net difference."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,6 @@ from tests.engine.geodatabase.tree_rows import (
     G1,
     G2,
     G3,
-    LAZY_TREES,
     MOVED,
     NOW,
     POINT,
@@ -39,20 +37,6 @@ from tests.engine.geodatabase.tree_rows import (
     tree,
     two_rows,
 )
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
-
-
-@pytest.fixture
-def engine(tmp_path: Path, table: LayerTable) -> Iterator[sqlite3.Connection]:
-    connection = create_file(tmp_path / "a.gpkg", table)
-    insert_own(connection, table, two_rows(table))
-    yield connection
-    connection.close()
 
 
 def test_edit_when_a_row_is_added_then_it_has_the_whole_row_and_no_base(

@@ -3,7 +3,6 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from pathlib import Path
 
@@ -15,16 +14,10 @@ from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.triggers import Permissions
 from engine.model import EditOperation
 from tests.engine.geodatabase import schemas
-from tests.engine.geodatabase.made import CHECK, ELM, OAK, made, made_trees
+from tests.engine.geodatabase.made import CHECK, ELM, OAK, made
 from tests.engine.geodatabase.schemas import field, layer
 
 NOWHERE = "{00000000-0000-4000-8000-0000000000FF}"
-
-
-@pytest.fixture
-async def geodatabase(tmp_path: Path) -> AsyncIterator[Geodatabase]:
-    async with await made_trees(tmp_path / "trees.gpkg") as geodatabase:
-        yield geodatabase
 
 
 VALUES: list[dict[str, object]] = [

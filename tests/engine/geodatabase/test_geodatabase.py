@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,16 +23,10 @@ from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.replica import Replica
 from engine.model import SyncModel
 from tests.engine.geodatabase import gdal
-from tests.engine.geodatabase.made import ELM, OAK, made, made_trees
+from tests.engine.geodatabase.made import ELM, OAK, made
 from tests.engine.geodatabase.schemas import URL, field, layer, service, trees
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
-@pytest.fixture
-async def geodatabase(tmp_path: Path) -> AsyncIterator[Geodatabase]:
-    async with await made_trees(tmp_path / "trees.gpkg") as geodatabase:
-        yield geodatabase
 
 
 async def test_a_geodatabase_says_what_it_is(geodatabase: Geodatabase, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import sqlite3
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,6 @@ from tests.engine.geodatabase.tree_rows import (
     G1,
     G2,
     G3,
-    LAZY_TREES,
     MOVED,
     NOW,
     POINT,
@@ -49,20 +47,6 @@ LAST, REMOTE, MANUAL = (
     ConflictPolicy.REMOTE_WINS,
     ConflictPolicy.MANUAL,
 )
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
-
-
-@pytest.fixture
-def engine(tmp_path: Path, table: LayerTable) -> Iterator[sqlite3.Connection]:
-    connection = create_file(tmp_path / "a.gpkg", table)
-    insert_own(connection, table, two_rows(table))
-    yield connection
-    connection.close()
 
 
 # --- rows that nobody touched here -------------------------------------------------------------

@@ -1,8 +1,6 @@
 """Deleted on one side, edited on the other: no edit vanishes, no row comes back unasked."""
 
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,16 +12,12 @@ from engine.geodatabase.merge import (
 )
 from engine.model import ConflictPolicy
 from tests.engine.geodatabase.log_oracle import (
-    create_file,
-    insert_own,
     snapshot,
 )
 from tests.engine.geodatabase.tree_rows import (
     G1,
     G2,
     G3,
-    LAZY_TREES,
-    TREES,
     brief,
     merge,
     tree,
@@ -35,20 +29,6 @@ LAST, REMOTE, MANUAL = (
     ConflictPolicy.REMOTE_WINS,
     ConflictPolicy.MANUAL,
 )
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
-
-
-@pytest.fixture
-def engine(tmp_path: Path, table: LayerTable) -> Iterator[sqlite3.Connection]:
-    connection = create_file(tmp_path / "a.gpkg", table)
-    insert_own(connection, table, two_rows(table))
-    yield connection
-    connection.close()
 
 
 def test_merge_when_deleted_here_and_unchanged_there_then_it_is_not_brought_back(

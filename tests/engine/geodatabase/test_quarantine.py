@@ -26,7 +26,6 @@ from tests.engine.geodatabase.tree_rows import (
     G1,
     G2,
     G3,
-    LAZY_TREES,
     MOVED,
     NOW,
     TREES,
@@ -41,12 +40,6 @@ PHOTOS = attachments_of(TREES)
 ADD = f"INSERT INTO trees(GlobalID,id) VALUES('{G3}','new')"
 UPDATE = f"UPDATE trees SET id='mine',geom=x'{MOVED.hex()}' WHERE GlobalID='{G1}'"
 DELETE = f"DELETE FROM trees WHERE GlobalID='{G1}'"
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The triggers note every edit, whatever the statement."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -14,8 +14,6 @@ from tests.engine.geodatabase.log_oracle import (
     Found,
     Mutation,
     connect,
-    create_file,
-    insert_own,
     make_table,
     run_mix,
     snapshot,
@@ -24,24 +22,7 @@ from tests.engine.geodatabase.tree_rows import (
     G1,
     G2,
     G3,
-    LAZY_TREES,
-    TREES,
-    two_rows,
 )
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
-
-
-@pytest.fixture
-def engine(tmp_path: Path, table: LayerTable) -> Iterator[sqlite3.Connection]:
-    connection = create_file(tmp_path / "a.gpkg", table)
-    insert_own(connection, table, two_rows(table))
-    yield connection
-    connection.close()
 
 
 @pytest.mark.parametrize("lazy", [False, True], ids=["whole", "lazy"])

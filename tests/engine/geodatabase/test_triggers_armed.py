@@ -1,7 +1,6 @@
 """The engine writes unlogged only inside applying(), and damage to the triggers is noticed."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,24 +24,7 @@ from tests.engine.geodatabase.log_oracle import (
 )
 from tests.engine.geodatabase.tree_rows import (
     G1,
-    LAZY_TREES,
-    TREES,
-    two_rows,
 )
-
-
-@pytest.fixture(params=[TREES, LAZY_TREES], ids=["whole", "lazy"])
-def table(request: pytest.FixtureRequest) -> LayerTable:
-    value: LayerTable = request.param
-    return value
-
-
-@pytest.fixture
-def engine(tmp_path: Path, table: LayerTable) -> Iterator[sqlite3.Connection]:
-    connection = create_file(tmp_path / "a.gpkg", table)
-    insert_own(connection, table, two_rows(table))
-    yield connection
-    connection.close()
 
 
 def test_applying_when_left_then_edits_are_logged_again(

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable
 
+from engine.geodatabase.acknowledge import record_sent
 from engine.geodatabase.change_log import Edit, pending_edits
 from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.difference import Cell, Row
@@ -25,6 +26,9 @@ POINT = b"GP\0\1" + b"\0" * 4 + b"\1" + b"\1\0\0\0" + b"\0" * 16
 MOVED = POINT[:-1] + b"\x40"
 WITH_ENVELOPE = b"GP\0\3" + POINT[4:8] + b"\0" * 32 + POINT[8:]
 NOW = "2026-01-01T00:00:00.000Z"
+ADD = f"INSERT INTO trees(GlobalID,geom,id,key) VALUES('{G3}',x'{POINT.hex()}','new',1)"
+UPDATE = f"UPDATE trees SET id='mine',geom=x'{MOVED.hex()}' WHERE GlobalID='{G1}'"
+DELETE = f"DELETE FROM trees WHERE GlobalID='{G1}'"
 
 
 def two_rows(table: LayerTable) -> list[Row]:
@@ -80,3 +84,17 @@ def merge(
     counts = merge_table(connection, table, policy, now=NOW, dependents=dependents)
     connection.execute("COMMIT")
     return counts
+
+
+def send(connection: sqlite3.Connection, table: LayerTable, batch: int | str = 1) -> None:
+    """Note the pending edits as sent, as they are now."""
+    connection.execute("BEGIN IMMEDIATE")
+    record_sent(connection, batch, pending_edits(connection, table))
+    connection.execute("COMMIT")
+
+
+def entries(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    """What the log still holds of edits, sent or not."""
+    return connection.execute(
+        "SELECT gid FROM fieldsync_change UNION ALL SELECT batch FROM fieldsync_sent"
+    ).fetchall()
