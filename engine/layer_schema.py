@@ -42,11 +42,6 @@ class FieldType(Enum):
     GEOMETRY = "esriFieldTypeGeometry"
 
     @property
-    def has_wire_form(self) -> bool:
-        """False for types whose values never appear among a feature's JSON attributes."""
-        return self not in (FieldType.BLOB, FieldType.XML, FieldType.RASTER, FieldType.GEOMETRY)
-
-    @property
     def is_integer(self) -> bool:
         return self in (FieldType.SMALL_INTEGER, FieldType.INTEGER, FieldType.BIG_INTEGER)
 

@@ -14,7 +14,6 @@ from device.policy.rules import Rules
 from device.tables import size
 from engine import Clock
 
-FULL_PERCENT = 95.0
 SYNCHRONISED = Path("run/systemd/timesync/synchronized")
 """What systemd-timesyncd touches when a time server has answered (systemd-timesyncd.service(8))."""
 CLOCK_REMEDY = (

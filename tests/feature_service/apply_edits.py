@@ -19,7 +19,6 @@ from .store import table
 from .uploads import uploaded_bytes
 
 _EDITING = frozenset(("Create", "Update", "Delete", "Editing"))
-_MEMBERS = ("adds", "updates", "deletes", "attachments")
 
 
 def apply_to_layer(hosted: Hosted, actor: Actor, layer: Layer, asked: Asked) -> Delivery:

@@ -63,12 +63,6 @@ def only_row(attributes: dict[str, Any]) -> tuple[Any, ...]:
     return row
 
 
-def only_bad(attributes: dict[str, Any]) -> BadItem:
-    (found,) = events(feature_set(attributes), default_layer=3)
-    assert isinstance(found, BadItem)
-    return found
-
-
 @pytest.mark.parametrize(
     ("name", "value", "place", "expected"),
     [

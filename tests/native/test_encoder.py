@@ -13,7 +13,6 @@ from native.layer import Column, ColumnType, Layer
 from tests.native.wkb import Writer, gpkg
 
 GUID = "{F0C5D0A0-0000-4000-8000-00000000000A}"
-AWKWARD = 'a"\\\b\f\n\r\t\v\x00\x1f/ü\U0001f333\u2028'
 XY = Writer()
 
 TABLE = Layer(

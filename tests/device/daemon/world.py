@@ -32,7 +32,6 @@ from tests.feature_service import FeatureServer, Profile
 from tests.test_feature_service.client import Client
 
 LAMPS = ("link", "sync", "attention")
-BUDGET_BYTES = 5_000_000
 
 
 class FakeCounters:

@@ -122,15 +122,6 @@ async def test_next_sync_goes_on_where_the_last_one_was_broken_off(
     assert not list(a.path.with_name(f"{a.path.name}-spool").iterdir())
 
 
-async def break_off(world: Fleet, device: Device) -> None:
-    """A sync whose link dies after three parts."""
-    dead = Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
-    world.server.faults.add(dead)
-    with pytest.raises(LinkError):
-        await device.sync()
-    world.server.faults.clear()
-
-
 def parts_recorded(device: Device) -> list[int]:
     connection = sqlite3.connect(device.path)
     (text,) = connection.execute("SELECT upload_parts FROM fieldsync_batch").fetchone()
