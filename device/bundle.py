@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from device.cli_errors import StoppedError
 from device.redaction import redacted, redacted_text
@@ -17,16 +18,27 @@ LONGEST_TEXT = 4 * 1024 * 1024
 def pack(path: Path, members: Iterator[tuple[str, object]], at: datetime) -> list[str]:
     """Write the members, texts or values fit for JSON, to a tar.gz at ``path``; gives their names.
 
-    :exc:`FileExistsError` if there is something already. Secrets are taken out on the way.
+    :exc:`FileExistsError` if there is something already. Secrets are taken out on the way. A file
+    that cannot be finished is removed.
     """
+    with open(path, "xb") as stream:
+        try:
+            return _packed(stream, members, at)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _packed(stream: IO[bytes], members: Iterator[tuple[str, object]], at: datetime) -> list[str]:
     names: list[str] = []
-    with open(path, "xb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         for name, value in members:
             data = _text(value).encode(errors="backslashreplace")[-LONGEST_TEXT:]
             entry = tarfile.TarInfo(f"fieldsync-bundle/{name}")
             entry.size, entry.mode, entry.mtime = len(data), 0o600, int(at.timestamp())
             archive.addfile(entry, io.BytesIO(data))
             names.append(name)
+    stream.flush()  # a disk that is full tells it now
     return names
 
 

@@ -24,7 +24,8 @@ from engine import Clock, OfflineMap, SystemClock
 
 LOG_LINES = 5000
 LOG_WITHIN_S = 30
-UNITS = ("fieldsync", "fieldsync-ppp@*")
+UNITS = ("fieldsync*",)
+"""The daemon, its socket, and what dials."""
 ASKED = {"status": ("status",), "jobs": ("jobs",), "health": ("health",), "links": ("links",)}
 PARTS = ("fieldsync", "aiohttp", "aiosqlite", "cffi", "pyserial")
 FILES = ("etc/os-release", "proc/mounts", "proc/uptime", "proc/meminfo", "proc/device-tree/model")

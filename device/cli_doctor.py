@@ -1,5 +1,6 @@
 """``fieldsync doctor``: looks at all that a sync needs; one page, to be photographed."""
 
+import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -16,9 +17,12 @@ from device.doctor import board
 from device.doctor.check import Check, ill, unknown, well
 from device.doctor.service import service
 from device.tables import duration, number, printable
-from engine import Clock, EngineError, ExitCode, OfflineMap, SystemClock
+from engine import ArcGISCredentialStore, Clock, EngineError, ExitCode, OfflineMap, SystemClock
 
 DEFAULT_CONFIG = Path("/etc/fieldsync/config.toml")
+HANDED = Path("/etc/fieldsync/credentials.toml")
+UNIT = Path("/etc/systemd/system/fieldsync.service")
+"""It hands that file to the daemon, and so does not start without it."""
 WIDTH = 11
 
 
@@ -42,6 +46,7 @@ def examine(options: Namespace, clock: Clock, root: Path) -> Iterator[Check]:
     yield from board.disks([config.device.state, *(m.folder for m in config.maps)], config)
     yield from board.power(config, clock, root)
     yield told
+    yield from _credentials(config, root)
     yield from daemon_told
     yield board.links(status, root)
     yield from board.modem(config, status)
@@ -59,11 +64,32 @@ def _config(path: Path) -> tuple[Config, Check]:
     try:
         config = Config.read(path)
     except EngineError as error:
-        return Config(), ill("config", error.message, error.remedy or "Correct it")
+        if path.exists():
+            return Config(), ill("config", error.message, error.remedy or "Correct it")
+        remedy = "Write one (docs/device.md), or name the one there is with --config"
+        return Config(), ill("config", f"there is no {path}", remedy)
     except OSError as error:
         check = unknown("config", f"{path}: {error.strerror}", "Name it with --config, or be root")
         return Config(), check
     return config, well("config", f"{path}: {number(len(config.maps), 'map')}")
+
+
+def _credentials(config: Config, root: Path) -> Iterator[Check]:
+    """What the daemon signs in with, if it has a file of it."""
+    path = config.device.credentials
+    if path is None:
+        path = root / HANDED.relative_to("/")
+        if not path.exists() and not (root / UNIT.relative_to("/")).exists():
+            return  # it is not run by the unit, which wants the file
+    if path.exists() and not os.access(path, os.R_OK):
+        yield unknown("sign-in", f"{path}: this user may not read it", "Do it as root")
+        return
+    try:
+        count = len(ArcGISCredentialStore.from_file(path).credentials)
+    except EngineError as error:
+        yield ill("sign-in", error.message, f"{error.remedy}. The daemon does not start without")
+        return
+    yield well("sign-in", f"{path}: {number(count, 'credential')}")
 
 
 def _daemon(client: ApiClient) -> tuple[Status | None, list[Check]]:
@@ -73,14 +99,17 @@ def _daemon(client: ApiClient) -> tuple[Status | None, list[Check]]:
         health = client.get(Health, "health")
     except EngineError as error:
         return None, [ill("daemon", error.message, error.remedy)]
-    dead = [part for part in health.parts if not part.is_alive]
     told = f"{status.state.value}: {status.detail}"
     checks = [
         well("daemon", f"version {status.version}, up for {duration(status.up_for_s)}; {told}")
     ]
-    for part in dead:
-        remedy = "systemctl restart fieldsync; then send a bundle: fieldsync bundle"
-        checks.append(ill(part.name, part.detail or "it does not answer", remedy))
+    for part in health.parts:
+        if not part.is_alive and not part.detail:
+            remedy = "systemctl restart fieldsync; then send a bundle: fieldsync bundle"
+            checks.append(ill(part.name, "it does not answer", remedy))
+        elif part.detail:
+            remedy = "The daemon tries again by itself; its log: journalctl -u fieldsync"
+            checks.append(ill(part.name, part.detail, remedy))
     return status, checks
 
 

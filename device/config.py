@@ -16,6 +16,7 @@ from typing import Annotated
 from device.config_reader import Between, ConfigError, Key, Word, fields_of, read_config, spelled
 from device.lamps.language import LampMode
 from device.model import LinkClass
+from device.socket_file import LONGEST_SOCKET_PATH
 from engine import ArcGISCredentialStore, ConflictPolicy, SyncDirection
 
 Seconds = Annotated[float, Between(0, 86_400)]
@@ -237,6 +238,10 @@ class Config:
         config = read_config(path, cls)
         _check_maps(path, config.maps)
         _check_modem(path, config.modem)
+        if len(os.fsencode(config.socket.path)) > LONGEST_SOCKET_PATH:
+            raise ConfigError(
+                f"{path}: socket.path may have at most {LONGEST_SOCKET_PATH} bytes, as a whole"
+            )
         button = config.button
         if not button.short_s <= button.long_s < button.very_long_s < button.stuck_s:
             raise ConfigError(
@@ -257,12 +262,21 @@ def credentials(
 ) -> ArcGISCredentialStore:
     """What to sign in with: the file of the configuration, else the one that the service manager
     hands over, else the environment. Empty if there is none."""
-    if config.credentials is not None:
-        return ArcGISCredentialStore.from_file(config.credentials)
-    handed = environment.get("CREDENTIALS_DIRECTORY")
-    if handed and Path(handed, CREDENTIAL_NAME).is_file():
-        return ArcGISCredentialStore.from_file(Path(handed, CREDENTIAL_NAME))
+    path = credentials_file(config, environment)
+    if path is not None:
+        return ArcGISCredentialStore.from_file(path)
     return ArcGISCredentialStore.from_environment(environment)
+
+
+def credentials_file(
+    config: DeviceConfig, environment: Mapping[str, str] = os.environ
+) -> Path | None:
+    """Where the credentials are, unless they are in the environment."""
+    if config.credentials is not None:
+        return config.credentials
+    handed = environment.get("CREDENTIALS_DIRECTORY")
+    path = Path(handed, CREDENTIAL_NAME) if handed else None
+    return path if path is not None and path.is_file() else None
 
 
 def keys() -> Iterator[tuple[str, str]]:

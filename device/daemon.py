@@ -23,6 +23,7 @@ from device.api.server import ApiServer
 from device.config import Config, credentials
 from device.edit_watch import EditWatch
 from device.governor import Governor
+from device.kept_credentials import KeptCredentials
 from device.kept_map import KeptMap
 from device.links.bound_loop import BoundLoop
 from device.listening import group_id, listening
@@ -73,9 +74,8 @@ def run(
     """Run the daemon in this process until it is told to end. :exc:`EngineError` if it cannot
     begin."""
     manager = ServiceManager.from_environment(environment)
-    store = credentials(config.device, environment)
-    secrets = [secret for one in store.credentials for secret in one.secrets]
-    set_up(clock, config.device.log_level.value, secrets)
+    sign_in = KeptCredentials(config.device, environment)
+    set_up(clock, config.device.log_level.value, sign_in.secrets)
 
     async def supervised() -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -83,7 +83,7 @@ def run(
         heard = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
         for number in heard:
             loop.add_signal_handler(number, _stop, task, manager, loop)
-        daemon = Daemon(config, clock, manager, wire(config, clock), store)
+        daemon = Daemon(config, clock, manager, wire(config, clock), sign_in.store)
         try:
             await daemon.run(environment)
         finally:
@@ -126,7 +126,7 @@ class Daemon:
         clock: Clock,
         manager: ServiceManager,
         wired: Hardware,
-        store: ArcGISCredentialStore,
+        sign_in: Callable[[], ArcGISCredentialStore],
         *,
         rng: random.Random | None = None,
     ) -> None:
@@ -161,7 +161,7 @@ class Daemon:
             is_clock_trusted=lambda: wired.clock_trust() is not ClockTrust.NONE,
             runner=lambda governor: Runner(
                 clock=clock,
-                credentials=store,
+                sign_in=sign_in,
                 events=governor.events,
                 counters=wired.counters,
                 spend=budgets.spend,

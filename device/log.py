@@ -7,7 +7,7 @@ are known never get through.
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TextIO
 
 from engine import Clock
@@ -37,8 +37,13 @@ def event(name: str, level: int = logging.INFO, /, **values: object) -> None:
         log.log(level, "%s", " ".join((name, *told)), extra={"kind": name})
 
 
-def set_up(clock: Clock, level: str, secrets: Iterable[str], stream: TextIO | None = None) -> None:
-    """Send everything that is logged in this process to ``stream`` (standard output)."""
+def set_up(
+    clock: Clock, level: str, secrets: Collection[str], stream: TextIO | None = None
+) -> None:
+    """Send everything that is logged in this process to ``stream`` (standard output).
+
+    ``secrets`` may grow later.
+    """
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JournalFormatter(secrets))
     handler.addFilter(RateLimit(clock))
@@ -51,9 +56,9 @@ def set_up(clock: Clock, level: str, secrets: Iterable[str], stream: TextIO | No
 class JournalFormatter(logging.Formatter):
     """One line with its priority, without line breaks and without the secrets it was told."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Collection[str] = ()) -> None:
         super().__init__()
-        self._secrets = tuple(secret for secret in secrets if secret)
+        self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
@@ -64,7 +69,7 @@ class JournalFormatter(logging.Formatter):
         if suppressed := getattr(record, "suppressed", 0):
             text = f"{text} suppressed={suppressed}"
         for secret in self._secrets:
-            text = text.replace(secret, "***")
+            text = text.replace(secret, "***") if secret else text
         line = "".join(c if c.isprintable() else " " for c in text)[:LONGEST_LINE]
         return f"<{_PRIORITIES.get(record.levelno, 5)}>{line}"
 

@@ -86,7 +86,7 @@ class Runner:
         self,
         *,
         clock: Clock,
-        credentials: ArcGISCredentialStore,
+        sign_in: Callable[[], ArcGISCredentialStore],
         events: EventHub,
         counters: Counters,
         spend: Callable[[LinkClass, int], None],
@@ -96,7 +96,7 @@ class Runner:
         must_stop: Callable[[], Stop | None],
     ) -> None:
         self._clock = clock
-        self._credentials = credentials
+        self._sign_in = sign_in
         self._moved = moved
         self._must_stop = must_stop
         self._events = events
@@ -209,7 +209,7 @@ class Runner:
             return map_result(kept.name, (), {}), 0, None  # there is only something to fetch
         try:
             async with kept.opened() as map_:
-                task = OfflineMapSyncTask(map_, credential=self._credentials, clock=self._clock)
+                task = OfflineMapSyncTask(map_, credential=self._sign_in(), clock=self._clock)
                 parameters = await task.create_default_offline_map_sync_parameters()
                 _set(parameters, kept, run)
                 job = task.create_offline_map_sync_job(parameters)

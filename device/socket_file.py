@@ -10,7 +10,7 @@ from pathlib import Path
 from engine import EngineError
 
 BACKLOG = 32
-_LONGEST = 107  # sun_path, unix(7)
+LONGEST_SOCKET_PATH = 107 - len(".new")  # sun_path, unix(7)
 
 
 class SocketError(EngineError):
@@ -26,8 +26,8 @@ def listen(path: Path, *, mode: int = 0o660, group: int | None = None) -> socket
     The file gets its mode and group under another name and is then renamed, so that it is never
     open to more people than it should be, and never missing.
     """
-    if len(os.fsencode(path)) > _LONGEST - len(".new"):
-        raise SocketError(f"{path}: the path of a socket has at most 103 bytes")
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise SocketError(f"{path}: the path of a socket has at most {LONGEST_SOCKET_PATH} bytes")
     _require_free(path)
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)

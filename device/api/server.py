@@ -249,8 +249,9 @@ def _problems_told(most_headers: int) -> Any:
                 response.headers["Allow"] = refused.headers["Allow"]
         except EngineError as error:
             response = problem_response(error, request.path)
-        except Exception:
-            log.exception("%s %s failed", request.method, request.path)
+        except Exception as error:
+            if not (connection.is_gone and isinstance(error, ConnectionError)):
+                log.exception("%s %s failed", request.method, request.path)
             fault = HttpError(500, "a fault of the daemon", remedy="Please report it with the log")
             response = problem_response(fault, request.path)
         response.force_close()

@@ -1,6 +1,8 @@
 """``fieldsync bundle``: what helps to find a fault, and nothing that is nobody's business."""
 
+import errno
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -31,7 +33,11 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     (folder / "log").write_text(LOG)
     program = folder / "journalctl"
-    program.write_text(f"#!/bin/sh\ncat '{folder}/log'\n")
+    # As journalctl(1): a unit, or a pattern of units; both of ours have something to say.
+    program.write_text(
+        f"#!/bin/sh\ncat '{folder}/log'\n"
+        "for given; do case fieldsync-ppp.service in ${given#--unit=}) echo dialled;; esac; done\n"
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
@@ -81,6 +87,7 @@ def test_a_bundle_helps_and_gives_nothing_away(
     assert json.loads(found["status.json"])["state"] == "idle"
     assert "answered READY" in found["log.txt"]
     assert "user=field1" in found["log.txt"]
+    assert "dialled" in found["log.txt"]
     everything = "\n".join(found.values())
     assert SECRET not in everything
     assert ROW not in everything
@@ -104,6 +111,21 @@ def test_a_bundle_is_made_when_everything_is_broken(
     assert "none.toml" in found["config.json"]
     assert "journalctl" in found["log.txt"]
     assert fieldsync("bundle", path, *asking).code == 2
+
+
+def test_a_bundle_that_cannot_be_finished_is_no_bundle(
+    fieldsync: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tarfile.TarFile.addfile", full)
+
+    ended = fieldsync("bundle", tmp_path / "b.tar.gz", "--config", tmp_path / "none.toml")
+
+    assert ended.code == 1
+    assert "No space left" in ended.err
+    assert not (tmp_path / "b.tar.gz").exists()
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_what_is_given_is_read_and_the_rest_keeps_its_default(tmp_path: Path) ->
         ),
         ("[links.interfaces]\nusb0 = 'lte'", "links.interfaces.usb0 must be one of"),
         ("[button]\nlong_s = 9", "button.short_s, long_s, very_long_s and stuck_s must grow"),
+        (f"[socket]\npath = '/{'x' * 103}'", "socket.path may have at most 103 bytes"),
         ("[device]\nname = 'a\tb'", "device.name must be text, not 'a"),
         ("a = 'unfinished", "is no TOML: look at "),
         ("[[map]]\nname = 'a'\nfolder = 1979-05-27", "map[1].folder must be text, not a date"),

@@ -118,6 +118,44 @@ def test_what_the_daemon_suffers_from_is_told(
     assert "→ Wait for a link." in ended.out
 
 
+def test_a_part_of_the_daemon_that_goes_on_with_less_is_told(
+    fieldsync: Command, config: Path, socket_path: Path
+) -> None:
+    with DaemonThread(socket_path) as daemon:
+        daemon.appliance.details["links"] = "the kernel tells nothing"
+        ended = fieldsync("doctor", "--config", config, "--socket", socket_path)
+
+    assert ended.code == 1
+    assert "NOT OK  links        the kernel tells nothing" in ended.out
+
+
+def signing_in(fieldsync: Command, config: Path, path: Path) -> list[tuple[object, str]]:
+    text = config.read_text().replace("[device]", f'[device]\ncredentials = "{path}"')
+    config.write_text(text)
+    ended = fieldsync("doctor", "--config", config, "--socket", path.parent / "none", "--json")
+    checks = ended.json["checks"]
+    return [(one["is_ok"], one["detail"]) for one in checks if one["name"] == "sign-in"]
+
+
+def test_credentials_that_cannot_be_used_are_told(
+    fieldsync: Command, config: Path, tmp_path: Path
+) -> None:
+    ((is_ok, detail),) = signing_in(fieldsync, config, tmp_path / "none.toml")
+
+    assert is_ok is False
+    assert "none.toml" in detail
+
+
+def test_credentials_are_counted_and_not_shown(
+    fieldsync: Command, config: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "credentials.toml"
+    path.write_text('[[credentials]]\nurl = "https://h/arcgis"\ntoken = "0p3n-s3same"\n')
+    path.chmod(0o600)
+
+    assert signing_in(fieldsync, config, path) == [(True, f"{path}: 1 credential")]
+
+
 # --- the device -----------------------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ class FakeAppliance:
         self.hub = EventHub(clock, kept=kept_events)
         self.asked: list[tuple[str, Caller]] = []
         self.parts = {"runs": True, "links": True}
+        self.details: dict[str, str] = {}
         self.folders = dict(maps or {})
         self.fields: dict[str, object] = {}
         """Members of the status that a test wants otherwise."""
@@ -119,7 +120,10 @@ class FakeAppliance:
         return self._jobs[job_id]
 
     def health(self) -> Health:
-        parts = tuple(PartHealth(name=n, is_alive=alive) for n, alive in self.parts.items())
+        parts = tuple(
+            PartHealth(name=name, is_alive=is_alive, detail=self.details.get(name, ""))
+            for name, is_alive in self.parts.items()
+        )
         return Health(parts=parts, is_healthy=all(self.parts.values()))
 
     def config(self) -> Mapping[str, object]:

@@ -308,3 +308,16 @@ async def test_the_description_is_json_and_names_every_route(ask: Caller) -> Non
     }
     assert told == {(route.method, route.path) for route in ROUTES}
     assert json.dumps(answer.json)
+
+
+async def test_a_caller_who_hangs_up_in_the_middle_of_its_body_is_no_fault_of_ours(
+    ask: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_unix_connection(str(ask.path))
+    writer.write(request("POST", "/v1/sync", b"{" * 900)[:-800])
+    await writer.drain()
+    assert (await ask("GET", "/v1/status")).status == 200
+    writer.close()
+    assert (await ask("GET", "/v1/status")).status == 200
+
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []

@@ -140,7 +140,7 @@ class World:
             self.clock,
             ServiceManager(),
             self.wire(config, self.clock),
-            ArcGISCredentialStore(),
+            ArcGISCredentialStore,
             rng=random.Random(1),
         )
         self._task = asyncio.create_task(self._daemon.run({}), name="daemon")

@@ -1,0 +1,51 @@
+"""What the daemon signs in with: read at its start, and again when the file has changed.
+
+A token that another program renews, or a password that somebody corrects, counts from the next
+sync on.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from device.config import DeviceConfig, credentials, credentials_file
+from device.log import event
+from engine import ArcGISCredentialStore, EngineError
+
+
+class KeptCredentials:
+    """The credentials of the configuration. :exc:`EngineError` if they cannot be read now."""
+
+    def __init__(self, config: DeviceConfig, environment: Mapping[str, str]) -> None:
+        self.secrets: set[str] = set()
+        """All that it knew so far: nobody may read them anywhere."""
+        self._path = credentials_file(config, environment)
+        self._read_at = _stamp(self._path)
+        self._store = self._take(credentials(config, environment))
+
+    def store(self) -> ArcGISCredentialStore:
+        """The present ones. What cannot be read any more, or not yet, leaves the last ones."""
+        stamp = _stamp(self._path)
+        if self._path is None or stamp is None or stamp == self._read_at:
+            return self._store
+        self._read_at = stamp
+        try:
+            self._store = self._take(ArcGISCredentialStore.from_file(self._path))
+            event("credentials.read", file=self._path)
+        except EngineError as error:
+            event("credentials.unreadable", logging.WARNING, error=error.message)
+        return self._store
+
+    def _take(self, store: ArcGISCredentialStore) -> ArcGISCredentialStore:
+        self.secrets |= {secret for one in store.credentials for secret in one.secrets}
+        return store
+
+
+def _stamp(path: Path | None) -> tuple[int, ...] | None:
+    """What is another once the file was written; None if it is not there."""
+    try:
+        facts = None if path is None else os.stat(path)
+    except OSError:
+        return None
+    return None if facts is None else (facts.st_ino, facts.st_size, facts.st_mtime_ns)
