@@ -106,8 +106,10 @@ def _acknowledge(
             (d.table, d.key_column) for d in context.dependents(table) if d.parent_column is None
         ]
         acknowledge.rename_global_ids(connection, table, renamed, keys)
-    added = [c.global_id for c in cases if c.is_there and c.edit.operation is EditOperation.ADD]
-    watch(connection, table, added, Reason.ADDED)
+    added = [c for c in cases if c.edit.operation is EditOperation.ADD]
+    # Also those that somebody has deleted since: no download tells of a row that came and went.
+    sent = [c.global_id for c in added if c.is_there or c.is_acknowledged]
+    watch(connection, table, sent, Reason.ADDED)
     deleted = [c.edit.global_id for c in cases if c.is_deleted]
     photos = None if table.is_attachment else context.attachment_table(table.layer_id)
     if photos is not None and deleted:

@@ -4,11 +4,13 @@ import sqlite3
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine import faults
 from engine.errors import EngineError
+from engine.sync import settlement
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, edit_inside, fleet, gid
 from tests.feature_service import Profile
@@ -132,6 +134,28 @@ async def test_row_changed_on_the_service_between_pull_and_push_keeps_both_colum
     assert (row["name"], row["serial"]) == ("mine", 77)
     await a.sync()
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_row_deleted_on_the_service_between_its_answer_and_our_look_at_it_goes(
+    world: Fleet, channel: PushChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = await world.device("A", channel=channel)
+    foreign(a, f"INSERT INTO Hydrants(GlobalID,name) VALUES('{gid(7000)}','mine')")
+    look = settlement._look
+
+    async def be_late(*args: Any) -> Any:
+        office_edit(world, deletes=[gid(7000)])
+        monkeypatch.undo()
+        return await look(*args)
+
+    monkeypatch.setattr(settlement, "_look", be_late)
+
+    await a.sync()
+    await a.sync()
+
+    await world.assert_agreed()
+    assert gid(7000) not in (await a.rows())[HYDRANTS]
 
 
 async def test_open_transaction_is_refused_before_any_traffic(world: Fleet) -> None:
