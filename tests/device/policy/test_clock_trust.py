@@ -1,6 +1,5 @@
 """Who vouches for the time of day."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,13 +9,6 @@ from device.model import ClockTrust
 from device.policy import clock_trust
 from device.policy.clock_trust import ClockWatch, kernel_is_synchronised
 from tests.fakes.clock import START, VirtualClock
-
-
-@pytest.fixture
-def clock() -> Iterator[VirtualClock]:
-    virtual = VirtualClock()
-    yield virtual
-    virtual.close()
 
 
 class Kernel:

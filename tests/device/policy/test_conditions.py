@@ -1,20 +1,12 @@
 """The device's condition, read from files as the kernel has them; what is missing is unknown."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from device.policy import conditions
 from tests.fakes.clock import VirtualClock
-
-
-@pytest.fixture
-def clock() -> Iterator[VirtualClock]:
-    virtual = VirtualClock()
-    yield virtual
-    virtual.close()
 
 
 def put(root: Path, name: str, text: str) -> None:

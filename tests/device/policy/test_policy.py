@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,13 +15,6 @@ from tests.device.policy.test_budgets import Shelf
 from tests.fakes.clock import VirtualClock
 
 SETTLED_S = 20.0
-
-
-@pytest.fixture
-def clock() -> Iterator[VirtualClock]:
-    virtual = VirtualClock()
-    yield virtual
-    virtual.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,13 +174,8 @@ class Areas:
         finally:
             self.messages = [message.text for message in job.messages]
 
-    async def rows(self) -> Mapping[str, Mapping[str, int]]:
-        """Geodatabase → table → its rows."""
-        async with OfflineMap.open(self.folder) as map_:
-            return {
-                g.path.stem: {t.name: await t.count() for t in g.feature_tables}
-                for g in map_.geodatabases
-            }
+    async def rows(self) -> dict[str, dict[str, int]]:
+        return await rows_in(self.folder)
 
     async def replicas(self) -> list[str]:
         """The names of the replicas that devices have, of all services."""
@@ -217,3 +211,12 @@ def write_services(data: Path) -> None:
     shutil.copytree(data / "water", data / "wells")
     document = service_document() | {"capabilities": "Query,Sync"}
     (data / "wells" / "service.json").write_text(json.dumps(document))
+
+
+async def rows_in(folder: Path) -> dict[str, dict[str, int]]:
+    """Geodatabase of a map → table → how many rows it has."""
+    async with OfflineMap.open(folder) as map_:
+        return {
+            g.path.stem: {t.name: await t.count() for t in g.feature_tables}
+            for g in map_.geodatabases
+        }

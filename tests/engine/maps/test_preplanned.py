@@ -2,10 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -37,14 +36,6 @@ PACKAGES = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES
 PACKAGES_AND_NEW = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES
 POINT = {"x": 450.0, "y": 450.0}
 ROWS = {"water": {"Hydrants": 7, "Visits": 2}, "wells": {"Hydrants": 9, "Pipes": 3}}
-
-
-@pytest.fixture
-async def areas(tmp_path: Path) -> AsyncIterator[Areas]:
-    running = Areas(tmp_path / "service", tmp_path / "town")
-    running.write()
-    async with running.server:
-        yield running
 
 
 # --- the area -------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,6 @@ NO_UPDATES = PreplannedUpdateMode.NO_UPDATES
 SYNC = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES
 PACKAGES = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES
 PACKAGES_AND_NEW = PreplannedUpdateMode.DOWNLOAD_SCHEDULED_UPDATES_AND_UPLOAD_NEW_FEATURES
-
-
-@pytest.fixture
-async def areas(tmp_path: Path) -> AsyncIterator[Areas]:
-    running = Areas(tmp_path / "service", tmp_path / "town")
-    running.write()
-    async with running.server:
-        yield running
 
 
 def file_of(areas: Areas, name: str = "pkg-water") -> Path:

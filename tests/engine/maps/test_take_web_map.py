@@ -33,6 +33,7 @@ from engine.model import (
 from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.credentials import TokenCredential
 from engine.service.portal import PortalItem
+from tests.engine.maps.areas import rows_in
 from tests.engine.maps.syncing import sync_map
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, HastyClock, changed, gid
 from tests.feature_service import Fault, FeatureServer, ManualClock, Security
@@ -110,12 +111,7 @@ class Office:
             return [message.text for message in job.messages]
 
     async def rows(self) -> dict[str, dict[str, int]]:
-        """Geodatabase → table → its rows."""
-        async with OfflineMap.open(self.folder) as map_:
-            return {
-                g.path.stem: {t.name: await t.count() for t in g.feature_tables}
-                for g in map_.geodatabases
-            }
+        return await rows_in(self.folder)
 
 
 def write_services(data: Path) -> None:

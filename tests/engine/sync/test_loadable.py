@@ -7,6 +7,7 @@ import pytest
 from engine.errors import EngineError, JobCancelledError, LinkError
 from engine.model import LoadStatus
 from engine.sync.loadable import Loadable
+from tests.engine.sync.errand import turns
 
 L = LoadStatus
 
@@ -31,11 +32,6 @@ class Book(Loadable):
 def state(book: Book) -> tuple[LoadStatus, bool]:
     """Where it is, and whether it remembers an error."""
     return book.load_status, book.load_error is not None
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def test_loading_is_done_once_for_all() -> None:
