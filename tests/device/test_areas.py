@@ -1,6 +1,5 @@
 """``fieldsync areas``, and ``fieldsync take`` of a map area."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,15 +7,22 @@ from typing import Any
 import pytest
 
 from tests.device.conftest import TREES, ZONES, Command, ServiceThread, write_world
+from tests.test_feature_service.world import write_item
 
 Json = dict[str, Any]
 EXTENT = {"xmin": -9000, "ymin": -9000, "xmax": 9000, "ymax": 9000}
 
 
-def write_item(data: Path, item_id: str, kind: str, title: str, **members: object) -> None:
-    folder = data / "portal" / item_id
-    folder.mkdir(parents=True)
-    (folder / "item.json").write_text(json.dumps({"type": kind, "title": title, **members}))
+def write_area(data: Path, area: str, status: str = "complete") -> None:
+    """A map area, and the package that it is made of."""
+    about: Json = {"title": area.title(), "properties": {"status": status, "extent": EXTENT}}
+    related = {"Area2Package": ["package"]}
+    write_item(data, area, {"type": "Map Area", "related": related, **about})
+    url = "{origin}/arcgis/rest/services/park/FeatureServer"
+    made_of: Json = {"url": url, "layers": [TREES, ZONES], "extent": EXTENT}
+    made_of |= {"createPkgDeltas": {"maxDeltaAge": 5}, "syncModel": "perLayer"}
+    package = {"type": "SQLite Geodatabase", "title": "Park", "properties": made_of}
+    write_item(data, "package", package)
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +31,11 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = tmp_path_factory.mktemp("areas")
     write_world(data)
     areas = {"Map2Area": ["centre", "north"]}
-    write_item(data, "map1", "Web Map", "Town", related=areas)
-    (data / "portal" / "map1" / "data.json").write_text(json.dumps({"operationalLayers": []}))
-    write_item(data, "map2", "Web Map", "Village")
-    for area, status in (("centre", "complete"), ("north", "processing")):
-        facts: Json = {"status": status, "extent": EXTENT}
-        packages = {"Area2Package": ["package"]}
-        write_item(data, area, "Map Area", area.title(), properties=facts, related=packages)
-    url = "{origin}/arcgis/rest/services/park/FeatureServer"
-    made_of: Json = {"url": url, "layers": [TREES, ZONES], "extent": EXTENT}
-    made_of |= {"createPkgDeltas": {"maxDeltaAge": 5}, "syncModel": "perLayer"}
-    write_item(data, "package", "SQLite Geodatabase", "Park", properties=made_of)
+    town: Json = {"type": "Web Map", "title": "Town", "related": areas}
+    write_item(data, "map1", town, {"operationalLayers": []})
+    write_item(data, "map2", {"type": "Web Map", "title": "Village"})
+    write_area(data, "centre")
+    write_area(data, "north", "processing")
     with ServiceThread(data) as service:
         yield service.urls["park"].partition("/arcgis/")[0] + "/portal"
 

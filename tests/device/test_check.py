@@ -11,8 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.device.conftest import TREES, ZONES, Command, ServiceThread, Taken, gid, write_world
-from tests.device.test_areas import EXTENT, write_item
+from tests.device.conftest import TREES, Command, ServiceThread, Taken, gid, write_world
+from tests.device.test_areas import write_area
 
 Json = dict[str, Any]
 
@@ -49,18 +49,7 @@ class Centre:
 def centre(fieldsync: Command, tmp_path: Path) -> Iterator[Centre]:
     data = tmp_path / "data"
     write_world(data)
-    write_item(
-        data,
-        "centre",
-        "Map Area",
-        "Centre",
-        properties={"status": "complete", "extent": EXTENT},
-        related={"Area2Package": ["package"]},
-    )
-    url = "{origin}/arcgis/rest/services/park/FeatureServer"
-    made_of: Json = {"url": url, "layers": [TREES, ZONES], "extent": EXTENT}
-    made_of |= {"createPkgDeltas": {"maxDeltaAge": 5}, "syncModel": "perLayer"}
-    write_item(data, "package", "SQLite Geodatabase", "Park", properties=made_of)
+    write_area(data, "centre")
     with ServiceThread(data) as service:
         found = Centre(service, data, tmp_path / "map")
         taken = fieldsync(

@@ -1,6 +1,5 @@
 """``fieldsync take`` of a portal's web map."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.device.conftest import TREES, VISITS, ZONES, Command, ServiceThread, write_world
+from tests.test_feature_service.world import write_item
 
 
 def layer(service: str, number: int, where: str = "") -> dict[str, Any]:
@@ -25,9 +25,6 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a portal that has a web map."""
     data = tmp_path_factory.mktemp("web_map")
     write_world(data)
-    item = data / "portal" / "map1"
-    item.mkdir(parents=True)
-    (item / "item.json").write_text(json.dumps({"type": "Web Map", "title": "Town"}))
     web_map = {
         "operationalLayers": [
             layer("park", TREES, "note = 'tree 7'"),
@@ -36,7 +33,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ],
         "tables": [layer("park", VISITS)],
     }
-    (item / "data.json").write_text(json.dumps(web_map))
+    write_item(data, "map1", {"type": "Web Map", "title": "Town"}, web_map)
     with ServiceThread(data) as service:
         yield service.urls["park"].partition("/arcgis/")[0] + "/portal"
 

@@ -10,17 +10,9 @@ from aiohttp import ClientSession
 from tests.feature_service import DataError, FeatureServer, ManualClock, seeded_mint
 
 from .client import Client, layer_of, names
-from .world import HYDRANTS, Json
+from .world import HYDRANTS, Json, write_item
 
 _DAY_S = 86_400
-
-
-def _write_item(data_dir: Path, item_id: str, item: Json, data: Json | None = None) -> None:
-    folder = data_dir / "portal" / item_id
-    folder.mkdir(parents=True)
-    (folder / "item.json").write_text(json.dumps(item), encoding="utf-8")
-    if data is not None:
-        (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
 
 
 def _package(sync_model: str) -> Json:
@@ -69,10 +61,10 @@ async def world(
         "applicationProperties": {"offline": {"editableLayers": {"download": "features"}}},
     }
     item = {"type": "Web Map", "typeKeywords": ["Offline"], "related": {"Map2Area": ["area1"]}}
-    _write_item(data_dir, "map1", item, web_map)
+    write_item(data_dir, "map1", item, web_map)
     area = {"type": "Map Area", "related": {"Area2Package": ["package1"]}}
-    _write_item(data_dir, "area1", area, {"mapAreas": {"mapAreasScheduledUpdatesEnabled": True}})
-    _write_item(data_dir, "package1", _package(request.param))
+    write_item(data_dir, "area1", area, {"mapAreas": {"mapAreasScheduledUpdatesEnabled": True}})
+    write_item(data_dir, "package1", _package(request.param))
     async with (
         FeatureServer(data_dir, clock=clock, mint=seeded_mint(5)) as server,
         ClientSession() as session,
@@ -154,8 +146,8 @@ async def test_info_when_there_is_a_portal_then_names_it(world: World) -> None:
 async def test_portal_when_item_is_bad_then_data_error(
     data_dir: Path, item: object, told: str
 ) -> None:
-    _write_item(data_dir, "area1", {"related": {"Area2Package": ["p"]}})
-    _write_item(data_dir, "p", {"type": "SQLite Geodatabase"})
+    write_item(data_dir, "area1", {"related": {"Area2Package": ["p"]}})
+    write_item(data_dir, "p", {"type": "SQLite Geodatabase"})
     (data_dir / "portal" / "p" / "item.json").write_text(json.dumps(item), encoding="utf-8")
 
     server = FeatureServer(data_dir)

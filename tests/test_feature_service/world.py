@@ -189,6 +189,16 @@ def write_service(folder: Path, document: Json, rows: dict[int, list[Json]]) -> 
     return folder
 
 
+def write_item(data_dir: Path, item_id: str, item: object, data: object = None) -> Path:
+    """An item of the portal, and its data if it has any; the folder of both."""
+    folder = data_dir / "portal" / item_id
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "item.json").write_text(json.dumps(item), encoding="utf-8")
+    if data is not None:
+        (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    return folder
+
+
 def write_world(data_dir: Path) -> Path:
     """The data folder of the service `water`: nine hydrants, three visits, three pipes, a zone."""
     folder = write_service(

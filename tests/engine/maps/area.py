@@ -20,7 +20,7 @@ from tests.engine.maps.syncing import sync_job
 from tests.engine.sync.fleet import LAYERS, Fleet, HastyClock, Rows, _rows_of
 from tests.feature_service import Faults, FeatureServer, ManualClock, Profile, seeded_mint
 from tests.test_feature_service.client import Client
-from tests.test_feature_service.world import Json, write_world
+from tests.test_feature_service.world import Json, write_item, write_world
 
 AREA, PACKAGE, MAP = "area1", "package1", "map1"
 ITEMS = "/portal/sharing/rest/content/items"
@@ -106,7 +106,7 @@ def write_area(folder: Path, **properties: object) -> None:
         {"id": f"l{i}", "url": f"{{origin}}/arcgis/rest/services/water/FeatureServer/{i}"}
         for i in LAYERS
     ]
-    _write_item(
+    write_item(
         folder,
         MAP,
         {
@@ -126,7 +126,7 @@ def write_area(folder: Path, **properties: object) -> None:
         },
         "related": {"Area2Package": [PACKAGE]},
     }
-    _write_item(folder, AREA, area, {"mapAreas": {"mapAreasScheduledUpdatesEnabled": True}})
+    write_item(folder, AREA, area, {"mapAreas": {"mapAreasScheduledUpdatesEnabled": True}})
     package = {
         "type": "SQLite Geodatabase",
         "typeKeywords": ["MapAreaPackage", "Replica", "Syncable"],
@@ -142,15 +142,7 @@ def write_area(folder: Path, **properties: object) -> None:
             **properties,
         },
     }
-    _write_item(folder, PACKAGE, package)
-
-
-def _write_item(folder: Path, item_id: str, item: Json, data: Json | None = None) -> None:
-    place = folder / "portal" / item_id
-    place.mkdir(parents=True)
-    (place / "item.json").write_text(json.dumps(item), encoding="utf-8")
-    if data is not None:
-        (place / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    write_item(folder, PACKAGE, package)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from engine.service.portal import PortalItem
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, HastyClock, changed
 from tests.feature_service import FeatureServer, ManualClock, Profile, Security, seeded_mint
 from tests.test_feature_service.client import Client
-from tests.test_feature_service.world import service_document, write_world
+from tests.test_feature_service.world import service_document, write_item, write_world
 
 Json = dict[str, Any]
 
@@ -123,12 +123,7 @@ class Areas:
     def save_item(
         self, item_id: str, kind: str, title: str, data: Json | None = None, **members: Any
     ) -> None:
-        folder = self.data / "portal" / item_id
-        folder.mkdir(parents=True, exist_ok=True)
-        item = {"type": kind, "title": title, **members}
-        (folder / "item.json").write_text(json.dumps(item), encoding="utf-8")
-        if data is not None:
-            (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
+        write_item(self.data, item_id, {"type": kind, "title": title, **members}, data)
 
     def change_item(self, item_id: str, **members: Any) -> None:
         """Change what a portal tells of an item, properties by name."""

@@ -38,7 +38,7 @@ from tests.engine.maps.syncing import sync_map
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, HastyClock, changed, gid
 from tests.feature_service import Fault, FeatureServer, ManualClock, Security
 from tests.test_feature_service.client import Client
-from tests.test_feature_service.world import service_document, write_world
+from tests.test_feature_service.world import service_document, write_item, write_world
 
 Json = dict[str, Any]
 
@@ -83,11 +83,8 @@ class Office:
 
     def save(self, web_map: Json, *, offline: Json | None = None, kind: str = "Web Map") -> None:
         """Write the map's item."""
-        item = self.data / "portal" / "map1"
-        item.mkdir(parents=True, exist_ok=True)
-        (item / "item.json").write_text(json.dumps({"type": kind, "title": "Town"}))
         settings = {"applicationProperties": {"offline": offline}} if offline is not None else {}
-        (item / "data.json").write_text(json.dumps(web_map | settings))
+        write_item(self.data, "map1", {"type": kind, "title": "Town"}, web_map | settings)
 
     @property
     def item(self) -> PortalItem:

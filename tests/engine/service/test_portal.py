@@ -19,7 +19,7 @@ from engine.service.portal import Portal, PortalItem
 from engine.service.session import Session
 from tests.engine.sync.fleet import HastyClock
 from tests.feature_service import Fault, FeatureServer, ManualClock, Security
-from tests.test_feature_service.world import write_world
+from tests.test_feature_service.world import write_item, write_world
 
 ID = "0123456789abcdef0123456789ABCDEF"
 ONLINE = "https://www.arcgis.com"
@@ -93,15 +93,6 @@ def portal_of(server: FeatureServer) -> str:
 
 
 # --- items ----------------------------------------------------------------------------------------
-
-
-def write_item(data_dir: Path, item_id: str, item: object, data: object = None) -> Path:
-    folder = data_dir / "portal" / item_id
-    folder.mkdir(parents=True)
-    (folder / "item.json").write_text(json.dumps(item), encoding="utf-8")
-    if data is not None:
-        (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tests.feature_service.store import column
 from tests.killing import ROOT
 from tests.served_story import free_port
 from tests.test_feature_service.client import Client
-from tests.test_feature_service.world import field, gid, write_service
+from tests.test_feature_service.world import field, gid, write_item, write_service
 
 ROWS = 100_000
 LIMIT_KB = 8 * 1024
@@ -132,9 +132,7 @@ def write_area(data: Path) -> None:
         },
     }
     for item_id, item in items.items():
-        folder = data / "portal" / item_id
-        folder.mkdir(parents=True)
-        (folder / "item.json").write_text(json.dumps(item))
+        write_item(data, item_id, item)
 
 
 @contextmanager
