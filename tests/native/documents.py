@@ -8,6 +8,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from native.layer import Column, ColumnType, Layer
+from tests.native import oracle
 
 COLUMNS = (
     Column(name="OBJECTID", type=ColumnType.INTEGER),
@@ -82,6 +83,15 @@ def geometries(layer: Layer) -> st.SearchStrategy[Any]:
         case _:
             lists = st.lists(st.lists(vertices(layer), max_size=4), max_size=3)
             return st.none() | lists.map(lambda paths: flags | {"paths": paths})
+
+
+@st.composite
+def rows(draw: st.DrawFn, layer: Layer) -> tuple[Any, ...]:
+    """A row as the oracle says that the decoder gives it."""
+    values = [oracle.value(c, draw(st.none() | VALUES[c.type])) for c in layer.columns]
+    if layer.geometry_type is not None:
+        values.append(oracle.geometry(draw(geometries(layer)), layer))
+    return tuple(values)
 
 
 @st.composite

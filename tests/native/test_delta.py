@@ -29,7 +29,7 @@ from native.delta_pack import pack, varint
 from native.errors import DeltaError, ErrorCode
 from native.layer import Layer
 from tests.native import oracle
-from tests.native.documents import LAYERS, VALUES, geometries, guids
+from tests.native.documents import LAYERS, guids, rows as full_rows
 
 BASES = {layer.id: Base(count=1000, digest=bytes(32)) for layer in LAYERS}
 
@@ -58,14 +58,6 @@ def sections(blocks: Iterable[Block], base: dict[int, list[Any]] | None = None) 
         return [base[layer_id][rank] for rank in ranks] if base else []
 
     return [section for block in blocks for section in block.sections(rows)]
-
-
-@st.composite
-def full_rows(draw: st.DrawFn, layer: Layer) -> tuple[Any, ...]:
-    values = [oracle.value(c, draw(st.none() | VALUES[c.type])) for c in layer.columns]
-    if layer.geometry_type is not None:
-        values.append(oracle.geometry(draw(geometries(layer)), layer))
-    return tuple(values)
 
 
 def width(layer: Layer) -> int:

@@ -13,17 +13,7 @@ from native.decoder import Decoder
 from native.encoder import EditsEncoder, Form
 from native.layer import ColumnType, Layer, LayerTable
 from tests.native import oracle
-from tests.native.documents import COLUMNS, LAYERS, VALUES, geometries, guids
-
-
-@st.composite
-def rows(draw: st.DrawFn, layer: Layer) -> tuple[Any, ...]:
-    values = [
-        oracle.value(column, draw(st.none() | VALUES[column.type])) for column in layer.columns
-    ]
-    if layer.geometry_type is not None:
-        values.append(oracle.geometry(draw(geometries(layer)), layer))
-    return tuple(values)
+from tests.native.documents import COLUMNS, LAYERS, guids, rows
 
 
 @st.composite
