@@ -2,7 +2,7 @@
 
 A durable step calls ``point("journal.written")`` when it is done. Nothing happens, unless a test
 has armed a handler: then it may end the process there, raise, or count. Names are
-``noun.past-participle`` and unique; ``reached`` in a test proves that a name is not dead.
+``noun.past-participle`` and unique; a test reads all of them.
 """
 
 from collections.abc import Callable, Iterator

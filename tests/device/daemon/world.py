@@ -133,7 +133,7 @@ class World:
         return read if self.conditions == Conditions() else self.conditions
 
     def start(self) -> None:
-        """Begin; :meth:`settle` lets it get ready."""
+        """Begin; :meth:`until` lets it get ready."""
         config = self.config()
         self._daemon = Daemon(
             config,

@@ -22,7 +22,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """One row that somebody deleted. ``is_given_up``: and later took that back."""
+    """One row that somebody deleted."""
 
     who: str
     layer: int

@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
-    """How one device syncs. ``is_late``: it takes the map when the others have it for long."""
+    """How one device syncs."""
 
     name: str
     channel: PushChannel
