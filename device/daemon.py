@@ -28,7 +28,7 @@ from device.kept_map import KeptMap
 from device.links.bound_loop import BoundLoop
 from device.listening import group_id, listening
 from device.log import event, set_up
-from device.memory import trim
+from device.memory import share_one_heap, trim
 from device.model import ClockTrust
 from device.notify import Pulse, ServiceManager
 from device.parts import Parts
@@ -73,6 +73,7 @@ def run(
 ) -> int:
     """Run the daemon in this process until it is told to end. :exc:`EngineError` if it cannot
     begin."""
+    share_one_heap()
     manager = ServiceManager.from_environment(environment)
     sign_in = KeptCredentials(config.device, environment)
     set_up(clock, config.device.log_level.value, sign_in.secrets)

@@ -1,8 +1,23 @@
-"""Giving memory back: the C library keeps what it was once given, unless it is asked for it."""
+"""Little memory: how the C library is to keep what it was once given, and how it gives it back."""
 
 import ctypes
 import gc
 from pathlib import Path
+
+M_ARENA_MAX = -8
+"""Of mallopt(3)."""
+
+
+def share_one_heap() -> None:
+    """Let all threads take their memory from one heap (mallopt(3), glibc). To be called before
+    there are any.
+
+    Else each has one of its own, and what was freed in one is of no use to the others: 3.5 MB after
+    twenty syncs. They need no heap each, because the interpreter lets one of them run at a time.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_ARENA_MAX, 1)
 
 
 def trim() -> None:

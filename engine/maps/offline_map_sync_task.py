@@ -7,14 +7,13 @@ from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, JobCancelledError, MapError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.package_record import get_package
 from engine.geodatabase.replica import get_replica, get_service
-from engine.maps.map_updates import OfflineMapUpdatesInfo, check_map
 from engine.maps.offline_map import OfflineMap
 from engine.maps.package_info import (
     NO_UPDATES,
@@ -22,7 +21,6 @@ from engine.maps.package_info import (
     UPDATE_BY_PACKAGES_AND_NEW,
     UPDATE_BY_SYNC,
 )
-from engine.maps.scheduled_sync import ScheduledSync
 from engine.maps.update_capabilities import OfflineMapUpdateCapabilities
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
@@ -32,6 +30,10 @@ from engine.sync.job_json import check_kind, job_json, parameters_in, text_in, t
 from engine.sync.loadable import Loadable
 from engine.sync.parameters import OfflineMapSyncParameters, SyncGeodatabaseParameters
 from engine.sync.results import FeatureEditResult, GeodatabaseDeltaInfo, SyncGeodatabaseResult
+
+if TYPE_CHECKING:  # loaded when a map needs them, which most never do: 0.6 MB
+    from engine.maps.map_updates import OfflineMapUpdatesInfo
+    from engine.maps.scheduled_sync import ScheduledSync
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,7 @@ class OfflineMapSyncTask(Loadable):
             and mode in (UPDATE_BY_SYNC, UPDATE_BY_PACKAGES_AND_NEW),
         )
 
-    async def check_for_updates(self) -> OfflineMapUpdatesInfo:
+    async def check_for_updates(self) -> "OfflineMapUpdatesInfo":
         """Ask what a sync would do now; nothing is changed by it.
 
         Local edits are known exactly, without the services. Of a map that is kept current by
@@ -115,6 +117,8 @@ class OfflineMapSyncTask(Loadable):
         download if every service says that its generation is the map's, and something if one can
         tell what it is. Otherwise, or if one cannot be asked now, that is ``INDETERMINATE``.
         """
+        from engine.maps.map_updates import check_map
+
         await self.load()
         async with Session(credential=self._credential, clock=self._clock) as session:
             return await check_map(self.map, session, self._clock)
@@ -246,11 +250,13 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             raise errors[0]
         return result
 
-    async def _one(self, geodatabase: Geodatabase) -> GeodatabaseSync | ScheduledSync:
+    async def _one(self, geodatabase: Geodatabase) -> "GeodatabaseSync | ScheduledSync":
         if await geodatabase.database.read(get_package) is None:
             return GeodatabaseSync(
                 geodatabase, self._for_one(), credential=self._credential, clock=self._clock
             )
+        from engine.maps.scheduled_sync import ScheduledSync
+
         return ScheduledSync(
             geodatabase,
             self._for_one(),
