@@ -57,6 +57,7 @@ def examine(options: Namespace, clock: Clock, root: Path) -> Iterator[Check]:
         urls |= dict.fromkeys(found)
     for url in urls:
         yield from service(url)
+    yield from _left_alone(status)
     yield from _last_error(status)
 
 
@@ -131,6 +132,16 @@ async def _map(name: str, folder: Path) -> tuple[Check, list[str]]:
         return unknown(label, f"{folder}: {error.strerror}", "Do it as root"), []
     waiting = "edits are to be sent" if any(edits) else "nothing to send"
     return well(label, f"synced {min(syncs)[:16]}, {waiting}"), urls
+
+
+def _left_alone(status: Status | None) -> Iterator[Check]:
+    """Services that are not synced now, while others are."""
+    for one in () if status is None else status.maps:
+        for hold in one.holds:
+            remedy = "Correct the credentials, then: fieldsync sync --wait"
+            if hold.next_try_in_s is not None:
+                remedy = f"It is tried again in {duration(hold.next_try_in_s)}; ask who runs it"
+            yield ill(f"map {one.name}", hold.detail, remedy)
 
 
 def _last_error(status: Status | None) -> Iterator[Check]:

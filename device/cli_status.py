@@ -34,6 +34,10 @@ def status_lines(status: Status) -> Iterator[str]:
     for one in status.maps:
         if one.error is not None:
             yield f"{one.name}: {one.error.message}. {one.error.remedy}".rstrip()
+        for hold in one.holds:
+            left = hold.next_try_in_s
+            when = "" if left is None else f" Again in {duration(left)}."
+            yield f"{one.name}: {hold.detail}{when}"
     if status.links:
         yield ""
         yield from table(LINKS, [_link(one) for one in status.links])
@@ -95,7 +99,7 @@ def _next_run(status: Status) -> str:
 
 def _map(one: MapStatus) -> tuple[object, ...]:
     state = "syncing" if one.is_syncing else "ok"
-    if one.error is not None:
+    if one.error is not None or one.holds:
         state = "in trouble"
     elif one.is_update_waiting and not one.is_syncing:
         state = "update waiting"

@@ -146,7 +146,7 @@ class Daemon:
             budgets,
             clock=clock,
             rng=rng or random.Random(),
-            read_conditions=lambda: wired.read_conditions(()),
+            read_conditions=wired.read_conditions,
         )
         self.governor = Governor(
             config,

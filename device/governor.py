@@ -5,17 +5,17 @@ the policy named has come. Nothing else syncs.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from device.api.appliance import UnknownMapError
 from device.api.events import EventHub
-from device.api.status import Cause, JobRecord, MapResult, RunStatus
+from device.api.status import Cause, JobRecord, MapResult
 from device.config import Config
-from device.indication import SUCCESS_S, Seen, indication
+from device.display import Display
+from device.indication import Seen
 from device.jobs import Jobs
 from device.kept_map import KeptMap
+from device.kept_maps import KeptMaps
 from device.lamps.lamps import Lamps
 from device.lamps.language import attention_of
 from device.links.reachability import reach_after
@@ -23,13 +23,13 @@ from device.log import event
 from device.map_looks import LOOK_LIMIT_S, MapLooks
 from device.map_result import unusable_maps
 from device.memory import trim
-from device.model import Gesture, Indication, Link, Reach, Run, Wait, WaitReason
+from device.model import FailureClass, Gesture, Link, Reach, Run, Wait, WaitReason
 from device.notify import Pulse, ServiceManager
 from device.pause import Pause
 from device.policy.budgets import Budgets
 from device.policy.policy import Policy
-from device.run_status import run_as_json, run_from_json
-from device.runs import RunEnd, Runner, Stop
+from device.run_status import LastRun
+from device.runs import LeftAloneError, RunEnd, Runner, Stop
 from device.state import State
 from device.waiting import until_set
 from device.wiring import Links, Modem
@@ -77,7 +77,7 @@ class Governor:
         self.budgets = budgets
         self.lamps = lamps
         self.links = links
-        self.maps = tuple(maps)
+        self.maps = KeptMaps(maps, policy, links)
         self.modem = modem
         self.events = EventHub(clock)
         self.jobs = Jobs(clock, self.events)
@@ -87,8 +87,7 @@ class Governor:
         self.is_button_stuck = False
         self.wait: Wait | None = None
         self.run: Run | None = None
-        self.last_run: RunStatus | None = None
-        self.last_run_at: float | None = None
+        self.last_run = LastRun(clock, stored)
         self.pause = Pause(stored, clock)
         self.pulse: Pulse | None = None
         self._stored = stored
@@ -96,12 +95,18 @@ class Governor:
         self._manager = manager
         self._woken = asyncio.Event()
         self._is_asked = False
-        self._success_at: float | None = None
         self._conditions_at = 0.0
-        self._told = ""
+        self.display = Display(
+            clock=clock,
+            lamps=lamps,
+            manager=manager,
+            events=self.events,
+            seen=self._seen,
+            sentence=self.sentence,
+        )
         self._runner = runner(self)
         self._looks = MapLooks(
-            self.maps, clock=clock, manager=manager, look=self.look, began=self._all_looked_at
+            self.maps.all, clock=clock, manager=manager, look=self.look, began=self._all_looked_at
         )
 
     # --- what happens -----------------------------------------------------------------------------
@@ -118,7 +123,7 @@ class Governor:
         event(
             "links.changed", links=",".join(f"{one.interface}:{one.reach.value}" for one in links)
         )
-        self._refresh()
+        self.display.refresh()
         self.wake()
 
     def pressed(self, gesture: Gesture) -> None:
@@ -132,21 +137,19 @@ class Governor:
             self.set_paused(not self.policy.is_paused)
         elif gesture is not Gesture.STUCK:
             self.ask(Cause.BUTTON, (), is_expensive_allowed=gesture is Gesture.LONG)
-        self._refresh()
+        self.display.refresh()
         self.wake()
 
     def modem_changed(self) -> None:
         """What is known of the modem is another."""
-        self._refresh()
+        self.display.refresh()
         self.wake()
 
     async def look(self, kept: KeptMap) -> None:
         """Count anew what waits in a map, and act on it."""
-        was_known = kept.counts.title != "" or kept.counts.edits is not None
-        is_new = await kept.look()
-        trim()
-        self._count(is_new=is_new and was_known)
-        self._refresh()
+        await self.maps.look([kept])
+        self._looks.counted()
+        self.display.refresh()
         self.wake()
 
     async def look_at_all(self) -> None:
@@ -154,30 +157,16 @@ class Governor:
         await self._looks.run(was_clean=self._stored.was_clean, check_s=self.config.device.check_s)
 
     def _all_looked_at(self) -> None:
+        self.maps.all_looked_at()
         self.is_starting = False
-        self._refresh()
+        self.display.refresh()
         self.wake()
-
-    def _count(self, *, is_new: bool) -> None:
-        unsent = sum(kept.counts.unsent for kept in self.maps if kept.is_usable)
-        self._looks.counted()
-        self.policy.pending_changed(unsent, is_new=is_new)
-        self.links.set_services({url for kept in self.maps for url in kept.counts.services})
-
-    def kept(self, name: str) -> KeptMap:
-        """The map of that name. :exc:`UnknownMapError`."""
-        for kept in self.maps:
-            if kept.name == name:
-                return kept
-        known = ", ".join(kept.name for kept in self.maps) or "none"
-        raise UnknownMapError(
-            f"the configuration has no map {name!r}; it has {known}",
-            remedy="Give one of the names in the configuration",
-        )
 
     def ask(self, cause: Cause, maps: Sequence[str], *, is_expensive_allowed: bool) -> JobRecord:
         """Sync these maps, or all, as soon as it may be. :exc:`UnknownMapError`."""
-        record = self.jobs.ask(cause, self._names(maps), is_expensive_allowed=is_expensive_allowed)
+        record = self.jobs.ask(
+            cause, self.maps.names(maps), is_expensive_allowed=is_expensive_allowed
+        )
         self._is_asked = cause is Cause.BUTTON
         self._press(record)
         self._looks.hurry()
@@ -185,7 +174,8 @@ class Governor:
         return record
 
     def _press(self, record: JobRecord) -> None:
-        self.policy.pressed(Gesture.LONG if record.is_expensive_allowed else Gesture.SHORT)
+        gesture = Gesture.LONG if record.is_expensive_allowed else Gesture.SHORT
+        self.policy.pressed(gesture, maps=record.maps)
 
     async def cancel(self, job_id: str) -> JobRecord:
         """Stop a job that waits or runs, and wait for its end. :exc:`UnknownJobError`."""
@@ -214,11 +204,8 @@ class Governor:
             self.wait = None
             if isinstance(decision, Wait):
                 self._waits(decision)
-        self._refresh()
+        self.display.refresh()
         self.wake()
-
-    def _names(self, maps: Sequence[str]) -> tuple[str, ...]:
-        return tuple(self.kept(name).name for name in maps) or tuple(k.name for k in self.maps)
 
     def _give_up(
         self,
@@ -233,6 +220,15 @@ class Governor:
             self.jobs.end(self.jobs.waiting, status, results=tuple(results), error=error)
             self.wake()
 
+    def _end_hopeless(self) -> None:
+        """The job that waits is over if none of its maps can be read, also when looked at anew."""
+        if self.jobs.waiting is None or self.is_starting or self._looks.is_hurried:
+            return
+        maps = [self.maps.named(name) for name in self.jobs.get(self.jobs.waiting).maps]
+        if maps and not any(kept.is_usable for kept in maps):
+            why = "None of its maps can be used."
+            self._give_up(why, JobStatus.FAILED, unusable_maps(maps))
+
     # --- the loop ---------------------------------------------------------------------------------
 
     async def govern(self) -> None:
@@ -240,6 +236,7 @@ class Governor:
         while True:
             self._beat(LOOK_LIMIT_S)
             self._woken.clear()
+            self._end_hopeless()
             decision = self._decide()
             if isinstance(decision, Run):
                 await self._run(decision)
@@ -270,18 +267,7 @@ class Governor:
         if self.is_starting:
             return Wait(until=None, reason=WaitReason.NOTHING_TO_DO, detail="It is starting.")
         self.policy.clock_changed(is_trusted=self._is_clock_trusted())
-        usable = [kept for kept in self.maps if kept.is_usable]
-        if not usable:
-            return self._without_maps()
         return self.pause.explained(self.policy.decide())
-
-    def _without_maps(self) -> Wait:
-        if not self.maps:
-            detail = "The configuration names no map."
-            return Wait(until=None, reason=WaitReason.NOTHING_TO_DO, detail=detail)
-        error = self.maps[0].counts.error
-        detail = "No map can be used." if error is None else error.message
-        return Wait(until=None, reason=WaitReason.STORAGE, detail=detail)
 
     def _waits(self, wait: Wait) -> None:
         if self.wait is None or (self.wait.reason, self.wait.detail) != (wait.reason, wait.detail):
@@ -294,26 +280,21 @@ class Governor:
         if self._is_asked:
             self._is_asked = False
             self.lamps.refuse_press(attention_of(wait.reason))
-        self._refresh()
+        self.display.refresh()
 
     def _next_moment(self, wait: Wait) -> float | None:
         """When the answer, or what the lamps tell, will be another by itself."""
         now = self.clock.monotonic()
-        moments = [wait.until, self.pause.next_moment]
-        if self._success_at is not None:
-            moments.append(self._success_at + SUCCESS_S)
+        moments = [wait.until, self.pause.next_moment, self.last_run.success_until]
         return min((m for m in moments if m is not None and m > now), default=None)
 
     async def _run(self, run: Run) -> None:
         record = self._job_for(run)
-        asked = [kept for kept in self.maps if kept.name in record.maps]
-        wanted = [kept for kept in asked if kept.is_usable]
-        unusable = unusable_maps(asked)
-        if not wanted:
-            self._give_up("None of its maps can be used.", JobStatus.FAILED, unusable)
-            return
+        run = replace(run, targets=tuple(one for one in run.targets if one.map in record.maps))
+        wanted = [self.maps.named(name) for name in dict.fromkeys(t.map for t in run.targets)]
+        unusable = unusable_maps(self.maps.named(name) for name in record.maps)
         self.run, self.wait, self._is_asked = run, None, False
-        self._success_at = None
+        self.last_run.begun()
         self.policy.run_started(run)
         self._stored.put("policy", self.policy.kept())
         self.jobs.start(record.id, run.link.interface)
@@ -325,7 +306,7 @@ class Governor:
             maps=",".join(kept.name for kept in wanted),
         )
         self._beat(run.deadline_s + STOP_GRACE_S)
-        self._refresh()
+        self.display.refresh()
         try:
             end = await self._runner.run(run, record.id, wanted)
         except asyncio.CancelledError:
@@ -338,12 +319,20 @@ class Governor:
             self.run = None
             self.budgets.save()
         self._beat(LOOK_LIMIT_S)
-        is_whole = all(kept in wanted for kept in self.maps if kept.is_usable)
-        outcome = replace(end.outcome, is_whole=is_whole)
-        await self._learn(
-            replace(end, outcome=outcome, results=(*end.results, *unusable)), record.id
-        )
+        end = self._with_held(replace(end, results=(*end.results, *unusable)), record)
+        await self._learn(end, record.id)
         trim()
+
+    def _with_held(self, end: RunEnd, record: JobRecord) -> RunEnd:
+        """Whoever asked for a sync must not be told that all is done, if a service asked to be
+        left alone and was."""
+        done = set(end.outcome.run.targets)
+        for hold in self.policy.holds():
+            is_left_out = hold.target.map in record.maps and hold.target not in done
+            if is_left_out and hold.wait.reason is WaitReason.RETRY_AFTER and end.error is None:
+                error = LeftAloneError(hold.wait.detail)
+                return replace(end, status=JobStatus.FAILED, error=error)
+        return end
 
     async def _learn(self, end: RunEnd, job_id: str) -> None:
         """What follows from a run that has ended."""
@@ -354,49 +343,29 @@ class Governor:
             self.policy.run_ended(outcome)
         self._stored.put("policy", self.policy.kept())
         self._note_reach(end)
-        new = [await kept.look() for kept in self.maps]
-        self._count(is_new=any(new))
+        await self.maps.look()
+        self._looks.counted()
         record = self.jobs.end(job_id, end.status, results=end.results, error=end.error)
-        now = self.clock.monotonic()
-        if end.status is JobStatus.SUCCEEDED:
-            self._success_at = now
-        self.last_run_at = now
-        self.last_run = RunStatus(
-            job=job_id,
-            ended_at=record.ended_at or self.clock.now(),
-            ended_ago_s=0.0,
-            is_success=end.status is JobStatus.SUCCEEDED,
-            failure_class=outcome.failure,
-            failure=record.failure,
-        )
-        self._stored.put("last_run", run_as_json(self.last_run))
-        totals = [one.totals for one in end.results]
-        event(
-            "run.ended",
-            logging.INFO if end.status is JobStatus.SUCCEEDED else logging.WARNING,
-            job=job_id,
-            status=end.status.name.lower(),
-            acknowledged=outcome.acknowledged,
-            sent_bytes=sum(one.sent_bytes for one in totals),
-            received_bytes=sum(one.received_bytes for one in totals),
-            seconds=now - outcome.started_at,
-            failure=None if outcome.failure is None else outcome.failure.value,
-            error=None if end.error is None else end.error.message,
-        )
+        self.last_run.ended(end, record)
 
     def _job_for(self, run: Run) -> JobRecord:
+        """The job that waits, if the run is of its maps; else one of its own."""
+        names = tuple(dict.fromkeys(target.map for target in run.targets))
         if self.jobs.waiting is not None:
-            return self.jobs.get(self.jobs.waiting)
-        work = self.policy.state().work
-        if work.last_change_at is not None:
+            waiting = self.jobs.get(self.jobs.waiting)
+            if any(name in waiting.maps for name in names):
+                return waiting
+        work = [one.work for one in self.policy.state().targets if one.target in run.targets]
+        if any(one.last_change_at is not None for one in work):
             cause = Cause.EDITS
-        elif self.last_run is not None and not self.last_run.is_success:
+        elif self.last_run.has_failed:
             cause = Cause.RETRY
-        elif self.last_run_at is None or run.link.since > self.last_run_at:
+        elif self.last_run.at is None or run.link.since > self.last_run.at:
             cause = Cause.LINK
         else:
             cause = Cause.SCHEDULE
-        return self.jobs.ask(cause, self._names(()), is_expensive_allowed=False)
+        unusable = (kept.name for kept in self.maps if not kept.is_usable)  # it tells of them, too
+        return self.jobs.make(cause, (*names, *unusable))
 
     def must_stop(self) -> Stop | None:
         """Whether the run that goes on must end, because of the device itself."""
@@ -412,50 +381,40 @@ class Governor:
     def moved(self, progress: int, detail: str) -> None:
         """How far the run is that goes on."""
         self.jobs.moved(progress, detail)
-        self._refresh()
+        self.display.refresh()
 
     def _note_reach(self, end: RunEnd) -> None:
         outcome = end.outcome
-        is_proven = bool(outcome.acknowledged) or (outcome.is_complete and end.stop is None)
+        is_complete = any(one.is_complete for one in outcome.targets) and end.stop is None
+        is_proven = bool(outcome.acknowledged) or is_complete
         reach = reach_after(outcome.failure, is_acknowledged=is_proven)
         if reach is not None:
             self.links.note_reach(outcome.run.link.interface, reach)
 
     # --- telling ----------------------------------------------------------------------------------
 
-    def _refresh(self) -> None:
-        """Let the lamps, the service manager and the socket tell what is so now."""
-        shown = indication(self._seen(), self.clock.monotonic())
-        self.lamps.show(shown)
-        text = self.sentence()
-        self._manager.status(text)
-        told = f"{shown} {text}"
-        if told != self._told:
-            self._told = told
-            self.events.status_changed()
-
     def _seen(self) -> Seen:
-        last = self.last_run
         progress = None
         if self.run is not None and self.jobs.running is not None:
             progress = self.jobs.get(self.jobs.running).progress
         return Seen(
             is_starting=self.is_starting,
             links=self.links.links,
-            maps=self.maps,
+            maps=self.maps.all,
             progress=progress,
             reason=None if self.wait is None else self.wait.reason,
-            failure=None if last is None or last.is_success else last.failure_class,
-            success_at=self._success_at,
+            failures=self._failures(),
+            success_until=self.last_run.success_until,
             is_state_lost=self._stored.is_lost,
             is_button_stuck=self.is_button_stuck,
             is_searching=self.modem is not None and self.modem.is_searching,
             is_modem_stopped=self.modem is not None and self.modem.needs_person,
         )
 
-    def indication(self) -> Indication:
-        """What the lamps tell now."""
-        return indication(self._seen(), self.clock.monotonic())
+    def _failures(self) -> frozenset[FailureClass]:
+        """Of the last run, and of services that it left alone."""
+        last = self.last_run.failure
+        return self.policy.troubles | (frozenset() if last is None else {last})
 
     def sentence(self) -> str:
         """One plain sentence: what it does, or why it waits."""
@@ -481,7 +440,7 @@ class Governor:
         """Go on as it was when the last daemon ended, or the power went."""
         self.policy.restore(self._stored.get("policy"), was_clean=self._stored.was_clean)
         self.policy.set_paused(self.pause.restore(was_clean=self._stored.was_clean))
-        self.last_run = run_from_json(self._stored.get("last_run"))
+        self.last_run.restore()
 
 
 def _is_there(run: Run, links: Sequence[Link]) -> bool:

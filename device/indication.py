@@ -39,8 +39,9 @@ _FAILURES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """All that the lamps follow from. ``failure``: of the last run, if it did not end well;
-    ``success_at``: when a run last ended well."""
+    """All that the lamps follow from. ``failures``: of the last run, if it did not end well, and of
+    services that it left alone; ``success_until``: so long it is told that a
+    run ended well."""
 
     is_starting: bool = False
     is_searching: bool = False
@@ -48,8 +49,8 @@ class Seen:
     maps: tuple[KeptMap, ...] = ()
     progress: int | None = None
     reason: WaitReason | None = None
-    failure: FailureClass | None = None
-    success_at: float | None = None
+    failures: frozenset[FailureClass] = frozenset()
+    success_until: float | None = None
     is_state_lost: bool = False
     """What must outlive a power cut cannot be written."""
     is_button_stuck: bool = False
@@ -59,7 +60,7 @@ class Seen:
 
 def indication(seen: Seen, now: float) -> Indication:
     """What the lamps tell now."""
-    is_success = seen.success_at is not None and now < seen.success_at + SUCCESS_S
+    is_success = seen.success_until is not None and now < seen.success_until
     return Indication(
         is_starting=seen.is_starting,
         link=_link(seen),
@@ -82,7 +83,7 @@ def _attention(seen: Seen) -> Attention:
     """The gravest: power before storage before what was refused."""
     found: Iterable[Attention] = (
         _REASONS.get(seen.reason, Attention.NONE) if seen.reason is not None else Attention.NONE,
-        _FAILURES[seen.failure] if seen.failure is not None else Attention.NONE,
+        *(_FAILURES[failure] for failure in seen.failures),
         Attention.REFUSED if seen.is_button_stuck or seen.is_modem_stopped else Attention.NONE,
         Attention.STORAGE if seen.is_state_lost else Attention.NONE,
         *(_of_map(one) for one in seen.maps),

@@ -43,7 +43,16 @@ class Jobs:
             both = (*old.maps, *(name for name in maps if name not in old.maps))
             is_expensive = old.is_expensive_allowed or is_expensive_allowed
             return self._put(replace(old, maps=both, is_expensive_allowed=is_expensive))
-        record = JobRecord(
+        record = self._new(cause, maps, is_expensive_allowed)
+        self.waiting = record.id
+        return self._put(record)
+
+    def make(self, cause: Cause, maps: tuple[str, ...]) -> JobRecord:
+        """A job that nobody asked for, to be started at once; one that waits goes on waiting."""
+        return self._put(self._new(cause, maps, False))
+
+    def _new(self, cause: Cause, maps: tuple[str, ...], is_expensive_allowed: bool) -> JobRecord:
+        return JobRecord(
             id=secrets.token_hex(6),
             cause=cause,
             maps=maps,
@@ -51,8 +60,6 @@ class Jobs:
             is_expensive_allowed=is_expensive_allowed,
             created_at=self._clock.now(),
         )
-        self.waiting = record.id
-        return self._put(record)
 
     def waits(self, wait: Wait) -> None:
         """Why the job that waits has not started."""
@@ -68,7 +75,8 @@ class Jobs:
 
     def start(self, job_id: str, interface: str) -> JobRecord:
         """It runs now, over that interface."""
-        self.waiting, self.running = None, job_id
+        self.waiting = None if self.waiting == job_id else self.waiting
+        self.running = job_id
         return self._put(
             replace(
                 self.get(job_id),

@@ -7,19 +7,31 @@ the last one who closes a geodatabase tidies its write-ahead log up.
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from device.api.status import Failure, MapStatus
+from device.api.status import Failure, MapStatus, ServiceHold
 from device.config import MapConfig
 from device.log import event, log
+from device.policy.state import Hold
+from device.redaction import without_url_secrets
 from engine import EngineError, Geodatabase, OfflineMap, TransientError
 
 LOOK_LIMIT_S = 60.0
 """Counting the edits of a map takes milliseconds; longer than this its disk hangs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCounts:
+    """What waits for one service of a map."""
+
+    unsent: int = 0
+    """Edits that go up with the next sync, as far as is known."""
+    sequence: int = 0
+    """Grows with every edit in its geodatabases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,21 +40,17 @@ class Counts:
 
     title: str = ""
     edits: int | None = None
-    held: int = 0
-    """Edits among them that wait for a person, not for a link."""
     conflicts: int = 0
     quarantined: int = 0
-    sequence: int = 0
-    """Grows with every edit in any of its geodatabases."""
     last_sync_at: datetime | None = None
-    services: frozenset[str] = frozenset()
-    """The URLs of its feature services."""
+    services: Mapping[str, ServiceCounts] = field(default_factory=dict)
+    """Its feature services, by their URLs."""
     error: Failure | None = None
 
     @property
     def unsent(self) -> int:
         """Edits that go up with the next sync, as far as is known."""
-        return max(0, (self.edits or 0) - self.held)
+        return sum(one.unsent for one in self.services.values())
 
 
 class RottenSchemaError(EngineError):
@@ -53,15 +61,15 @@ class RottenSchemaError(EngineError):
 
 
 class KeptMap:
-    """A map and what is known of it. ``is_usable`` False: there is nothing in it to sync."""
+    """A map and what is known of it. ``is_usable`` False: nothing of it can be synced."""
 
     def __init__(self, config: MapConfig) -> None:
         self.config = config
         self.counts = Counts()
         self.is_usable = True
         self.is_syncing = False
-        self.run_error: Failure | None = None
-        """Why its last sync did not do all of its work."""
+        self.run_errors: dict[str, Failure] = {}
+        """Why the last sync with a service, by its URL, did not do all of its work."""
         self._turn = asyncio.Lock()
         self._damage: EngineError | None = None
         self._damaged_files: set[tuple[str, int]] = set()
@@ -79,8 +87,13 @@ class KeptMap:
     def folder(self) -> Path:
         return self.config.folder
 
-    def status(self) -> MapStatus:
-        """For the socket."""
+    @property
+    def uploads(self) -> bool:
+        """Whether edits of it are to go up at all."""
+        return self.config.direction.uploads
+
+    def status(self, holds: Iterable[Hold] = (), now: float = 0.0) -> MapStatus:
+        """For the socket. ``holds``: what is left alone, of all maps."""
         counts = self.counts
         return MapStatus(
             name=self.name,
@@ -91,7 +104,19 @@ class KeptMap:
             quarantined=counts.quarantined,
             last_sync_at=counts.last_sync_at,
             is_syncing=self.is_syncing,
-            error=counts.error or self.run_error,
+            error=counts.error or next(iter(self.run_errors.values()), None),
+            holds=tuple(
+                ServiceHold(
+                    service=without_url_secrets(hold.target.url),
+                    reason=hold.wait.reason,
+                    detail=hold.wait.detail,
+                    next_try_in_s=None
+                    if hold.wait.until is None
+                    else max(0.0, hold.wait.until - now),
+                )
+                for hold in holds
+                if hold.target.map == self.name
+            ),
         )
 
     @asynccontextmanager
@@ -100,24 +125,27 @@ class KeptMap:
         async with OfflineMap.open(self.folder) as map_:
             yield map_
 
-    async def look(self) -> bool:
-        """Count anew what waits; True if edits were made since the last look.
+    async def look(self) -> frozenset[str]:
+        """Count anew what waits; the services for which edits were made since the last look.
 
         What keeps the map from being read is its state, not a failure of the daemon.
         """
         async with self._turn:
             return await self._look()
 
-    async def _look(self) -> bool:
+    async def _look(self) -> frozenset[str]:
         before = self.counts
         if self._damage is not None and self._files() != self._damaged_files:
             self._damage = None  # it was repaired, or taken again
         try:
             async with asyncio.timeout(LOOK_LIMIT_S), self.opened() as map_:
                 self.counts = await _counted(map_)
-                self.is_usable = self._damage is None
+                self.is_usable = self._damage is None and bool(map_.geodatabases)
+            self.run_errors = {
+                url: error for url, error in self.run_errors.items() if url in self.counts.services
+            }
         except TransientError:
-            return False  # somebody writes at length; the next look tells
+            return frozenset()  # somebody writes at length; the next look tells
         except TimeoutError:
             self._fail(before, EngineError(f"the map in {self.folder} cannot be read in time"))
         except Exception as error:  # none of it may keep the other maps from being synced
@@ -125,7 +153,11 @@ class KeptMap:
         if self._damage is not None:
             self._fail(self.counts, self._damage)
         _tell_change(self.name, before.error, self.counts.error)
-        return self.counts.sequence > before.sequence
+        return frozenset(
+            url
+            for url, counts in self.counts.services.items()
+            if url in before.services and counts.sequence > before.services[url].sequence
+        )
 
     async def check(self, limit_s: float) -> bool:
         """After an unclean stop: look for damage, each geodatabase for at most ``limit_s``.
@@ -159,7 +191,6 @@ class KeptMap:
             edits=None,
             conflicts=before.conflicts,
             quarantined=before.quarantined,
-            sequence=before.sequence,
             last_sync_at=before.last_sync_at,
             services=before.services,
             error=Failure.of(error),
@@ -175,39 +206,50 @@ async def _check(geodatabase: Geodatabase, limit_s: float) -> None:
 
 
 async def _counted(map_: OfflineMap) -> Counts:
-    edits: int | None = 0
-    conflicts = quarantined = held = sequence = 0
+    edits: int | None = None if map_.errors else 0
+    conflicts = quarantined = 0
     synced: list[datetime | None] = []
+    services: dict[str, ServiceCounts] = {}
     error = next(iter(map_.errors.values()), None)
     for geodatabase in map_.geodatabases:
-        for table in geodatabase.feature_tables:
-            if table.error is not None:
-                error = error or table.error
-                edits = None
-                continue
-            here = await table.edit_counts()
-            photos = await table.attachment_edit_counts()
-            if edits is not None:
-                edits += here.adds + here.updates + here.deletes
-                edits += photos.adds + photos.updates + photos.deletes
+        here, failure = await _edits(geodatabase)
+        if failure is not None:
+            error, edits = error or failure, None
+        edits = None if edits is None else edits + here
         open_conflicts, set_aside = await geodatabase.conflicts(), await geodatabase.quarantine()
         conflicts, quarantined = conflicts + len(open_conflicts), quarantined + len(set_aside)
-        held += sum(one.is_held for one in open_conflicts)
+        # Edits among them that wait for a person, and not for a link.
+        held = sum(one.is_held for one in open_conflicts)
         held += sum(one.seq > 0 and one.is_effective for one in set_aside)
-        sequence += await geodatabase.edit_sequence()
+        before = services.get(geodatabase.service_url, ServiceCounts())
+        services[geodatabase.service_url] = ServiceCounts(
+            unsent=before.unsent + max(0, here - held),
+            sequence=before.sequence + await geodatabase.edit_sequence(),
+        )
         synced.append(_moment(geodatabase.replica.last_sync_at))
     known = [moment for moment in synced if moment is not None]
     return Counts(
         title=map_.info.title,
-        edits=None if map_.errors else edits,
-        held=held,
+        edits=edits,
         conflicts=conflicts,
         quarantined=quarantined,
-        sequence=sequence,
         last_sync_at=min(known) if known and len(known) == len(synced) else None,
-        services=frozenset(one.service_url for one in map_.geodatabases),
+        services=services,
         error=None if error is None else Failure.of(error),
     )
+
+
+async def _edits(geodatabase: Geodatabase) -> tuple[int, EngineError | None]:
+    """(edits in the tables that can be read, why one cannot be)."""
+    edits, error = 0, None
+    for table in geodatabase.feature_tables:
+        if table.error is not None:
+            error = error or table.error
+            continue
+        rows, photos = await table.edit_counts(), await table.attachment_edit_counts()
+        edits += rows.adds + rows.updates + rows.deletes
+        edits += photos.adds + photos.updates + photos.deletes
+    return edits, error
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -38,6 +38,8 @@ class MapLooks:
         self._began = began
         self._doubt = asyncio.Event()
         self._hurry = asyncio.Event()
+        self.is_hurried = False
+        """Somebody waits for a look that is not over."""
 
     def counted(self) -> None:
         """What is known of the maps may be another."""
@@ -49,6 +51,7 @@ class MapLooks:
     def hurry(self) -> None:
         """Somebody wants a sync: look now at what could not be read."""
         if self._doubt.is_set():
+            self.is_hurried = True
             self._hurry.set()
 
     async def run(self, *, was_clean: bool, check_s: float) -> None:
@@ -67,3 +70,4 @@ class MapLooks:
             for kept in self._maps:
                 if kept.is_in_doubt and not kept.is_syncing:
                     await self._look(kept)
+            self.is_hurried = self._hurry.is_set()

@@ -1,9 +1,11 @@
 """What a sync did to a map, as the socket tells it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from device.api.status import Failure, LayerResult, MapResult
 from device.kept_map import KeptMap
+from device.model import FailureClass, SyncTarget
+from device.policy.failures import TargetOutcome, classify, retry_after_s
 from device.sync_exit_code import exit_code
 from engine import (
     EditCounts,
@@ -12,6 +14,9 @@ from engine import (
     SyncLayerResult,
     SyncTotals,
 )
+
+CANCELLED = "cancelled"
+"""The code of an error that says that a job was stopped from here."""
 
 
 def failed_map(name: str, failure: Failure) -> MapResult:
@@ -61,6 +66,39 @@ def map_result(
         totals=totals,
         error=None if error is None else Failure.of(error),
     )
+
+
+def outcomes(
+    targets: Iterable[SyncTarget],
+    results: Mapping[str, Sequence[SyncGeodatabaseResult]],
+    error: EngineError | None,
+    *,
+    is_clock_trusted: bool,
+) -> list[TargetOutcome]:
+    """What became of each service, for the policy. ``results``: by the URL of the service;
+    ``error``: why there is none of a service."""
+    found = []
+    for target in targets:
+        here = results.get(target.url, ())
+        why = error_in(here, {}) if here else error
+        is_stopped = why is not None and why.code == CANCELLED
+        if is_stopped and not here:
+            continue  # it was not come to
+        failure = None
+        if why is not None and not is_stopped:
+            failure = classify(why, is_clock_trusted=is_clock_trusted)
+        elif map_result(target.map, here, {}).edits.quarantined:
+            failure = FailureClass.REFUSED
+        found.append(
+            TargetOutcome(
+                target=target,
+                is_complete=why is None,
+                acknowledged=acknowledged(here),
+                failure=failure,
+                retry_after_s=None if why is None else retry_after_s(why),
+            )
+        )
+    return found
 
 
 def error_in(

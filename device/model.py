@@ -5,6 +5,7 @@ Times are seconds of the monotonic clock, which no clock setting and no time ser
 
 from dataclasses import dataclass
 from enum import Enum
+from urllib.parse import urlsplit
 
 
 class LinkClass(Enum):
@@ -84,7 +85,7 @@ class WaitReason(Enum):
     BUDGET = "budget"
     DISK = "disk"
     STORAGE = "storage"
-    """A map cannot be written: its geodatabase was set aside, or its disk is read-only."""
+    """No map can be used, because they are damaged, say; or the disk of one is read-only."""
     UNDERVOLTAGE = "undervoltage"
     TEMPERATURE = "temperature"
     BATTERY = "battery"
@@ -93,8 +94,22 @@ class WaitReason(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SyncTarget:
+    """What is synced, fails and waits by itself: a feature service of a map, by its URL."""
+
+    map: str
+    url: str
+
+    @property
+    def host(self) -> str:
+        """What binds all services of a server, such as ``Retry-After``: its name and port."""
+        return urlsplit(self.url).netloc.rpartition("@")[2].casefold()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Sync now, over ``link``: at most so many bytes (None: no limit), for at most so many seconds.
+    """Sync ``targets`` now, in their order, over ``link``: at most so many bytes (None: no limit),
+    for at most so many seconds.
 
     ``pull`` is False where only edits may go up: the disk is nearly full, or the link is dear.
     """
@@ -102,6 +117,7 @@ class Run:
     link: Link
     max_bytes: int | None
     deadline_s: float
+    targets: tuple[SyncTarget, ...]
     pull: bool = True
     is_bound: bool = False
     """The kernel prefers another link, which leads nowhere: connections are bound to this one."""

@@ -7,7 +7,7 @@ ends its job in good order: what was acknowledged is kept, the rest goes on with
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
@@ -15,14 +15,21 @@ from device.api.events import EventHub
 from device.api.status import Failure, MapResult
 from device.kept_map import KeptMap
 from device.log import event, log
-from device.map_result import acknowledged, error_in, failed_map, map_result
-from device.model import FailureClass, LinkClass, Run
-from device.policy.failures import RunOutcome, classify, retry_after_s
+from device.map_result import (
+    CANCELLED,
+    error_in,
+    failed_map,
+    map_result,
+    outcomes as target_outcomes,
+)
+from device.model import FailureClass, LinkClass, Run, SyncTarget
+from device.policy.failures import RunOutcome, TargetOutcome
 from device.waiting import until_set
 from engine import (
     ArcGISCredentialStore,
     Clock,
     EngineError,
+    ExitCode,
     JobEvent,
     JobStatus,
     OfflineMap,
@@ -30,6 +37,7 @@ from engine import (
     OfflineMapSyncParameters,
     OfflineMapSyncTask,
     SyncDirection,
+    SyncGeodatabaseResult,
 )
 
 
@@ -61,6 +69,14 @@ class StoppedRunError(EngineError):
 
     code = "cancelled"
     default_remedy = "Nothing is lost: what was not sent stays here and goes up with the next sync"
+
+
+class LeftAloneError(EngineError):
+    """A service of a map asked to be left alone, and so was; the others were synced."""
+
+    code = "service-busy"
+    exit_code = ExitCode.TEMPORARY
+    default_remedy = "It is synced by itself when the time that it asked for is over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +130,8 @@ class Runner:
             self._stopping.set()
 
     async def run(self, run: Run, job_id: str, maps: Sequence[KeptMap]) -> RunEnd:
-        """Sync the maps. Cancelling it ends the job first."""
+        """Sync the run's targets, which are services of these maps. Cancelling it ends the job
+        first."""
         self._bind(run.link.interface if run.is_bound else None)
         began = self._clock.monotonic()
         try:
@@ -122,7 +139,7 @@ class Runner:
         except Exception as error:  # a fault of ours: the job ends, and is not begun at once again
             log.error("a sync failed", exc_info=error)
             told = EngineError(f"the sync failed: {type(error).__name__}: {error}")
-            outcome = self._outcome(run, began, is_complete=False, moved=0, results=[], error=told)
+            outcome = RunOutcome(run=run, started_at=began, stopped_by=FailureClass.LOCAL)
             return RunEnd(
                 outcome=outcome, status=JobStatus.FAILED, results=(), error=told, stop=None
             )
@@ -135,31 +152,33 @@ class Runner:
         began = self._clock.monotonic()
         meter = _Meter(run, self._counters, self._spend)
         results: list[MapResult] = []
+        outcomes: list[TargetOutcome] = []
         error: EngineError | None = None
-        moved, is_complete = 0, True
         for number, kept in enumerate(maps):
-            if self._stop is not None:
-                break
+            targets = _left(run, kept, outcomes)
+            if self._stop is not None or not targets:
+                continue
             share = (100 * number / len(maps), 100 * (number + 1) / len(maps))
             kept.is_syncing = True
             self._events.status_changed()
             try:
-                one, count, failure = await self._sync(kept, run, job_id, meter, began, share)
+                one = await self._sync(kept, targets, run, job_id, meter, began, share)
             finally:
                 kept.is_syncing = False
-            results.append(one)
-            moved += count
-            if failure is not None:
-                error, is_complete = error or failure, False
-            kept.run_error = one.error
+            results.append(one.result)
+            outcomes += one.outcomes
+            error = error or one.error
         meter.look()
         if self._stop is not None:
-            error, is_complete = StoppedRunError(self._stop.value), False
+            error = StoppedRunError(self._stop.value)
         return RunEnd(
-            outcome=self._outcome(
-                run, began, is_complete=is_complete, moved=moved, results=results, error=error
+            outcome=RunOutcome(
+                run=run,
+                started_at=began,
+                targets=tuple(self._as_stopped(run, outcomes)),
+                stopped_by=FailureClass.LINK if self._stop is Stop.LINK else None,
             ),
-            status=JobStatus.SUCCEEDED if is_complete else self._failed_status(),
+            status=JobStatus.SUCCEEDED if error is None else self._failed_status(),
             results=tuple(results),
             error=error,
             stop=self._stop,
@@ -168,66 +187,87 @@ class Runner:
     def _failed_status(self) -> JobStatus:
         return JobStatus.FAILED if self._stop is None else JobStatus.CANCELLED
 
-    def _outcome(
-        self,
-        run: Run,
-        began: float,
-        *,
-        is_complete: bool,
-        moved: int,
-        results: list[MapResult],
-        error: EngineError | None,
-    ) -> RunOutcome:
-        failure = None
-        if isinstance(error, StoppedRunError):
-            failure = FailureClass.LINK if self._stop is Stop.LINK else None
-        elif error is not None:
-            failure = classify(error, is_clock_trusted=self._is_clock_trusted())
-        elif any(one.edits.quarantined for one in results):
-            failure = FailureClass.REFUSED
-        return RunOutcome(
-            run=run,
-            started_at=began,
+    def _as_stopped(self, run: Run, outcomes: list[TargetOutcome]) -> list[TargetOutcome]:
+        """What a stop has caused tells nothing of the services."""
+        if self._stop is Stop.LINK:
+            return [_without(FailureClass.LINK, one) for one in outcomes]
+        if self._stop is Stop.CANCEL:
             # A person who cancels it does not want it to begin again at once.
-            is_complete=is_complete or self._stop is Stop.CANCEL,
-            acknowledged=moved,
-            failure=failure,
-            retry_after_s=None if error is None else retry_after_s(error),
-        )
+            known = {one.target: one for one in outcomes if one.failure is not None}
+            return [
+                known.get(target, TargetOutcome(target=target, is_complete=True))
+                for target in run.targets
+            ]
+        return outcomes
 
     async def _sync(
         self,
         kept: KeptMap,
+        targets: Sequence[SyncTarget],
         run: Run,
         job_id: str,
         meter: "_Meter",
         began: float,
         share: tuple[float, float],
-    ) -> tuple[MapResult, int, EngineError | None]:
-        """(what it did, how much moved, why it is not complete)."""
-        if not run.pull and not kept.config.direction.uploads:
-            return map_result(kept.name, (), {}), 0, None  # there is only something to fetch
+    ) -> "_MapEnd":
         try:
             async with kept.opened() as map_:
                 task = OfflineMapSyncTask(map_, credential=self._sign_in(), clock=self._clock)
                 parameters = await task.create_default_offline_map_sync_parameters()
                 _set(parameters, kept, run)
-                job = task.create_offline_map_sync_job(parameters)
+                services = [target.url for target in targets]
+                job = task.create_offline_map_sync_job(parameters, services=services)
                 await self._follow(job, kept, job_id, run, meter, began, share)
-                result = await job.result()
-                found = map_result(kept.name, result.geodatabase_results, map_.errors)
-                failure = error_in(result.geodatabase_results, _unexpected(map_, kept))
-                return found, acknowledged(result.geodatabase_results), failure
+                return self._ended(kept, targets, map_, job)
         except EngineError as error:
-            event("map.unsynced", map=kept.name, code=error.code, error=error.message)
-            return failed_map(kept.name, Failure.of(error)), 0, error
+            return self._unsynced(kept, targets, error)
         except Exception as error:  # whatever it is, the other maps go on
             if not isinstance(error, OSError | sqlite3.Error):
                 log.error("the map %s cannot be used", kept.name, exc_info=error)
             told = EngineError(f"the map in {kept.folder} cannot be used: {error}")
             told.__cause__ = error
-            event("map.unsynced", map=kept.name, error=told.message)
-            return failed_map(kept.name, Failure.of(told)), 0, told
+            return self._unsynced(kept, targets, told)
+
+    def _ended(
+        self,
+        kept: KeptMap,
+        targets: Sequence[SyncTarget],
+        map_: OfflineMap,
+        job: OfflineMapSyncJob,
+    ) -> "_MapEnd":
+        if job.error is not None and not job.geodatabase_results:
+            return self._unsynced(kept, targets, job.error)
+        urls = {one.path: one.service_url for one in map_.geodatabases}
+        results: dict[str, list[SyncGeodatabaseResult]] = {}
+        for one in job.geodatabase_results:
+            results.setdefault(urls[one.geodatabase_path], []).append(one)
+        broken = _unexpected(map_, kept)
+        missing = job.error or next(iter(broken.values()), None)
+        outcomes = self._outcomes(targets, results, missing)
+        _note(kept, outcomes, results)
+        error = error_in(job.geodatabase_results, broken) or job.error
+        if error is not None and error.code != CANCELLED:
+            event("map.unsynced", map=kept.name, code=error.code, error=error.message)
+        found = map_result(kept.name, job.geodatabase_results, map_.errors)
+        return _MapEnd(found, outcomes, error)
+
+    def _unsynced(
+        self, kept: KeptMap, targets: Sequence[SyncTarget], error: EngineError
+    ) -> "_MapEnd":
+        if error.code != CANCELLED:
+            event("map.unsynced", map=kept.name, code=error.code, error=error.message)
+            kept.run_errors |= dict.fromkeys((one.url for one in targets), Failure.of(error))
+        return _MapEnd(
+            failed_map(kept.name, Failure.of(error)), self._outcomes(targets, {}, error), error
+        )
+
+    def _outcomes(
+        self,
+        targets: Sequence[SyncTarget],
+        results: dict[str, list[SyncGeodatabaseResult]],
+        error: EngineError | None,
+    ) -> list[TargetOutcome]:
+        return target_outcomes(targets, results, error, is_clock_trusted=self._is_clock_trusted())
 
     async def _follow(
         self,
@@ -273,6 +313,15 @@ class Runner:
             self._events.said(job_id, kept.name, one.message)
 
 
+@dataclass(frozen=True, slots=True)
+class _MapEnd:
+    """How a map's part of a run ended. ``error``: why it is not complete."""
+
+    result: MapResult
+    outcomes: list[TargetOutcome]
+    error: EngineError | None
+
+
 class _Meter:
     """What a run has moved over its link, by the counters of the interface."""
 
@@ -292,6 +341,31 @@ class _Meter:
             self._spend(self._link.link_class, moved)
             self._moved += moved
         return self._moved
+
+
+def _left(run: Run, kept: KeptMap, outcomes: Sequence[TargetOutcome]) -> list[SyncTarget]:
+    """The run's services of that map, but for those of a host that asked to be left alone."""
+    asked = {one.target.host for one in outcomes if one.retry_after_s is not None}
+    return [one for one in run.targets if one.map == kept.name and one.host not in asked]
+
+
+def _without(failure: FailureClass, one: TargetOutcome) -> TargetOutcome:
+    return replace(one, failure=None) if one.failure is failure else one
+
+
+def _note(
+    kept: KeptMap,
+    outcomes: Sequence[TargetOutcome],
+    results: dict[str, list[SyncGeodatabaseResult]],
+) -> None:
+    """Why the services of a map were not synced to the end; the others have nothing to tell."""
+    for one in outcomes:
+        url = one.target.url
+        error = error_in(results.get(url, ()), {})
+        if error is None:
+            kept.run_errors.pop(url, None)
+        elif error.code != CANCELLED:
+            kept.run_errors[url] = Failure.of(error)
 
 
 def _set(parameters: OfflineMapSyncParameters, kept: KeptMap, run: Run) -> None:

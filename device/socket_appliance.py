@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from device.api.appliance import Caller, SyncRequest
 from device.api.events import EventHub
@@ -19,7 +18,6 @@ from device.api.status import (
     LinkStatus,
     ModemStatus,
     PartHealth,
-    RunStatus,
     State,
     Status,
 )
@@ -62,6 +60,7 @@ class SocketAppliance:
         now = governor.clock.monotonic()
         wait = governor.wait
         running = governor.jobs.running
+        holds = governor.policy.holds()
         next_run = None if wait is None or wait.until is None else max(0.0, wait.until - now)
         is_at_work = running is not None or governor.is_stopping
         return Status(
@@ -72,14 +71,14 @@ class SocketAppliance:
             next_run_why="" if is_at_work or wait is None else wait.detail,
             job=running,
             progress=None if running is None else governor.jobs.get(running).progress,
-            maps=tuple(kept.status() for kept in governor.maps),
+            maps=tuple(kept.status(holds, now) for kept in governor.maps),
             links=tuple(self._links(now)),
             budgets=tuple(self._budgets()),
             modem=self._modem(),
             lamps=self._lamps(),
             clock=ClockStatus(now=governor.clock.now(), trust=self._clock_trust()),
             conditions=_conditions(governor.policy.state().conditions),
-            last_run=self._last_run(now),
+            last_run=governor.last_run.status(),
             up_for_s=now - governor.began_at,
             version=VERSION,
         )
@@ -131,18 +130,10 @@ class SocketAppliance:
         )
         told = (f"{one.lamp} {one.words}: {one.meaning}" for one in signs)
         return LampStatus(
-            indication=self._governor.indication(),
+            indication=self._governor.display.indication(),
             explanation=" ".join((*told, *lamps.problems.values())),
             signs=signs,
         )
-
-    def _last_run(self, now: float) -> RunStatus | None:
-        """How long ago by the clock that does not jump; by the other for a run before the start."""
-        last, at = self._governor.last_run, self._governor.last_run_at
-        if last is None:
-            return None
-        ago = (self._governor.clock.now() - last.ended_at).total_seconds()
-        return replace(last, ended_ago_s=max(0.0, ago) if at is None else now - at)
 
     def jobs(self) -> Sequence[JobRecord]:
         return self._governor.jobs.all()
@@ -200,11 +191,11 @@ class SocketAppliance:
         self._governor.set_paused(False)
 
     def open_map(self, name: str) -> OfflineMap:
-        return OfflineMap.open(self._governor.kept(name).folder)
+        return OfflineMap.open(self._governor.maps.named(name).folder)
 
     async def map_was_decided(self, name: str, by: Caller) -> None:
         event("map.decided", map=name, uid=by.uid, pid=by.pid)
-        await self._governor.look(self._governor.kept(name))
+        await self._governor.look(self._governor.maps.named(name))
 
 
 def _part(pulse: Pulse, now: float) -> PartHealth:

@@ -4,7 +4,7 @@ The only place that knows both; a test or a demonstration puts something else in
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -94,8 +94,7 @@ class Hardware:
     counters: Counters
     lamps: Lamps
     button: MakeButton | None
-    read_conditions: Callable[[Collection[str]], Conditions]
-    """Given the maps that are broken."""
+    read_conditions: Callable[[], Conditions]
     clock_trust: Callable[[], ClockTrust]
     bind: Callable[[str | None], None] | None = None
     """Keeps new connections to an interface, or to none; None: nobody here may do that."""
@@ -110,11 +109,10 @@ def hardware(config: Config, clock: Clock, *, configuration: Path = CONFIGURATIO
     settings = config.conditions
     folders = [one.folder for one in config.maps]
 
-    def read(broken_maps: Collection[str]) -> Conditions:
+    def read() -> Conditions:
         return conditions.read(
             clock=clock,
             maps=folders,
-            broken_maps=broken_maps,
             root=settings.root,
             battery=settings.battery_file,
         )

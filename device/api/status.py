@@ -59,6 +59,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceHold:
+    """A feature service of a map that is left alone for now, while others are synced."""
+
+    service: Annotated[str, "Its URL."]
+    reason: WaitReason
+    detail: Annotated[str, "One plain sentence."]
+    next_try_in_s: Annotated[
+        float | None, "Seconds until it may be tried again; null: when somebody asks for a sync."
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MapStatus:
     """A map that the daemon keeps in agreement with its services."""
 
@@ -75,6 +87,7 @@ class MapStatus:
     is_syncing: bool = False
     is_update_waiting: Annotated[bool, "The services have something that is not here yet."] = False
     error: Annotated[Failure | None, "Why the map, or a part of it, cannot be synced."] = None
+    holds: Annotated[tuple[ServiceHold, ...], "Its services that are left alone for now."] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,8 +25,6 @@ class Conditions:
     read_at: float = 0.0
     """When, on the monotonic clock."""
     disks: tuple[Disk, ...] = ()
-    broken_maps: tuple[str, ...] = ()
-    """Maps whose geodatabase was set aside as damaged."""
     is_undervoltage: bool | None = None
     temperature_c: float | None = None
     """Of the hottest sensor."""
@@ -39,7 +37,6 @@ def read(
     *,
     clock: Clock,
     maps: Iterable[Path] = (),
-    broken_maps: Iterable[str] = (),
     root: Path = Path("/"),
     battery: Path | None = None,
 ) -> Conditions:
@@ -53,7 +50,6 @@ def read(
     return Conditions(
         read_at=clock.monotonic(),
         disks=tuple(_disks(maps)),
-        broken_maps=tuple(broken_maps),
         is_undervoltage=_undervoltage(root / "sys/class/hwmon"),
         temperature_c=_hottest(root / "sys/class/thermal"),
         battery_percent=charge,

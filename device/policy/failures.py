@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from device.model import FailureClass, Run
+from device.model import FailureClass, Run, SyncTarget
 from engine import EngineError
 
 _LOCAL_NUMBERS = frozenset({1, 5, 12, 13, 17, 22, 23, 24, 27, 28, 30, 36, 122})
@@ -35,12 +35,15 @@ _TELLING = (FailureClass.CLOCK, FailureClass.PORTAL)
 """What an error may have been caused by while it says something more general itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOutcome:
-    """How a run ended."""
+_REACHED = frozenset({FailureClass.SERVER, FailureClass.AUTHENTICATION, FailureClass.REFUSED})
+"""Failures after which it is known that the service was reached."""
 
-    run: Run
-    started_at: float
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetOutcome:
+    """What became of one service in a run that came to it."""
+
+    target: SyncTarget
     is_complete: bool
     """It came to its end, whatever it found there."""
     is_whole: bool = True
@@ -50,6 +53,39 @@ class RunOutcome:
     failure: FailureClass | None = None
     retry_after_s: float | None = None
     """What the service asked for."""
+
+    @property
+    def is_reached(self) -> bool:
+        """The service answered, and was who it should be."""
+        return bool(self.acknowledged) or self.is_complete or self.failure in _REACHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """How a run ended."""
+
+    run: Run
+    started_at: float
+    targets: tuple[TargetOutcome, ...] = ()
+    """Of those that it came to."""
+    stopped_by: FailureClass | None = None
+    """The link, if that went away, or a fault of ours that ended it."""
+
+    @property
+    def is_complete(self) -> bool:
+        done = {one.target for one in self.targets if one.is_complete}
+        return done >= set(self.run.targets)
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(one.acknowledged for one in self.targets)
+
+    @property
+    def failure(self) -> FailureClass | None:
+        """The first thing that went wrong."""
+        if self.stopped_by is not None:
+            return self.stopped_by
+        return next((one.failure for one in self.targets if one.failure is not None), None)
 
 
 def classify(error: BaseException, *, is_clock_trusted: bool) -> FailureClass:

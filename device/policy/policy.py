@@ -4,20 +4,23 @@ The daemon tells it what happens and asks :meth:`Policy.decide`; it starts nothi
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
-from device.model import FailureClass, Gesture, Link, LinkClass, Run, Wait
+from device.model import FailureClass, Gesture, Link, LinkClass, Run, SyncTarget, Wait
 from device.policy.backoff import Backoff
 from device.policy.budgets import Budgets
 from device.policy.conditions import Conditions
-from device.policy.decide import decide, decide_over
-from device.policy.failures import RunOutcome
+from device.policy.decide import decide, decide_over, route
+from device.policy.failures import RunOutcome, TargetOutcome
+from device.policy.holds import holds
 from device.policy.rules import Rules
-from device.policy.state import Candidate, PolicyState, Press, Work
+from device.policy.state import Candidate, Hold, PolicyState, Press, TargetState, Work
 from engine import Clock
 
 Reader = Callable[[], Conditions]
+_OF_THE_WAY = frozenset({FailureClass.LINK, FailureClass.PORTAL, FailureClass.CLOCK})
+"""Failures that may be the link's or the device's, or one service's alone."""
 
 
 class Policy:
@@ -39,12 +42,13 @@ class Policy:
         self._read_conditions = read_conditions
         self._backoff = Backoff(rules, rng)
         self._links: tuple[Candidate, ...] = ()
-        self._work = Work()
+        self._work: dict[SyncTarget, Work] = {}
+        self._broken_maps: tuple[str, ...] = ()
         self._press: Press | None = None
         self._is_paused = False
-        self._is_sign_in_refused = False
+        self._refused_sign_ins: set[SyncTarget] = set()
         self._is_clock_trusted = False
-        self._retry_after_until: float | None = None
+        self._retry_after: dict[str, float] = {}
         self._running: LinkClass | None = None
 
     @property
@@ -69,13 +73,35 @@ class Policy:
             rules=self._rules,
             links=self._links,
             is_paused=self._is_paused,
-            work=self._work,
+            targets=tuple(
+                TargetState(
+                    target=target,
+                    work=work,
+                    is_sign_in_refused=target in self._refused_sign_ins,
+                )
+                for target, work in self._work.items()
+            ),
+            broken_maps=self._broken_maps,
             press=self._press,
             conditions=self._read_conditions(),
             budgets=self._budgets.states(),
             waits=self._backoff.waits,
-            retry_after_until=self._retry_after_until,
-            is_sign_in_refused=self._is_sign_in_refused,
+            retry_after=dict(self._retry_after),
+        )
+
+    def holds(self) -> tuple[Hold, ...]:
+        """The services that are left alone by themselves now."""
+        candidate = route(self._links)
+        link_class = None if candidate is None else candidate.link.link_class
+        return holds(self.state(), self._clock.monotonic(), link_class)
+
+    @property
+    def troubles(self) -> frozenset[FailureClass]:
+        """How single services failed, and did not succeed since."""
+        waits = self._backoff.waits
+        alone = {wait.failure for wait in waits if wait.target is not None and wait.failures}
+        return frozenset(
+            {*alone, *({FailureClass.AUTHENTICATION} if self._refused_sign_ins else ())}
         )
 
     # --- what happens around the device -----------------------------------------------------------
@@ -93,22 +119,30 @@ class Policy:
         settle = self._rules.of(link.link_class).settle_s
         return Candidate(link=link, settles_at=link.since + settle + jitter)
 
-    def pending_changed(self, pending_edits: int, *, is_new: bool = False) -> None:
-        """So many edits wait in all maps; ``is_new``: some were made just now."""
-        first, last = self._work.first_change_at, self._work.last_change_at
-        if not pending_edits:
-            first = last = None
-        elif is_new:
-            last = self._clock.monotonic()
-            first = last if first is None else first
-        self._work = replace(
-            self._work, pending_edits=pending_edits, first_change_at=first, last_change_at=last
-        )
+    def targets_changed(
+        self,
+        pending_edits: Mapping[SyncTarget, int],
+        *,
+        new: Collection[SyncTarget] = (),
+        broken_maps: Collection[str] = (),
+    ) -> None:
+        """These are the services of the maps that can be used, and so many edits wait for each;
+        with those that are ``new``, some were made just now."""
+        now = self._clock.monotonic()
+        self._work = {
+            target: _with_edits(self._work.get(target, Work()), pending, now, target in new)
+            for target, pending in pending_edits.items()
+        }
+        self._broken_maps = tuple(broken_maps)
+        if not broken_maps:
+            self._backoff.keep_only(pending_edits.keys())
+            self._refused_sign_ins &= pending_edits.keys()
 
-    def pressed(self, gesture: Gesture) -> None:
-        """Somebody used the button, or asked for a sync in another way."""
+    def pressed(self, gesture: Gesture, maps: Collection[str] | None = None) -> None:
+        """Somebody used the button, or asked for a sync, of these maps, in another way."""
         if gesture in (Gesture.SHORT, Gesture.LONG):
-            self._press = Press(gesture=gesture, at=self._clock.monotonic())
+            meant = None if maps is None else frozenset(maps)
+            self._press = Press(gesture=gesture, at=self._clock.monotonic(), maps=meant)
         elif gesture is Gesture.VERY_LONG:
             self.set_paused(not self._is_paused)
 
@@ -132,7 +166,11 @@ class Policy:
 
     def run_started(self, run: Run) -> None:
         """What was pressed is obeyed now; what the rules hold back once more is held back again."""
-        self._press = None
+        press = self._press
+        if press is not None and (
+            press.maps is None or any(target.map in press.maps for target in run.targets)
+        ):
+            self._press = None
         self._running = run.link.link_class
 
     def run_cancelled(self) -> None:
@@ -140,29 +178,66 @@ class Policy:
         self._running = None
 
     def run_ended(self, outcome: RunOutcome) -> None:
-        """Learn from a run; then tell :meth:`pending_changed` what is left."""
+        """Learn from a run; then tell :meth:`targets_changed` what is left."""
         now = self._clock.monotonic()
         self._running = None
         link_class = outcome.run.link.link_class
-        if outcome.is_complete and outcome.is_whole:
-            self._completed(outcome.started_at, now)
-            if outcome.run.pull:
-                self._work = replace(self._work, pulled_at=now)
-        failure = outcome.failure
-        if outcome.is_complete or outcome.acknowledged:
-            self._backoff.acknowledged(link_class, but_for=failure)
-            self._is_sign_in_refused = False
-        elif failure is None:
+        for one in outcome.targets:
+            self._tried(outcome, one, now)
+            if one.is_complete or one.acknowledged:
+                self._backoff.acknowledged(link_class, one.target, but_for=one.failure)
+                self._refused_sign_ins.discard(one.target)
+            if one.failure is FailureClass.AUTHENTICATION:
+                self._refused_sign_ins.add(one.target)
+        for failure, target in self._blamed(outcome):
+            self._backoff.failed(link_class, failure, now, target)
+        if outcome.failure is None and not outcome.is_complete and not outcome.acknowledged:
             self._backoff.stopped(link_class, now)
-        if failure is FailureClass.AUTHENTICATION:
-            self._is_sign_in_refused = True
-        elif failure not in (None, FailureClass.REFUSED):
-            self._backoff.failed(link_class, failure, now)
-        self._retry_after_until = None
-        if outcome.retry_after_s is not None:
-            asked = min(outcome.retry_after_s, self._rules.retry_after_limit_s)
-            self._retry_after_until = now + asked
+        self._asked_for_time(outcome, now)
         self._budgets.save()
+
+    def _blamed(self, outcome: RunOutcome) -> set[tuple[FailureClass, SyncTarget | None]]:
+        """What failed: the way there, or a service alone. It is the service if another one was
+        reached in the same run, or it was the service already."""
+        link_class = outcome.run.link.link_class
+        blamed: set[tuple[FailureClass, SyncTarget | None]] = set()
+        if outcome.stopped_by is not None:
+            blamed.add((outcome.stopped_by, None))
+        for one in outcome.targets:
+            failure = one.failure
+            if failure is None or failure in (FailureClass.AUTHENTICATION, FailureClass.REFUSED):
+                continue
+            is_alone = (
+                failure not in _OF_THE_WAY
+                or any(other.is_reached for other in outcome.targets if other is not one)
+                or self._backoff.has_failed_alone(link_class, failure, one.target)
+            )
+            blamed.add((failure, one.target if is_alone else None))
+        return blamed
+
+    def _asked_for_time(self, outcome: RunOutcome, now: float) -> None:
+        asked: dict[str, float] = {}
+        for one in outcome.targets:
+            self._retry_after.pop(one.target.host, None)
+            if one.retry_after_s is not None:
+                seconds = min(one.retry_after_s, self._rules.retry_after_limit_s)
+                asked[one.target.host] = max(seconds, asked.get(one.target.host, 0.0))
+        self._retry_after |= {host: now + seconds for host, seconds in asked.items()}
+
+    def _tried(self, outcome: RunOutcome, one: TargetOutcome, now: float) -> None:
+        """Edits made since the run began were perhaps not part of it."""
+        work = replace(self._work.get(one.target, Work()), tried_at=now)
+        if one.is_complete:
+            work = replace(work, completed_at=now)
+            if outcome.run.pull:
+                work = replace(work, pulled_at=now)
+            if work.last_change_at is not None and work.last_change_at < outcome.started_at:
+                work = replace(work, first_change_at=None, last_change_at=None)
+            elif work.first_change_at is not None:
+                first = max(work.first_change_at, outcome.started_at)
+                work = replace(work, first_change_at=first)
+        if one.target in self._work:
+            self._work[one.target] = work
 
     # --- over restarts ----------------------------------------------------------------------------
 
@@ -170,10 +245,10 @@ class Policy:
         """What must outlive a restart, as plain values: so that a program that dies with each run,
         or a device that is switched off and on, does not try again and again at once."""
         now = self._clock.monotonic()
-        until = self._retry_after_until
+        asked = {host: until - now for host, until in self._retry_after.items() if until > now}
         return {
             "waits": self._backoff.kept(now),
-            "retry_after_s": None if until is None or until <= now else until - now,
+            "retry_after_s": asked,
             "running": None if self._running is None else self._running.value,
         }
 
@@ -182,25 +257,25 @@ class Policy:
         went, has failed on this device."""
         now = self._clock.monotonic()
         self._backoff.restore(saved.get("waits"), now)
-        left_s = saved.get("retry_after_s")
-        if isinstance(left_s, int | float) and 0 < left_s <= self._rules.retry_after_limit_s:
-            self._retry_after_until = now + left_s
+        asked = saved.get("retry_after_s")
+        for host, left_s in asked.items() if isinstance(asked, Mapping) else ():
+            if isinstance(left_s, int | float) and 0 < left_s <= self._rules.retry_after_limit_s:
+                self._retry_after[str(host)] = now + left_s
         if was_clean:
             return
         for link_class in LinkClass:
             if saved.get("running") == link_class.value:
                 self._backoff.failed(link_class, FailureClass.LOCAL, now)
 
-    # --- inside -----------------------------------------------------------------------------------
 
-    def _completed(self, started_at: float, now: float) -> None:
-        """Edits made since the run began were perhaps not part of it."""
-        work = replace(self._work, completed_at=now)
-        if work.last_change_at is not None and work.last_change_at < started_at:
-            work = replace(work, first_change_at=None, last_change_at=None)
-        elif work.first_change_at is not None:
-            work = replace(work, first_change_at=max(work.first_change_at, started_at))
-        self._work = work
+def _with_edits(work: Work, pending_edits: int, now: float, is_new: bool) -> Work:
+    first, last = work.first_change_at, work.last_change_at
+    if not pending_edits:
+        first = last = None
+    elif is_new:
+        last = now
+        first = last if first is None else first
+    return replace(work, pending_edits=pending_edits, first_change_at=first, last_change_at=last)
 
 
 def _is_same(known: Link, link: Link) -> bool:

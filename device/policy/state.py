@@ -6,7 +6,7 @@ Times are seconds of the monotonic clock.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from device.model import FailureClass, Gesture, Link, LinkClass
+from device.model import FailureClass, Gesture, Link, LinkClass, SyncTarget, Wait
 from device.policy.conditions import Conditions
 from device.policy.rules import Rules
 
@@ -21,14 +21,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackoffWait:
-    """Why links of one class are left alone, and for how long."""
+    """Why links of one class are left alone, and for how long; or a service over such links."""
 
     link_class: LinkClass
     failure: FailureClass
+    target: SyncTarget | None = None
+    """What failed; None: all that goes over such a link waits."""
     failures: int
-    """How often it failed in this way since the service last acknowledged anything. None of them: a
+    """How often it failed in this way since a service last acknowledged anything. None of them: a
     run was stopped from here."""
     until: float
+
+    def concerns(self, target: SyncTarget) -> bool:
+        return self.target is None or self.target == target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +46,17 @@ class BudgetState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
-    """The button was pressed and no run has begun since."""
+    """The button was pressed, or a sync asked for in another way, and no run has begun since."""
 
     gesture: Gesture
     at: float
+    maps: frozenset[str] | None = None
+    """Of these maps; None: of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What there is to sync."""
+    """What there is to sync with one service."""
 
     pending_edits: int = 0
     first_change_at: float | None = None
@@ -60,6 +67,27 @@ class Work:
     """When a run last came to its end; None: never since the start."""
     pulled_at: float | None = None
     """The same of runs that fetched changes, too."""
+    tried_at: float | None = None
+    """When a run last came to it, however that ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetState:
+    """A service of a map, and how it is with it."""
+
+    target: SyncTarget
+    work: Work = field(default_factory=Work)
+    is_sign_in_refused: bool = False
+    """Until somebody presses the button, or the program is started anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Why a service is left alone by itself, while others are synced."""
+
+    target: SyncTarget
+    wait: Wait
+    """``until`` None: before somebody presses the button."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +97,13 @@ class PolicyState:
     rules: Rules = field(default_factory=Rules)
     links: tuple[Candidate, ...] = ()
     is_paused: bool = False
-    work: Work = field(default_factory=Work)
+    targets: tuple[TargetState, ...] = ()
+    """Those of the maps that can be used."""
+    broken_maps: tuple[str, ...] = ()
+    """Maps that cannot be opened, because they are damaged, say, or not there."""
     press: Press | None = None
     conditions: Conditions = field(default_factory=Conditions)
     budgets: Mapping[LinkClass, BudgetState] = field(default_factory=dict)
     waits: tuple[BackoffWait, ...] = ()
-    retry_after_until: float | None = None
-    """The service asked to be left alone until then."""
-    is_sign_in_refused: bool = False
-    """Until somebody presses the button, or the program is started anew."""
+    retry_after: Mapping[str, float] = field(default_factory=dict)
+    """Hosts that asked to be left alone, and until when."""

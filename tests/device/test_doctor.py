@@ -7,18 +7,26 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
 
-from device.api.status import Failure, LinkStatus, ModemStatus, RunStatus
+from device.api.status import (
+    Failure,
+    LinkStatus,
+    MapStatus,
+    ModemStatus,
+    RunStatus,
+    ServiceHold,
+)
 from device.config import ConditionsConfig, Config, ModemConfig, ModemMode
 from device.doctor import board
 from device.doctor.check import Check
 from device.doctor.service import service
-from device.model import LinkClass, Reach
+from device.model import LinkClass, Reach, WaitReason
 from tests.device.conftest import Command, Taken
 from tests.device.test_verbs import execute
 from tests.fakes.appliance import FakeAppliance
@@ -154,6 +162,36 @@ def test_credentials_are_counted_and_not_shown(
     path.chmod(0o600)
 
     assert signing_in(fieldsync, config, path) == [(True, f"{path}: 1 credential")]
+
+
+def test_a_service_that_is_left_alone_is_told(
+    fieldsync: Command, config: Path, socket_path: Path
+) -> None:
+    refused = ServiceHold(
+        service="https://one.example/Park/FeatureServer",
+        reason=WaitReason.AUTHENTICATION,
+        detail="The service refused the sign-in.",
+    )
+    busy = replace(refused, detail="The service asked for time.", next_try_in_s=600.0)
+    with DaemonThread(socket_path) as daemon:
+        daemon.appliance.fields["maps"] = (
+            MapStatus(
+                name="park",
+                folder="/maps/park",
+                edits=0,
+                conflicts=0,
+                quarantined=0,
+                last_sync_at=None,
+                holds=(refused, busy),
+            ),
+        )
+        ended = fieldsync("doctor", "--config", config, "--socket", socket_path)
+
+    assert ended.code == 1
+    assert "NOT OK  map park     The service refused the sign-in." in ended.out
+    assert "→ Correct the credentials" in ended.out
+    assert "NOT OK  map park     The service asked for time." in ended.out
+    assert "tried again in 10 min" in ended.out
 
 
 # --- the device -----------------------------------------------------------------------------------

@@ -21,10 +21,12 @@ async def test_a_look_counts_edits_photos_included_and_says_if_some_are_new(take
         other.execute("UPDATE Trees SET note = 'x' WHERE fid IN (1, 2)")
         other.execute("DELETE FROM Trees__ATTACH WHERE rowid = 1")
 
-    is_new, is_new_again = await kept.look(), await kept.look()
+    new, new_again = await kept.look(), await kept.look()
 
     status = kept.status()
-    assert (is_new, is_new_again) == (True, False)
+    assert new == kept.counts.services.keys()
+    assert not new_again
+    assert [counts.unsent for counts in kept.counts.services.values()] == [3]
     assert (status.edits, status.conflicts, status.quarantined) == (3, 0, 0)
     assert status.last_sync_at is None  # it was taken, and not synced since
     assert status.title != ""

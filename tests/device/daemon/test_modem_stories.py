@@ -32,7 +32,7 @@ async def started(world: World) -> None:
 async def test_an_edit_goes_up_over_the_modem_and_then_it_hangs_up(world: World) -> None:
     await started(world)
     await world.until(lambda: is_dialling(world))  # the first pull is due
-    assert world.daemon.governor.indication().link is LinkSign.SEARCHING
+    assert world.daemon.governor.display.indication().link is LinkSign.SEARCHING
     dialled(world)
     await world.until(lambda: world.status.last_run is not None)
     assert world.status.links[0].link_class is LinkClass.CELLULAR
@@ -78,7 +78,9 @@ async def test_a_sim_that_needs_a_person_is_told_by_the_lamps_until_a_press(worl
     Report(phase=Phase.STOPPED, cause=Cause.PIN, message="the SIM wants its PIN").write(
         world.folder
     )
-    await world.until(lambda: world.daemon.governor.indication().attention is Attention.REFUSED)
+    await world.until(
+        lambda: world.daemon.governor.display.indication().attention is Attention.REFUSED
+    )
     assert not is_dialling(world)
     assert world.status.modem is not None
     assert world.status.modem.state == "the SIM wants its PIN"

@@ -84,7 +84,7 @@ async def test_a_sync_of_one_map_does_not_put_off_what_is_to_be_fetched_for_anot
     await two_maps.until(lambda: two_maps.jobs[0].maps == ("second",))
     await two_maps.clock.sleep(110)
 
-    assert [job.maps for job in two_maps.jobs[:2]] == [("park", "second"), ("second",)]
+    assert [job.maps for job in two_maps.jobs[:2]] == [("park",), ("second",)]
 
 
 async def test_a_sync_says_which_of_its_maps_it_left_out(two_maps: World) -> None:

@@ -192,7 +192,7 @@ async def test_a_disk_that_does_not_take_the_state_is_told_by_the_lamps_until_it
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told() -> Attention:
-        return world.daemon.governor.indication().attention
+        return world.daemon.governor.display.indication().attention
 
     world.start()
     await world.until(lambda: not world.daemon.governor.is_starting)

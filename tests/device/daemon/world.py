@@ -123,7 +123,7 @@ class World:
             counters=self.counters,
             lamps=Lamps(LAMPS, clock, root=self.leds.root, files=self.leds),
             button=real.button,
-            read_conditions=lambda broken: self.conditions_now(),
+            read_conditions=self.conditions_now,
             clock_trust=lambda: self.trust,
             modem=real.modem,
         )

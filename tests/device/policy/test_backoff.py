@@ -5,7 +5,7 @@ from statistics import mean
 
 import pytest
 
-from device.model import FailureClass, LinkClass
+from device.model import FailureClass, LinkClass, SyncTarget
 from device.policy.backoff import Backoff
 from device.policy.rules import Rules
 
@@ -16,6 +16,8 @@ LINK, SERVER, PORTAL, CLOCK = (
     FailureClass.PORTAL,
     FailureClass.CLOCK,
 )
+PARK = SyncTarget(map="park", url="https://one.example/park/FeatureServer")
+CITY = SyncTarget(map="city", url="https://two.example/city/FeatureServer")
 
 
 def made(seed: int = 1) -> Backoff:
@@ -80,7 +82,7 @@ def test_an_acknowledgement_ends_what_it_disproves() -> None:
         for failure in (LINK, SERVER, CLOCK, FailureClass.LOCAL):
             backoff.failed(kind, failure, 0.0)
 
-    backoff.acknowledged(WIFI)
+    backoff.acknowledged(WIFI, PARK)
 
     assert [(w.link_class, w.failure) for w in backoff.waits] == [(CELL, LINK)]
 
@@ -90,7 +92,7 @@ def test_a_run_that_fails_in_the_end_does_not_begin_the_count_anew() -> None:
     backoff = made()
     for _ in range(5):
         backoff.failed(WIFI, SERVER, 0.0)
-        backoff.acknowledged(WIFI, but_for=SERVER)
+        backoff.acknowledged(WIFI, CITY, but_for=SERVER)
 
     assert backoff.waits[0].failures == 5
 
@@ -100,7 +102,7 @@ def test_a_link_that_breaks_but_brings_something_each_time_is_tried_again_soon()
     for _ in range(5):
         backoff.failed(CELL, LINK, 0.0)
 
-    backoff.acknowledged(CELL, but_for=LINK)
+    backoff.acknowledged(CELL, PARK, but_for=LINK)
 
     assert backoff.waits == ()
 
@@ -125,3 +127,26 @@ def test_the_right_time_ends_the_wait_for_it() -> None:
     backoff.clock_trusted()
 
     assert [w.failure for w in backoff.waits] == [SERVER]
+
+
+def test_an_acknowledgement_says_nothing_of_another_service() -> None:
+    backoff = made()
+    for target in (PARK, CITY):
+        for failure in (LINK, SERVER, FailureClass.LOCAL):
+            backoff.failed(WIFI, failure, 0.0, target)
+    backoff.failed(CELL, LINK, 0.0, PARK)
+
+    backoff.acknowledged(WIFI, PARK)
+
+    assert {w.target for w in backoff.waits} == {CITY}
+    assert len(backoff.waits) == 3
+
+
+def test_what_is_not_synced_any_more_is_forgotten() -> None:
+    backoff = made()
+    for target in (PARK, CITY, None):
+        backoff.failed(WIFI, SERVER, 0.0, target)
+
+    backoff.keep_only([CITY])
+
+    assert {w.target for w in backoff.waits} == {CITY, None}

@@ -30,11 +30,10 @@ def test_all_of_it_is_read_where_the_kernel_has_it(tmp_path: Path, clock: Virtua
     put(tmp_path, "sys/class/power_supply/BAT0/status", "Discharging\n")
     put(tmp_path, "sys/class/power_supply/BAT1/capacity", "9\n")
 
-    found = conditions.read(clock=clock, root=tmp_path, broken_maps=["Trees"])
+    found = conditions.read(clock=clock, root=tmp_path)
 
     assert found == conditions.Conditions(
         read_at=0.0,
-        broken_maps=("Trees",),
         is_undervoltage=True,
         temperature_c=81.712,
         battery_percent=9.0,

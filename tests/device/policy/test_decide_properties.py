@@ -6,7 +6,17 @@ from typing import TypeVar
 from hypothesis import given, settings, strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from device.model import FailureClass, Gesture, Link, LinkClass, Reach, Run, Wait, WaitReason
+from device.model import (
+    FailureClass,
+    Gesture,
+    Link,
+    LinkClass,
+    Reach,
+    Run,
+    SyncTarget,
+    Wait,
+    WaitReason,
+)
 from device.policy.conditions import Conditions, Disk
 from device.policy.decide import decide, decide_over
 from device.policy.rules import DEFAULT_CLASSES, Rules
@@ -16,6 +26,7 @@ from device.policy.state import (
     Candidate,
     PolicyState,
     Press,
+    TargetState,
     Work,
 )
 
@@ -80,6 +91,29 @@ def work(draw: st.DrawFn) -> Work:
         last_change_at=None if first is None else draw(st.floats(first, NOW)),
         completed_at=draw(perhaps(past)),
         pulled_at=draw(perhaps(past)),
+        tried_at=draw(perhaps(past)),
+    )
+
+
+TARGETS = tuple(
+    SyncTarget(map=name, url=f"https://{host}.example/arcgis/rest/services/{path}/FeatureServer")
+    for name, host, path in (
+        ("park", "one", "Park"),
+        ("city", "one", "Trees"),
+        ("city", "two", "Roads"),
+    )
+)
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> tuple[TargetState, ...]:
+    return tuple(
+        TargetState(
+            target=target,
+            work=draw(work()),
+            is_sign_in_refused=draw(st.sampled_from([False, False, True])),
+        )
+        for target in TARGETS[: draw(st.sampled_from([0, 1, 1, 2, 3, 3]))]
     )
 
 
@@ -94,7 +128,6 @@ def conditions(draw: st.DrawFn) -> Conditions:
     return Conditions(
         read_at=draw(st.floats(NOW - 120, NOW)),
         disks=draw(st.sampled_from([(), (disk,)])),
-        broken_maps=draw(st.sampled_from([(), (), (), ("Trees",)])),
         is_undervoltage=draw(st.sampled_from([None, False, False, True])),
         temperature_c=draw(st.sampled_from([None, 20.0, 80.0, 81.0])),
         battery_percent=draw(st.sampled_from([None, 9.9, 10.0, 100.0])),
@@ -107,6 +140,7 @@ waits = st.lists(
         BackoffWait,
         link_class=st.sampled_from(LinkClass),
         failure=st.sampled_from(FailureClass),
+        target=perhaps(st.sampled_from(TARGETS)),
         failures=st.integers(0, 9),
         until=moments,
     ),
@@ -136,8 +170,16 @@ states = st.builds(
     rules=rules(),
     links=links(),
     is_paused=st.sampled_from([False, False, False, True]),
-    work=work(),
-    press=perhaps(st.builds(Press, gesture=st.sampled_from(Gesture), at=past)),
+    targets=targets(),
+    broken_maps=st.sampled_from([(), (), ("Trees",)]),
+    press=perhaps(
+        st.builds(
+            Press,
+            gesture=st.sampled_from(Gesture),
+            at=past,
+            maps=st.sampled_from([None, None, frozenset({"city"}), frozenset({"park"})]),
+        )
+    ),
     conditions=conditions(),
     budgets=st.dictionaries(
         st.sampled_from(LinkClass),
@@ -148,8 +190,7 @@ states = st.builds(
         ),
     ),
     waits=waits,
-    retry_after_until=perhaps(moments),
-    is_sign_in_refused=st.sampled_from([False, False, True]),
+    retry_after=st.dictionaries(st.sampled_from(["one.example", "two.example"]), moments),
 )
 
 
@@ -163,6 +204,13 @@ def is_pressed(state: PolicyState, now: float = NOW) -> bool:
         press is not None
         and press.gesture in (Gesture.SHORT, Gesture.LONG)
         and now < press.at + state.rules.press_lifetime_s
+    )
+
+
+def is_meant(state: PolicyState, target: SyncTarget) -> bool:
+    press = state.press
+    return (
+        is_pressed(state) and press is not None and (press.maps is None or target.map in press.maps)
     )
 
 
@@ -205,14 +253,17 @@ def test_a_run_is_never_refused_at_the_same_time(state: PolicyState) -> None:
     conditions = state.conditions
     is_fresh = conditions.read_at + state.rules.reading_lifetime_s > NOW
     assert not state.is_paused
-    assert not conditions.broken_maps
     if is_fresh:
         assert not conditions.is_undervoltage
         assert (conditions.temperature_c or 0) <= 80
         assert conditions.is_charging or (conditions.battery_percent or 100) >= 10
         assert not any(disk.is_read_only for disk in conditions.disks)
         assert not (answer.pull and any(d.free_bytes < 50_000_000 for d in conditions.disks))
-    assert state.retry_after_until is None or state.retry_after_until <= NOW
+    works = {one.target: one for one in state.targets}
+    assert answer.targets
+    assert len(set(answer.targets)) == len(answer.targets)
+    assert set(answer.targets) <= set(works)
+    assert all(state.retry_after.get(target.host, NOW) <= NOW for target in answer.targets)
     assert answer.link in [candidate.link for candidate in state.links]
     if answer.is_bound:
         preferred = [c.link for c in state.links if c.link.is_preferred]
@@ -220,8 +271,9 @@ def test_a_run_is_never_refused_at_the_same_time(state: PolicyState) -> None:
         assert state.rules.may_bind
     assert answer.link.is_preferred is not answer.is_bound
     assert state.rules.of(answer.link.link_class).is_allowed
-    assert answer.pull or state.work.pending_edits
-    assert is_pressed(state) or not state.is_sign_in_refused
+    for target in answer.targets:
+        assert answer.pull or works[target].work.pending_edits
+        assert is_meant(state, target) or not works[target].is_sign_in_refused
 
 
 @settings(max_examples=80, deadline=None)
@@ -252,7 +304,8 @@ def test_a_press_is_answered_by_a_run_or_a_hard_reason(
 ) -> None:
     answer = decide(replace(state, press=Press(gesture=gesture, at=NOW)), NOW)
 
-    assert isinstance(answer, Run) or answer.reason in HARD
+    is_possible = bool(state.targets)
+    assert isinstance(answer, Run) or answer.reason in HARD or not is_possible
 
 
 @settings(max_examples=60, deadline=None)
@@ -276,9 +329,10 @@ def test_pending_edits_over_an_allowed_link_are_run_in_the_end(
         rules=Rules(),
         links=(Candidate(link=link, settles_at=NOW + 20),),
         is_paused=False,
-        is_sign_in_refused=False,
-        conditions=replace(state.conditions, broken_maps=()),
-        work=replace(state.work, pending_edits=1),
+        targets=tuple(
+            replace(one, is_sign_in_refused=False, work=replace(one.work, pending_edits=1))
+            for one in state.targets or (TargetState(target=TARGETS[0]),)
+        ),
     )
 
     now, answer, reasons = NOW, decide(possible, NOW), list[WaitReason]()
@@ -317,3 +371,63 @@ def test_dialling_is_worth_it_exactly_when_the_link_would_be_used(
     assert isinstance(answer, Run) == isinstance(after, Run)
     if isinstance(answer, Wait) and answer.until is not None:
         assert said(decide_over(state, kind, answer.until)) != said(answer)
+
+
+@settings(max_examples=100, deadline=None)
+@given(state=states, sick=st.sampled_from(TARGETS))
+def test_what_ails_one_service_keeps_no_other_from_being_synced(
+    state: PolicyState, sick: SyncTarget
+) -> None:
+    """What is synced without it is synced with it, too, whatever holds it back."""
+    others = tuple(one for one in state.targets if one.target != sick)
+    hosts = {one.target.host for one in others}
+    without = replace(
+        state,
+        targets=others,
+        waits=tuple(wait for wait in state.waits if wait.target != sick),
+        retry_after={host: at for host, at in state.retry_after.items() if host in hosts},
+    )
+
+    alone, among = decide(without, NOW), decide(state, NOW)
+
+    if isinstance(alone, Run):
+        assert isinstance(among, Run), among
+        is_first = state.press is not None and is_meant(state, sick)
+        assert set(among.targets) >= set(alone.targets) or is_first
+
+
+@settings(max_examples=60, deadline=None)
+@given(state=states)
+def test_all_services_are_synced_in_the_end(state: PolicyState) -> None:
+    """Following the answers, with runs that do all of their work, each has its turn."""
+    link = Link(interface="x0", link_class=LinkClass.WIFI, since=NOW - 1)
+    state = replace(
+        state,
+        rules=Rules(),
+        links=(Candidate(link=link, settles_at=NOW),),
+        is_paused=False,
+        conditions=Conditions(read_at=NOW),
+        press=None,
+        retry_after={host: min(at, NOW + 3600) for host, at in state.retry_after.items()},
+        waits=tuple(replace(wait, until=min(wait.until, NOW + 3600)) for wait in state.waits),
+        targets=tuple(replace(one, is_sign_in_refused=False) for one in state.targets),
+    )
+    wanted, now = {one.target for one in state.targets}, NOW
+    for _ in range(30):
+        answer = decide(state, now)
+        if isinstance(answer, Wait):
+            if answer.until is None:
+                break
+            now = answer.until
+            continue
+        done = Work(completed_at=now, pulled_at=now, tried_at=now)
+        wanted -= set(answer.targets)
+        state = replace(
+            state,
+            targets=tuple(
+                replace(one, work=done) if one.target in answer.targets else one
+                for one in state.targets
+            ),
+        )
+
+    assert not wanted

@@ -15,10 +15,10 @@ from itertools import count
 
 import pytest
 
-from device.model import FailureClass, Gesture, Link, LinkClass, Run
+from device.model import FailureClass, Gesture, Link, LinkClass, Run, SyncTarget
 from device.policy.budgets import Budgets
 from device.policy.conditions import Conditions
-from device.policy.failures import RunOutcome
+from device.policy.failures import RunOutcome, TargetOutcome
 from device.policy.policy import Policy
 from device.policy.rules import Rules
 
@@ -28,6 +28,7 @@ MOST_PER_HOUR = 60
 back-off they would make 120."""
 PATIENCE_S = 75 * MINUTE_S
 """The longest back-off, of cellular links, with settling and a run."""
+PARK = SyncTarget(map="park", url="https://one.example/park/FeatureServer")
 
 
 class SimulatedClock:
@@ -94,6 +95,7 @@ class Device:
             read_conditions=lambda: replace(self.world.conditions, read_at=self.clock.now_s),
         )
         self.policy.clock_changed(is_trusted=True)
+        self.policy.targets_changed({PARK: 0})
         self.starts: list[float] = []
         self.moved: Counter[tuple[int, LinkClass]] = Counter()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -143,17 +145,15 @@ class Device:
         world.pending -= sent
         is_complete = failure is None
         asked = world.retry_after_s if failure is FailureClass.SERVER else None
-        self.policy.run_ended(
-            RunOutcome(
-                run=run,
-                started_at=began,
-                is_complete=is_complete,
-                acknowledged=sent,
-                failure=failure,
-                retry_after_s=asked,
-            )
+        done = TargetOutcome(
+            target=PARK,
+            is_complete=is_complete,
+            acknowledged=sent,
+            failure=failure,
+            retry_after_s=asked,
         )
-        self.policy.pending_changed(world.pending)
+        self.policy.run_ended(RunOutcome(run=run, started_at=began, targets=(done,)))
+        self.policy.targets_changed({PARK: world.pending})
 
     def _fate(self, run: Run) -> tuple[FailureClass | None, int]:
         handshake = self.rng.randrange(3_000, 9_000)
@@ -196,7 +196,7 @@ class Device:
         if not self.world.pending:
             self.world.pending_since = self.clock.now_s
         self.world.pending += 1
-        self.policy.pending_changed(self.world.pending, is_new=True)
+        self.policy.targets_changed({PARK: self.world.pending}, new=[PARK])
 
 
 def plan(device: Device, days: float) -> None:

@@ -3,12 +3,23 @@
 import json
 import random
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from device.model import FailureClass, Gesture, Link, LinkClass, Run, Wait, WaitReason
+from device.model import (
+    FailureClass,
+    Gesture,
+    Link,
+    LinkClass,
+    Run,
+    SyncTarget,
+    Wait,
+    WaitReason,
+)
 from device.policy.budgets import Budgets
-from device.policy.failures import RunOutcome
+from device.policy.failures import RunOutcome, TargetOutcome
 from device.policy.policy import Policy
 from device.policy.rules import Rules
 from tests.device.policy.test_budgets import Shelf
@@ -23,8 +34,16 @@ def policy(clock: VirtualClock) -> Policy:
     rules = Rules()
     budgets = Budgets(rules, Shelf(), clock=clock)
     made = Policy(rules, budgets, clock=clock, rng=random.Random(7))
-    made.pending_changed(1)
+    edits_wait(made, 1)
     return made
+
+
+PARK = SyncTarget(map="park", url="https://one.example/park/FeatureServer")
+CITY = SyncTarget(map="city", url="https://two.example/city/FeatureServer")
+
+
+def edits_wait(policy: Policy, edits: int, *, is_new: bool = False) -> None:
+    policy.targets_changed({PARK: edits}, new=[PARK] if is_new else [])
 
 
 def link(kind: LinkClass = LinkClass.WIFI, since: float = 0.0, *, preferred: bool = True) -> Link:
@@ -55,17 +74,15 @@ def end(
     """Begin the run that is decided, and end it so."""
     run = run_of(policy)
     policy.run_started(run)
-    policy.run_ended(
-        RunOutcome(
-            run=run,
-            started_at=clock.monotonic(),
-            is_complete=is_complete,
-            acknowledged=acknowledged,
-            failure=failure,
-            retry_after_s=retry_after_s,
-        )
+    done = TargetOutcome(
+        target=PARK,
+        is_complete=is_complete,
+        acknowledged=acknowledged,
+        failure=failure,
+        retry_after_s=retry_after_s,
     )
-    policy.pending_changed(pending)
+    policy.run_ended(RunOutcome(run=run, started_at=clock.monotonic(), targets=(done,)))
+    edits_wait(policy, pending)
 
 
 async def up(policy: Policy, clock: VirtualClock, *links: Link) -> None:
@@ -168,7 +185,7 @@ async def test_refused_edits_are_no_reason_to_wait(policy: Policy, clock: Virtua
     end(policy, clock, failure=FailureClass.REFUSED, is_complete=True, pending=1)
 
     assert reason(policy) is WaitReason.NOTHING_TO_DO
-    policy.pending_changed(2, is_new=True)
+    edits_wait(policy, 2, is_new=True)
     assert reason(policy) is WaitReason.EDITS_SETTLING
 
 
@@ -179,10 +196,11 @@ async def test_edits_made_while_a_run_goes_on_are_sent_by_the_next(
     run, began = run_of(policy), clock.monotonic()
     policy.run_started(run)
     await clock.advance(10)
-    policy.pending_changed(2, is_new=True)
+    edits_wait(policy, 2, is_new=True)
     await clock.advance(10)
-    policy.run_ended(RunOutcome(run=run, started_at=began, is_complete=True, acknowledged=1))
-    policy.pending_changed(1)
+    done = TargetOutcome(target=PARK, is_complete=True, acknowledged=1)
+    policy.run_ended(RunOutcome(run=run, started_at=began, targets=(done,)))
+    edits_wait(policy, 1)
 
     assert reason(policy) is WaitReason.EDITS_SETTLING
     await clock.advance(20)
@@ -261,7 +279,7 @@ def restarted(policy: Policy, *, was_clean: bool) -> tuple[Policy, VirtualClock]
     rules = Rules()
     again = Policy(rules, Budgets(rules, Shelf(), clock=clock), clock=clock, rng=random.Random(3))
     again.restore(saved, was_clean=was_clean)
-    again.pending_changed(1)
+    edits_wait(again, 1)
     return again, clock
 
 
@@ -332,7 +350,9 @@ async def test_a_program_that_is_stopped_in_good_order_has_not_failed(
         {"waits": [{"link_class": "wifi", "failure": "link", "failures": -1, "left_s": 1}]},
         {"waits": [{"link_class": "wifi", "failure": "link", "failures": 2, "left_s": 1e300}]},
         {"waits": [{"link_class": "wifi", "failure": "link", "failures": 1e999, "left_s": 1}]},
-        {"retry_after_s": float("nan")},
+        {"retry_after_s": {"one.example": float("nan"), "two.example": 1e9, "three": -1}},
+        {"waits": [{"link_class": "wifi", "failure": "link", "target": ["park"], "failures": 1}]},
+        {"waits": [{"link_class": "wifi", "failure": "link", "target": 7, "failures": 1}]},
     ],
 )
 def test_what_was_kept_and_is_not_understood_is_left_out(
@@ -341,4 +361,168 @@ def test_what_was_kept_and_is_not_understood_is_left_out(
     policy.restore(saved, was_clean=False)
 
     assert policy.state().waits == ()
-    assert policy.state().retry_after_until is None
+    assert policy.state().retry_after == {}
+
+
+# --- several services -----------------------------------------------------------------------------
+
+TREES = SyncTarget(map="city", url="https://one.example/trees/FeatureServer")
+ALL = (PARK, CITY, TREES)
+
+
+def end_each(
+    policy: Policy, clock: VirtualClock, *, tried: tuple[SyncTarget, ...] = ALL, **failures: Any
+) -> None:
+    """A run that comes to ``tried`` and does not end well with those named."""
+    run = run_of(policy)
+    policy.run_started(run)
+    done = []
+    for one in tried:
+        how = failures.get(one.url.split("/")[3])
+        failure = how if isinstance(how, FailureClass) else None
+        seconds = how if isinstance(how, float) else None
+        failure = FailureClass.SERVER if seconds is not None else failure
+        done.append(
+            TargetOutcome(
+                target=one, is_complete=failure is None, failure=failure, retry_after_s=seconds
+            )
+        )
+    policy.run_ended(RunOutcome(run=run, started_at=clock.monotonic(), targets=tuple(done)))
+    policy.targets_changed(dict.fromkeys(ALL, 1))
+
+
+async def several(policy: Policy, clock: VirtualClock) -> None:
+    policy.targets_changed(dict.fromkeys(ALL, 1))
+    await up(policy, clock)
+
+
+def blamed(policy: Policy) -> set[tuple[FailureClass, SyncTarget | None]]:
+    return {(wait.failure, wait.target) for wait in policy.state().waits}
+
+
+@pytest.mark.parametrize(
+    "failure", [FailureClass.SERVER, FailureClass.LINK, FailureClass.PORTAL, FailureClass.LOCAL]
+)
+async def test_what_fails_while_another_is_reached_is_blamed_alone(
+    policy: Policy, clock: VirtualClock, failure: FailureClass
+) -> None:
+    await several(policy, clock)
+    end_each(policy, clock, park=failure)
+
+    assert {target for _, target in blamed(policy)} == {PARK}
+    assert policy.troubles >= {failure}
+
+
+async def test_a_link_over_which_nothing_is_reached_is_blamed_once(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await several(policy, clock)
+    dead = FailureClass.LINK
+    end_each(policy, clock, park=dead, city=dead, trees=dead)
+
+    (wait,) = policy.state().waits
+    assert (wait.failure, wait.target, wait.failures) == (FailureClass.LINK, None, 1)
+    assert policy.troubles == frozenset()
+    assert policy.holds() == ()
+
+
+async def test_a_host_that_is_gone_is_not_taken_for_a_dead_link_later(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    """It is tried alone, when nothing else is due."""
+    await several(policy, clock)
+    end_each(policy, clock, park=FailureClass.LINK)
+    await clock.advance(5)
+    assert run_of(policy).targets == (PARK,)
+    end_each(policy, clock, tried=(PARK,), park=FailureClass.LINK)
+
+    assert blamed(policy) == {(FailureClass.LINK, PARK)}
+    assert policy.state().waits[0].failures == 2
+
+
+async def test_a_service_alone_is_refused_its_sign_in(policy: Policy, clock: VirtualClock) -> None:
+    await several(policy, clock)
+    end_each(policy, clock, city=FailureClass.AUTHENTICATION)
+    await clock.advance(4000)
+
+    assert set(run_of(policy).targets) == {PARK, TREES}
+    assert [(h.target, h.wait.reason) for h in policy.holds()] == [
+        (CITY, WaitReason.AUTHENTICATION)
+    ]
+    policy.pressed(Gesture.SHORT)
+    end_each(policy, clock)
+    assert policy.holds() == ()
+    assert policy.troubles == frozenset()
+
+
+async def test_retry_after_binds_the_host_alone_also_over_a_restart(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await several(policy, clock)
+    end_each(policy, clock, tried=(PARK, CITY), park=5000.0)
+    again, later = restarted(policy, was_clean=True)
+    again.targets_changed(dict.fromkeys(ALL, 1))
+    await up(again, later)
+
+    assert run_of(again).targets == (CITY,)
+    assert {h.target for h in again.holds()} == {PARK, TREES}
+    await later.advance(5000)
+    assert set(run_of(again).targets) == set(ALL)
+
+
+async def test_what_one_service_did_not_answer_is_no_answer_of_its_host(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    """Of two services of a host one asks for time, and another one does not."""
+    await several(policy, clock)
+    end_each(policy, clock, park=600.0)
+
+    assert policy.state().retry_after.keys() == {"one.example"}
+
+
+async def test_a_service_that_fails_for_hours_puts_no_other_off(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await several(policy, clock)
+    reached = []
+    for _ in range(200):
+        answer = policy.decide()
+        if isinstance(answer, Wait):
+            assert answer.until is not None
+            await clock.advance(answer.until - clock.monotonic())
+            continue
+        end_each(policy, clock, tried=answer.targets, city=FailureClass.SERVER)
+        reached += [(clock.monotonic(), one) for one in answer.targets if one != CITY]
+
+    for one in (PARK, TREES):
+        times = [at for at, target in reached if target == one]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        assert max(gaps) <= 900, "the interval of pulls"
+
+
+async def test_a_map_that_is_broken_for_a_while_keeps_its_waits(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await several(policy, clock)
+    end_each(policy, clock, city=FailureClass.SERVER)
+    policy.targets_changed({PARK: 0}, broken_maps=["city"])
+    while_broken = blamed(policy)
+    policy.targets_changed({PARK: 0})
+
+    assert while_broken == {(FailureClass.SERVER, CITY)}
+    assert blamed(policy) == set()
+
+
+async def test_a_press_for_a_map_is_over_when_a_run_takes_that_map(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await several(policy, clock)
+    policy.pressed(Gesture.SHORT, maps=["city"])
+    run = run_of(policy)
+    policy.run_started(replace(run, targets=(PARK,)))
+    is_still_asked = policy.state().press is not None
+    policy.run_started(run)
+
+    assert set(run.targets) == {CITY, TREES}
+    assert is_still_asked
+    assert policy.state().press is None
