@@ -275,7 +275,8 @@ class Governor:
             event("sync.waiting", reason=wait.reason.value, detail=wait.detail, seconds=left)
         self.wait = wait
         self.jobs.waits(wait)
-        if wait.reason is WaitReason.NOTHING_TO_DO and not self.is_starting:
+        is_known = not (self.is_starting or self._looks.is_hurried)
+        if wait.reason is WaitReason.NOTHING_TO_DO and is_known:
             self._give_up("It waited so long that it is not tried any more.")
         if self._is_asked:
             self._is_asked = False
