@@ -1,7 +1,6 @@
 """What a person may know of a job of the service, and do to it, while it is waited for."""
 
 import asyncio
-from contextlib import suppress
 
 from engine.clock import Clock
 
@@ -22,13 +21,14 @@ class JobWatch:
 
     async def wait(self, clock: Clock, seconds: float) -> None:
         """Sleep on ``clock`` until it is time, or somebody wants to know now."""
-        nap = asyncio.ensure_future(clock.sleep(seconds))
-        poke = asyncio.ensure_future(self._poll_now.wait())
+        waits = (
+            asyncio.ensure_future(clock.sleep(seconds)),
+            asyncio.ensure_future(self._poll_now.wait()),
+        )
         try:
-            await asyncio.wait((nap, poke), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._poll_now.clear()
-            for task in (nap, poke):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
