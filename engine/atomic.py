@@ -136,18 +136,23 @@ def new_folder(path: Path) -> Iterator[Path]:
             _make_folder(path.parent)
             partial.mkdir()
             yield partial
-            for folder, _, names in os.walk(partial):
-                for name in names:
-                    _sync_file(Path(folder, name))
-                sync_folder(Path(folder))
-            faults.point("folder.written")
-            refuse_existing(path)
-            os.replace(partial, path)  # atomic also over an empty folder
-            sync_folder(path.parent)
-            faults.point("folder.renamed")
+            publish_folder(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def publish_folder(partial: Path, path: Path) -> None:
+    """Let a folder that is filled appear under ``path``, durably and at once."""
+    for folder, _, names in os.walk(partial):
+        for name in names:
+            _sync_file(Path(folder, name))
+        sync_folder(Path(folder))
+    faults.point("folder.written")
+    refuse_existing(path)
+    os.replace(partial, path)  # atomic also over an empty folder
+    sync_folder(path.parent)
+    faults.point("folder.renamed")
 
 
 def _make_folder(path: Path) -> None:
@@ -184,10 +189,15 @@ def refuse_existing(path: Path) -> None:
 def remove_leftovers(path: Path) -> None:
     """Clear what crashed writers of ``path`` left beside it. Call it holding ``path``'s lock."""
     for left in path.parent.glob(f".{glob_escape(path.name)}{_PARTIAL}*"):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+        remove(left)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def glob_escape(name: str) -> str:

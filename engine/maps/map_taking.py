@@ -1,7 +1,8 @@
 """Making the folder of an offline map out of several feature services: what every such job shares.
 
 The folder appears whole or not at all: it is filled under another name and renamed. If a job is
-killed, the next one for the same folder takes back what is left, here and on the services.
+killed, or its link breaks, the next one for the same folder goes on with what is there of the same
+map, and takes back the rest, here and on the services.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from engine.clock import Clock
 from engine.errors import (
     EngineError,
     JobCancelledError,
+    LinkError,
     MapError,
+    ServiceBusyError,
     StorageFullError,
     SyncInProgress,
 )
@@ -28,13 +31,15 @@ from engine.maps.package_info import LeftOut, MapService, PackageInfo
 from engine.model import PreplannedUpdateMode
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
-from engine.sync.abandoned import clear_abandoned_folders
+from engine.sync.abandoned import Abandoned, abandoned_in, recorded_in, unregister_abandoned
+from engine.sync.context import spool_folder
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.job import Job
 from engine.sync.parameters import GenerateGeodatabaseParameters
 from engine.sync.results import SyncTotals
 from engine.sync.row_source import RowSource
+from engine.sync.taking import is_begun, partial_path
 
 ResultT = TypeVar("ResultT")
 
@@ -112,8 +117,6 @@ class MapTakingJob(Job[ResultT]):
             if not lock.acquire():
                 raise SyncInProgress(f"another program is taking {self.folder}")
             try:
-                async with Session(credential=self._credential, clock=self._clock) as session:
-                    await clear_abandoned_folders(session, self.folder)
                 return await self._take()
             finally:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -145,16 +148,22 @@ class MapTakingJob(Job[ResultT]):
         One that cannot be made leaves the others, unless it must not be missing, or is the last.
         """
         missing = list(missing)
-        made: list[GeodatabaseGenerator] = []
+        generators: list[GeodatabaseGenerator] = []
         taken: list[Taken] = []
+        partial = self.folder.with_name(f".{self.folder.name}.taking")
         try:
-            with atomic.new_folder(self.folder) as partial:
+            with atomic.disk_errors(self.folder):
+                partial.mkdir(exist_ok=True)
                 for number, piece in enumerate(pieces):
                     name = _free_name(piece.task.schema.name, [one.service.file for one in taken])
                     generator = piece.task.generator(
-                        piece.parameters, partial / name, rows=piece.rows, update_mode=update_mode
+                        piece.parameters,
+                        partial / name,
+                        rows=piece.rows,
+                        update_mode=update_mode,
+                        is_part=True,
                     )
-                    made.append(generator)
+                    generators.append(generator)
                     share = 100 / len(pieces)
                     narrator = self._narrator.part(number * share, (number + 1) * share)
                     try:
@@ -178,13 +187,49 @@ class MapTakingJob(Job[ResultT]):
                     taken.append(Taken(service=service, item_id=item_id, layers=layers))
                 if not taken:
                     raise missing[-1].error
+                await self._clear_others(partial, [one.service.file for one in taken])
                 self._write(partial, taken, missing)
-        except BaseException:
-            for generator in made:
-                with suppress(EngineError):  # the error that led here is the one to tell
-                    await asyncio.shield(generator.undo())
+                await asyncio.to_thread(atomic.publish_folder, partial, self.folder)
+        except BaseException as error:
+            is_link = isinstance(error, LinkError | ServiceBusyError)
+            if not is_link or not await asyncio.to_thread(is_begun, partial):
+                await asyncio.shield(self._undo(generators, partial))
             raise
         return missing
+
+    async def _undo(self, generators: Sequence[GeodatabaseGenerator], partial: Path) -> None:
+        # The error that led here is the one to tell, so what cannot be undone is left to the next
+        # job for the same folder.
+        for generator in generators:
+            with suppress(EngineError):
+                await generator.undo()
+        with suppress(EngineError):
+            await self._take_back(await asyncio.to_thread(abandoned_in, partial))
+            await asyncio.to_thread(atomic.remove, partial)
+
+    async def _clear_others(self, partial: Path, files: Sequence[str]) -> None:
+        """Take back what the folder holds beside the map: what earlier runs left that is no part of
+        it, and what is noted of the takes."""
+
+        def others() -> list[Abandoned]:
+            mine: list[Abandoned] = []
+            for name in files:
+                mine += recorded_in(partial / name)
+                mine += abandoned_in(spool_folder(partial_path(partial / name)))
+            return [one for one in abandoned_in(partial) if one not in mine]
+
+        def clear() -> None:
+            for path in partial.iterdir():
+                if not path.name.startswith(tuple(files)):
+                    atomic.remove(path)
+
+        await self._take_back(await asyncio.to_thread(others))
+        await asyncio.to_thread(clear)
+
+    async def _take_back(self, abandoned: Sequence[Abandoned]) -> None:
+        if abandoned:
+            async with Session(credential=self._credential, clock=self._clock) as session:
+                await unregister_abandoned(session, abandoned)
 
     async def _forget(self, generator: GeodatabaseGenerator) -> None:
         try:

@@ -197,8 +197,9 @@ class OfflineMapTask(MapSource):
 class GenerateOfflineMapJob(MapTakingJob[OfflineMap]):
     """Makes an offline map. Its result is the map, not yet opened.
 
-    The folder appears whole or not at all: it is filled under another name and renamed. ``totals``
-    is the traffic so far.
+    The folder appears whole or not at all: it is filled under another name and renamed. A job that
+    is killed, or whose link breaks, is gone on with by the next one that takes the same into the
+    same folder. ``totals`` is the traffic so far.
     """
 
     kind = "generate_offline_map"
@@ -257,7 +258,7 @@ class GenerateOfflineMapJob(MapTakingJob[OfflineMap]):
     ) -> Self:
         """The job that :meth:`to_json` told of, not started, to go on after a restart.
 
-        What a killed run left is taken back first. If the job had ended, and its map is there, it
+        What a killed run left is gone on with. If the job had ended, and its map is there, it
         has nothing left to do.
         """
         check_kind(value, cls.kind)

@@ -161,8 +161,10 @@ class _PackageRows:
     """The rows of a package's file, and a replica of this geodatabase's own if edits go up.
 
     The package's own replica belongs to everybody who takes the area: it is only named, as the one
-    that ours is to be like.
+    that ours is to be like. What has come of the file is kept by itself.
     """
+
+    goes_on = False
 
     def __init__(self, source: PackageSource) -> None:
         self._source = source
@@ -184,6 +186,9 @@ class _PackageRows:
             and wanted.schema.is_editable
             and takes_new
         )
+
+    async def fetch_kept(self, wanted: Wanted) -> FirstRows | None:
+        return None
 
     async def fetch(self, wanted: Wanted) -> FirstRows:
         source, package = self._source, self._source.package

@@ -153,7 +153,7 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
     ) -> Self:
         """The job that :meth:`to_json` told of, not started, to go on after a restart.
 
-        What a killed run left is taken back first, and what had come of the packages is used. If
+        What had come of the packages is used, and what else a killed run left is taken back. If
         the job had ended, and its map is there, it has nothing left to do.
         """
         check_kind(value, cls.kind)

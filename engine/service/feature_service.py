@@ -21,7 +21,9 @@ from engine.errors import (
     PermissionDeniedError,
     ProtocolError,
     ReplicaNotFoundError,
+    ServiceError,
     ServiceRefusedError,
+    TransientError,
 )
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.model import Envelope, SpatialReference, normalise_guid
@@ -88,16 +90,48 @@ class FeatureService:
     # --- replicas -------------------------------------------------------------------------------
 
     async def create_replica(
-        self, form: Mapping[str, str], target: Path, on_status: Listener | None = None
+        self,
+        form: Mapping[str, str],
+        target: Path,
+        on_status: Listener | None = None,
+        *,
+        request: str = "",
+        on_answer: Callable[[JsonObject], Awaitable[None]] | None = None,
     ) -> JsonObject:
         """Register a replica; returns the envelope, and the data is in ``target``.
 
-        Not retried: after a lost answer the service may hold a replica nobody knows.
+        Not retried: after a lost answer the service may hold a replica nobody knows. ``on_answer``
+        is told the answer before it is followed to the data; with it and the ``request``, which
+        names what was asked for, :meth:`created_replica` goes on in another process.
         """
         url = f"{self.url}/createReplica"
         await self._session.post_to_file(url, form, target)
         answer = operation.small_answer(target, url)
-        return await self._follow(answer, url, target, on_status, needs_data=True)
+        if answer is not None and on_answer is not None:
+            await on_answer(answer)
+        return await operation.follow(
+            self._session, answer, url, target, on_status, needs_data=True, request=request
+        )
+
+    async def created_replica(
+        self, answer: JsonObject, target: Path, request: str, on_status: Listener | None = None
+    ) -> JsonObject | None:
+        """The envelope of a replica that was asked for by an earlier run, its data in ``target``.
+
+        None if the service does not have the data any more.
+        """
+        kept = await operation.kept_answer(self._session, target, request)
+        if kept is not None:
+            return kept
+        url = f"{self.url}/createReplica"
+        try:
+            return await operation.follow(
+                self._session, answer, url, target, on_status, needs_data=True, request=request
+            )
+        except (TransientError, AuthenticationError):
+            raise
+        except ServiceError:
+            return None
 
     async def download_changes(
         self, form: Mapping[str, str], target: Path, on_status: Listener | None = None

@@ -4,20 +4,16 @@ A replica's name is noted before the service is asked for it, so that ours are f
 the answer never came. Replicas of others are never touched.
 """
 
-import asyncio
-import json
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import atomic, faults
 from engine.errors import LinkError, ServiceError
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
-
-NOTE = "taking.json"
+from engine.sync.taking import NOTE, Taking, partial_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +24,11 @@ class Abandoned:
     name: str
 
 
-def note_replica(folder: Path, url: str, name: str) -> None:
-    """Note in the spool folder that a replica of that name is about to be made."""
-    atomic.write_json(folder / NOTE, {"url": url, "name": name})
-    faults.point("replica.named")
-
-
 def abandoned_in(folder: Path) -> list[Abandoned]:
     """The replicas that an unfinished take in ``folder`` speaks of: notes and geodatabases."""
-    found = []
-    for note in folder.rglob(NOTE):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            value = json.loads(note.read_bytes())
-            found.append(Abandoned(str(value["url"]), str(value["name"])))
-    for path in (*folder.rglob("*.gpkg"), *folder.rglob(".*.gpkg.partial")):
+    notes = [Taking.read(path.parent) for path in folder.rglob(NOTE)]
+    found = [Abandoned(note.url, note.name) for note in notes if note is not None]
+    for path in (*folder.rglob("*.gpkg"), *folder.rglob(partial_path(Path("*.gpkg")).name)):
         found += recorded_in(path)
     return found
 
@@ -70,11 +57,3 @@ async def unregister_abandoned(session: Session, abandoned: Iterable[Abandoned])
             raise
         except ServiceError:
             continue
-
-
-async def clear_abandoned_folders(session: Session, target: Path) -> None:
-    """Take back what killed takes of the folder ``target`` left. Call it holding its lock."""
-    pattern = f".{atomic.glob_escape(target.name)}.partial-*"
-    for left in target.parent.glob(pattern):
-        await unregister_abandoned(session, await asyncio.to_thread(abandoned_in, left))
-    await asyncio.to_thread(atomic.remove_leftovers, target)

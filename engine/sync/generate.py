@@ -5,6 +5,7 @@ import copy
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from engine import faults
@@ -13,7 +14,9 @@ from engine.clock import Clock, timestamp
 from engine.errors import (
     BadParameterError,
     EngineError,
+    LinkError,
     ProtocolError,
+    ServiceBusyError,
     ServiceError,
     SyncInProgress,
 )
@@ -23,19 +26,14 @@ from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.package_record import set_package
-from engine.geodatabase.replica import Replica, ReplicaLayer
+from engine.geodatabase.replica import Replica, ReplicaLayer, get_replica
 from engine.layer_schema import LayerSchema, ServiceSchema
 from engine.model import AttachmentSyncDirection, PreplannedUpdateMode, SyncDirection, SyncModel
+from engine.service.download import discard
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
-from engine.sync.abandoned import (
-    NOTE,
-    abandoned_in,
-    note_replica,
-    recorded_in,
-    unregister_abandoned,
-)
+from engine.sync.abandoned import abandoned_in, recorded_in, unregister_abandoned
 from engine.sync.context import SyncContext, lock_path, spool_folder
 from engine.sync.incoming import Sinks, Staged, Stager
 from engine.sync.job import Narrator
@@ -54,14 +52,18 @@ from engine.sync.replica_request import (
 from engine.sync.results import SyncGeodatabaseResult, SyncLayerResult, SyncTotals
 from engine.sync.row_source import FirstRows, RowSource, ServiceRows, Wanted
 from engine.sync.rows import codec_layer
+from engine.sync.taking import Taking, is_begun, loaded_replica, partial_path, request_of
 
 
 class GeodatabaseGenerator:
     """Makes one geodatabase at ``path``: registers a replica, loads its rows and attachments.
 
-    The file appears whole or not at all; if anything fails the replica is unregistered again.
+    The file appears whole or not at all; if anything fails the replica is unregistered again. But a
+    run that is killed, or whose link breaks when the service has made the replica, is gone on with
+    by the next one for the same file, unless that asks for something else.
     ``rows``: where they come from, if not with that replica. ``update_mode``: how it will be kept
-    current, which says what may be edited in it, whatever the service allows.
+    current, which says what may be edited in it, whatever the service allows. ``is_part``: the file
+    is one of several in a folder that is gone on with as a whole, and there when all are made.
     """
 
     def __init__(
@@ -74,24 +76,27 @@ class GeodatabaseGenerator:
         clock: Clock,
         rows: RowSource | None = None,
         update_mode: PreplannedUpdateMode = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES,
+        is_part: bool = False,
     ) -> None:
         self.url = url
         self.parameters = copy.deepcopy(parameters)
         self.path = path
         self.layers: list[LayerSchema] = []
-        self.undecodable = 0
         self.totals = SyncTotals()
         self._credential = credential
         self._clock = clock
         self._rows: RowSource = rows or ServiceRows()
         self._update_mode = update_mode
-        self._partial = path.with_name(f".{path.name}.partial")
+        self._is_part = is_part
+        self._partial = partial_path(path)
         self._replica_id = ""
         self._replica_name = ""  # known to the service from the moment we ask for a replica
+        self._has_begun = False  # until then what is there is an earlier run's
 
     async def run(self, narrator: Narrator) -> None:
-        """Do it. Any failure leaves neither a file nor a replica."""
-        if self.path.exists():
+        """Do it. A failure leaves neither a file nor a replica, except for what the next run goes
+        on with when the link has broken."""
+        if self.path.exists() and not self._is_part:
             raise BadParameterError(f"{self.path} already exists", remedy="Choose another name")
         start = self._clock.monotonic()
         with ProcessLock(lock_path(self.path)) as lock:
@@ -102,10 +107,14 @@ class GeodatabaseGenerator:
             ) as session:
                 service = FeatureService(self.url, session)
                 try:
-                    await self._clear_abandoned(session)
                     await self._generate(service, narrator)
-                except BaseException:
-                    await asyncio.shield(self._clean_up(service))
+                except BaseException as error:
+                    is_link = isinstance(error, LinkError | ServiceBusyError)
+                    folder = spool_folder(self._partial)
+                    if is_link and await asyncio.to_thread(is_begun, folder):
+                        narrator.warn(f"what has come of {self.url} is kept for the next take")
+                    else:
+                        await asyncio.shield(self._clean_up(service))
                     raise
                 finally:
                     self.totals.sent_bytes = session.sent_bytes
@@ -113,17 +122,20 @@ class GeodatabaseGenerator:
                     self.totals.seconds = self._clock.monotonic() - start
 
     async def _clear_abandoned(self, session: Session) -> None:
-        """Take back what an earlier run that was killed has left."""
+        """Take back what an earlier run has left."""
         folder = spool_folder(self._partial)
-        if folder.exists() or self._partial.exists():
+        places = [self._partial, *([self.path] if self._is_part else [])]
+        if any(place.exists() for place in (folder, *places)):
             found = await asyncio.to_thread(abandoned_in, folder)
-            found += await asyncio.to_thread(recorded_in, self._partial)
+            for place in places:
+                found += await asyncio.to_thread(recorded_in, place)
             await unregister_abandoned(session, found)
-            await asyncio.to_thread(_remove, self._partial)
+            for place in places:
+                await asyncio.to_thread(_remove, place)
 
     async def undo(self) -> None:
-        """Take back a finished run, when the map it is part of could not be made."""
-        if self._replica_id:
+        """Take back a run, when the map it is part of could not be made."""
+        if self._has_begun:
             async with Session(credential=self._credential, clock=self._clock) as session:
                 await self._clean_up(FeatureService(self.url, session))
 
@@ -149,9 +161,22 @@ class GeodatabaseGenerator:
             parameters=self.parameters,
             path=self.path,
             target=folder / "replica.json",
-            replica_name=replica_name(),
+            taking=Taking(
+                url=self.url,
+                name=replica_name(),
+                request=request_of(self.url, self.parameters, self.layers, self._update_mode)
+                if self._rows.goes_on
+                else "",
+                noted_at=timestamp(self._clock.now()),
+            ),
             narrator=narrator,
         )
+        note = await asyncio.to_thread(Taking.read, folder)
+        is_kept = note is not None and note.is_of(wanted.taking.request, self._clock.now())
+        if note is not None and is_kept and await self._go_on(replace(wanted, taking=note)):
+            return
+        await self._clear_abandoned(service.session)
+        self._has_begun = True
         await self._rows.prepare(wanted)
         narrator.report(5)
         form = wanted.form()
@@ -159,19 +184,48 @@ class GeodatabaseGenerator:
             folder.mkdir(parents=True)
         await narrator.breathe()
         with disk_errors(self.path):
-            await asyncio.to_thread(note_replica, folder, self.url, wanted.replica_name)
+            await asyncio.to_thread(wanted.taking.write, folder)
+        faults.point("replica.named")
         self._replica_name = wanted.replica_name
-        first = await self._rows.fetch(wanted)
+        await self._make(wanted, await self._rows.fetch(wanted), form)
+
+    async def _go_on(self, wanted: Wanted) -> bool:
+        """Go on with what a run that was killed has left; False if it must be begun anew."""
+        self._has_begun, self._replica_name = True, wanted.replica_name
+        if self._is_part:
+            made = await asyncio.to_thread(loaded_replica, self.path)
+            if made is not None:
+                self._replica_id = made
+                return True
+        wanted.narrator.info(f"{wanted.schema.name}: going on where the last take broke off")
+        loaded = await asyncio.to_thread(loaded_replica, self._partial)
+        if loaded is not None:
+            self._replica_id = loaded
+            async with await Database.open(self._partial) as database:
+                await self._complete(database, wanted)
+            await self._finish(wanted)
+            return True
+        await asyncio.to_thread(_remove_file, self._partial)
+        first = await self._rows.fetch_kept(wanted)
+        if first is None:
+            self._replica_name = ""
+            return False
+        await self._make(wanted, first, wanted.form())
+        return True
+
+    async def _make(self, wanted: Wanted, first: FirstRows, form: dict[str, str]) -> None:
         self._replica_id = first.replica_id
         if not first.needs_snapshot:
             self._require_generations(first)
-        narrator.report(40)
-        replica = self._record(schema, first, form)
-        await self._load(service, schema, replica, first, narrator)
+        wanted.narrator.report(40)
+        await self._load(wanted, self._record(wanted.schema, first, form), first)
+        await self._finish(wanted)
+
+    async def _finish(self, wanted: Wanted) -> None:
         with disk_errors(self.path):
-            await asyncio.to_thread(_finish, self._partial, self.path, folder)
+            await asyncio.to_thread(_finish, self._partial, self.path, keeps_note=self._is_part)
         faults.point("geodatabase.generated")
-        narrator.report(99)
+        wanted.narrator.report(99)
 
     def _require_generations(self, first: FirstRows) -> None:
         model = self.parameters.sync_model
@@ -217,23 +271,16 @@ class GeodatabaseGenerator:
             ),
         )
 
-    async def _load(
-        self,
-        service: FeatureService,
-        schema: ServiceSchema,
-        replica: Replica,
-        first: FirstRows,
-        narrator: Narrator,
-    ) -> None:
-        reference = effective_spatial_reference(self.parameters, schema)
+    async def _load(self, wanted: Wanted, replica: Replica, first: FirstRows) -> None:
+        narrator = wanted.narrator
 
         def create(connection: sqlite3.Connection) -> None:
             geopackage.create_geopackage(
                 connection,
-                schema,
+                wanted.schema,
                 self.layers,
                 replica,
-                spatial_reference=reference,
+                spatial_reference=effective_spatial_reference(self.parameters, wanted.schema),
                 spatial_index=self.parameters.spatial_index_for_editable_layers,
             )
             if first.package is not None:
@@ -243,42 +290,47 @@ class GeodatabaseGenerator:
             await database.write(create)
             entries = await database.read(catalog.entries)
             staged = await database.write(self._fill, entries, first)
-            self.undecodable = staged.undecodable_count
+            faults.point("rows.loaded")
             if staged.undecodable_count:
                 narrator.warn(f"{staged.undecodable_count} rows of the service cannot be stored")
-            if first.path.parent == spool_folder(self._partial):
-                first.path.unlink()
-            narrator.report(70)
-            tables = [entry.table for entry in entries]
-            context = SyncContext(
-                database=database,
-                replica=replica,
-                tables=tables,
-                srs_ids={entry.table.number: entry.srs_id for entry in entries},
-                layers={layer.id: layer for layer in self.layers},
-                relations=(),
-                schema=schema,
-                service=service,
-                spatial_reference=reference,
-                parameters=SyncGeodatabaseParameters(),
-                folder=spool_folder(self._partial),
-                clock=self._clock,
-                narrator=narrator.part(70, 98),
-                result=SyncGeodatabaseResult(
-                    geodatabase_path=self.path,
-                    layer_results=[
-                        SyncLayerResult(layer_id=t.layer_id, table_name=t.name)
-                        for t in tables
-                        if not t.is_attachment
-                    ],
-                ),
-            )
-            try:
-                await fetch_photos(context)
-            except ServiceError as error:
-                narrator.warn(f"some attachments are left for the first sync: {error}")
-            await database.use_wal()
-            await database.checkpoint()
+            await self._complete(database, wanted)
+
+    async def _complete(self, database: Database, wanted: Wanted) -> None:
+        """What is left to be done when the rows are there."""
+        folder = spool_folder(self._partial)
+        await asyncio.to_thread(discard, folder / "replica.json")
+        wanted.narrator.report(70)
+        entries = await database.read(catalog.entries)
+        tables = [entry.table for entry in entries]
+        context = SyncContext(
+            database=database,
+            replica=await database.read(get_replica),
+            tables=tables,
+            srs_ids={entry.table.number: entry.srs_id for entry in entries},
+            layers={layer.id: layer for layer in self.layers},
+            relations=(),
+            schema=wanted.schema,
+            service=wanted.service,
+            spatial_reference=effective_spatial_reference(self.parameters, wanted.schema),
+            parameters=SyncGeodatabaseParameters(),
+            folder=folder,
+            clock=self._clock,
+            narrator=wanted.narrator.part(70, 98),
+            result=SyncGeodatabaseResult(
+                geodatabase_path=self.path,
+                layer_results=[
+                    SyncLayerResult(layer_id=t.layer_id, table_name=t.name)
+                    for t in tables
+                    if not t.is_attachment
+                ],
+            ),
+        )
+        try:
+            await fetch_photos(context)
+        except ServiceError as error:
+            wanted.narrator.warn(f"some attachments are left for the first sync: {error}")
+        await database.use_wal()
+        await database.checkpoint()
 
     def _fill(
         self,
@@ -315,10 +367,12 @@ class GeodatabaseGenerator:
         return staged
 
     async def _clean_up(self, service: FeatureService) -> None:
-        """Leave nothing behind, here or on the service."""
+        """Leave nothing of this run behind, here or on the service."""
+        await asyncio.to_thread(lock_path(self.path).unlink, missing_ok=True)
+        if not self._has_begun:
+            return
         await asyncio.to_thread(_remove, self._partial)
         await asyncio.to_thread(_remove, self.path)
-        await asyncio.to_thread(lock_path(self.path).unlink, missing_ok=True)
         # When even this fails the replica stays on the service, under a name that says whose it is.
         with suppress(EngineError):
             if self._replica_name and not self._replica_id:
@@ -327,25 +381,34 @@ class GeodatabaseGenerator:
             if self._replica_id:
                 await service.unregister_replica(self._replica_id)
         self._replica_id = self._replica_name = ""
+        self._has_begun = False
 
 
 def _possible(is_editable: bool) -> SyncDirection:
     return SyncDirection.BIDIRECTIONAL if is_editable else SyncDirection.DOWNLOAD
 
 
-def _finish(partial: Path, path: Path, folder: Path) -> None:
-    (folder / NOTE).unlink()
-    folder.rmdir()
+def _finish(partial: Path, path: Path, *, keeps_note: bool) -> None:
+    if not keeps_note:
+        _remove_spool(partial)
     faults.point("geodatabase.finished")
     partial.replace(path)
     sync_folder(path.parent)
 
 
 def _remove(path: Path) -> None:
+    _remove_spool(path)
+    _remove_file(path)
+
+
+def _remove_spool(path: Path) -> None:
     folder = spool_folder(path)
     if folder.is_dir():
         for entry in folder.iterdir():
             entry.unlink(missing_ok=True)
         folder.rmdir()
+
+
+def _remove_file(path: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -168,6 +168,7 @@ class GeodatabaseSyncTask(Loadable):
         *,
         rows: RowSource | None = None,
         update_mode: PreplannedUpdateMode = PreplannedUpdateMode.SYNC_WITH_FEATURE_SERVICES,
+        is_part: bool = False,
     ) -> GeodatabaseGenerator:
         """The work of a generate job, for jobs that are made of several."""
         return GeodatabaseGenerator(
@@ -178,6 +179,7 @@ class GeodatabaseSyncTask(Loadable):
             clock=self._clock,
             rows=rows,
             update_mode=update_mode,
+            is_part=is_part,
         )
 
     def create_generate_geodatabase_job(
