@@ -9,8 +9,7 @@ from tests.device.daemon.world import World, note_of
 
 async def test_a_link_that_appears_brings_device_and_service_together(world: World) -> None:
     world.edit(1, "from the field")
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
     waiting = world.status
     await world.clock.sleep(600)
     assert world.jobs == []
@@ -46,8 +45,7 @@ async def test_the_lamps_tell_what_happens(world: World) -> None:
 
 
 async def test_a_button_that_is_gone_is_told_until_it_is_back(world: World) -> None:
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
 
     world.button.unplug()
     await world.until(lambda: "gone away" in detail_of(world, "button"))

@@ -25,8 +25,7 @@ def dialled(world: World, status: ModemStatus = HOME) -> None:
 
 async def started(world: World) -> None:
     world.more = MODEM
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
 
 
 async def test_an_edit_goes_up_over_the_modem_and_then_it_hangs_up(world: World) -> None:

@@ -8,13 +8,8 @@ from tests.device.daemon.world import World
 HOUR_S = 3600.0
 
 
-async def started(world: World) -> None:
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
-
-
 async def test_a_pause_for_some_time_says_when_it_ends_and_ends(world: World) -> None:
-    await started(world)
+    await world.started()
 
     world.daemon.governor.set_paused(True, HOUR_S)
     told = world.status
@@ -27,12 +22,12 @@ async def test_a_pause_for_some_time_says_when_it_ends_and_ends(world: World) ->
 
 
 async def test_a_pause_for_some_time_is_not_prolonged_by_restarts(world: World) -> None:
-    await started(world)
+    await world.started()
     world.daemon.governor.set_paused(True, HOUR_S)
     for _ in range(3):
         await world.clock.sleep(0.3 * HOUR_S)
         await world.stop()
-        await started(world)
+        await world.started()
 
     still = world.status.state
     await world.clock.sleep(0.15 * HOUR_S)
@@ -43,7 +38,7 @@ async def test_a_pause_for_some_time_is_not_prolonged_by_restarts(world: World) 
 
 async def test_a_pause_of_a_device_that_loses_its_power_ever_again_ends(world: World) -> None:
     """It is on for half a minute at a time, which is too short to note how much is left."""
-    await started(world)
+    await world.started()
     world.daemon.governor.set_paused(True, HOUR_S)
     await world.clock.sleep(60)
     starts = 0
@@ -53,7 +48,7 @@ async def test_a_pause_of_a_device_that_loses_its_power_ever_again_ends(world: W
         await world.stop()
         (world.folder / "state/state.json").write_bytes(kept)
         (world.folder / "state/running").touch()
-        await started(world)
+        await world.started()
         starts += 1
         assert starts < 40
 
@@ -61,10 +56,10 @@ async def test_a_pause_of_a_device_that_loses_its_power_ever_again_ends(world: W
 
 
 async def test_a_pause_without_an_end_lasts_over_restarts(world: World) -> None:
-    await started(world)
+    await world.started()
     world.daemon.governor.set_paused(True)
     await world.stop()
-    await started(world)
+    await world.started()
     await world.clock.sleep(100 * HOUR_S)
 
     assert world.status.state is State.PAUSED
@@ -72,7 +67,7 @@ async def test_a_pause_without_an_end_lasts_over_restarts(world: World) -> None:
 
 async def test_a_sync_that_was_asked_for_before_a_pause_is_done_after_it(world: World) -> None:
     world.link_up()
-    await started(world)
+    await world.started()
     await world.until(lambda: bool(world.jobs) and world.jobs[0].status.is_done)
     world.daemon.governor.set_paused(True)
     job = world.daemon.governor.ask(Cause.SOCKET, (), is_expensive_allowed=False)

@@ -11,8 +11,7 @@ from tests.feature_service.fault import Fault
 async def started(world: World) -> None:
     """With an edit that waits, and a link that has come."""
     world.edit(1, "from the field")
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
     world.link_up()
 
 
@@ -60,8 +59,7 @@ async def test_a_service_that_asks_for_time_gets_it_also_from_a_press_and_a_rest
     after_press = world.status.reason
     count = len([job for job in world.jobs if job.status.is_done])
     await world.stop()
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
     await world.clock.sleep(100)
     after_restart = world.status.reason
     await world.clock.sleep(905 - (world.clock.monotonic() - asked_at))

@@ -45,8 +45,7 @@ async def world(tmp_path: Path, city: FeatureServer, clock: VirtualClock) -> Asy
 async def started(world: World) -> None:
     """With an edit of ``park`` that waits, and a link that has come."""
     world.edit(1, "from the field")
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
     world.link_up()
 
 

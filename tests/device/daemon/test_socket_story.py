@@ -47,14 +47,9 @@ async def fieldsync(world: World, *arguments: str) -> tuple[int, dict[str, Any]]
     return process.returncode, told
 
 
-async def started(world: World) -> None:
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
-
-
 async def test_a_job_that_waits_for_a_link_runs_when_it_comes(world: World) -> None:
     world.edit(1, "from the field")
-    await started(world)
+    await world.started()
     edits = await get(world, EditPage, "maps", "park", "edits")
     code, told = await fieldsync(world, "sync", "park", "--wait")
     waiting = await get(world, Status, "status")
@@ -84,7 +79,7 @@ def followed(world: World, job_id: str) -> list[dict[str, Any]]:
 async def test_a_refused_edit_is_found_and_given_up_by_the_name_of_the_map(world: World) -> None:
     with closing(sqlite3.connect(world.geopackage)) as other, other:
         other.execute("UPDATE Trees SET kind = 'larch' WHERE fid = 3")
-    await started(world)
+    await world.started()
     world.link_up()
 
     code, told = await fieldsync(world, "sync", "--wait")
@@ -99,7 +94,7 @@ async def test_a_refused_edit_is_found_and_given_up_by_the_name_of_the_map(world
 
 
 async def test_a_pause_holds_until_it_is_ended(world: World) -> None:
-    await started(world)
+    await world.started()
     code, told = await fieldsync(world, "pause")
     world.link_up()
     world.edit(2, "later")
@@ -115,7 +110,7 @@ async def test_a_pause_holds_until_it_is_ended(world: World) -> None:
 
 
 async def test_every_answer_is_what_is_described(world: World) -> None:
-    await started(world)
+    await world.started()
     world.link_up()
     await fieldsync(world, "sync", "--wait")
 
@@ -142,7 +137,7 @@ async def test_every_answer_is_what_is_described(world: World) -> None:
 
 
 async def test_who_listens_is_told_when_the_daemon_stops(world: World) -> None:
-    await started(world)
+    await world.started()
 
     def listen() -> list[str]:
         with ApiClient(world.socket).events("events") as events:
@@ -159,7 +154,7 @@ async def test_who_listens_is_told_when_the_daemon_stops(world: World) -> None:
 
 @pytest.mark.parametrize("verb", ["status", "queue", "doctor"])
 async def test_the_verbs_of_a_person_work_with_the_real_one(world: World, verb: str) -> None:
-    await started(world)
+    await world.started()
     world.link_up()
     more = ["--config", str(world.folder / "config.toml")] if verb == "doctor" else []
 

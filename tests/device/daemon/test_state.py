@@ -194,8 +194,7 @@ async def test_a_disk_that_does_not_take_the_state_is_told_by_the_lamps_until_it
     def told() -> Attention:
         return world.daemon.governor.display.indication().attention
 
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
     assert told() is Attention.NONE
 
     def full(*_: object) -> None:

@@ -15,8 +15,7 @@ async def test_a_map_that_can_be_read_again_is_noticed_although_the_kernel_tells
     world.edit(1, "before it was away")
     aside = world.folder / "aside.gpkg"
     world.geopackage.rename(aside)
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
     before = world.status.maps[0]
 
     aside.rename(world.geopackage)
@@ -33,8 +32,7 @@ async def test_a_map_that_can_be_read_again_is_noticed_at_once_when_somebody_pre
 ) -> None:
     aside = world.folder / "aside.gpkg"
     world.geopackage.rename(aside)
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
     await world.clock.sleep(10)
 
     aside.rename(world.geopackage)
@@ -69,8 +67,7 @@ async def test_a_fault_of_ours_in_a_sync_ends_its_job_and_is_tried_again_later(
 
 
 async def test_a_part_that_has_nothing_to_do_is_no_dead_part(world: World) -> None:
-    world.start()
-    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.started()
     await world.clock.sleep(5)
 
     health = world.daemon.appliance.health()

@@ -133,7 +133,7 @@ class World:
         return read if self.conditions == Conditions() else self.conditions
 
     def start(self) -> None:
-        """Begin; :meth:`until` lets it get ready."""
+        """Begin; see :meth:`started`."""
         config = self.config()
         self._daemon = Daemon(
             config,
@@ -144,6 +144,11 @@ class World:
             rng=random.Random(1),
         )
         self._task = asyncio.create_task(self._daemon.run({}), name="daemon")
+
+    async def started(self) -> None:
+        """Begin, and let it get ready."""
+        self.start()
+        await self.until(lambda: not self.daemon.governor.is_starting)
 
     @property
     def daemon_task(self) -> "asyncio.Task[None]":
