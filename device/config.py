@@ -55,6 +55,14 @@ class ModemMode(Enum):
     """We do, over its serial port."""
 
 
+class FlowControl(Enum):
+    """How a serial port is told to wait."""
+
+    NONE = "none"
+    HARDWARE = "hardware"
+    """By the wires RTS and CTS."""
+
+
 class ModemHelper(Enum):
     """Who runs the program that dials, which needs privileges that the daemon has not."""
 
@@ -175,6 +183,7 @@ class ModemConfig:
     mode: ModemMode = ModemMode.NONE
     port: Path = Path("/dev/fieldsync-modem")
     baud: Annotated[int, Between(300, 4_000_000)] = 115_200
+    flow_control: FlowControl = FlowControl.NONE
     apn: str = ""
     user: str = ""
     roaming: bool = False

@@ -8,7 +8,7 @@ by its prefix; the final result code; otherwise it is unsolicited.
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 MAX_LINE = 1024
@@ -52,11 +52,15 @@ class Command:
     """One command line. ``prefix``: how the lines of information begin that answer it.
 
     ``has_information``: it is answered by plain lines without a prefix, as ``AT+CGMM`` is.
+    ``ending``: what ends it on the line; the escape sequence has none. ``begins_data``: the line
+    may carry data when it ends.
     """
 
     text: str
     prefix: str = ""
     has_information: bool = False
+    ending: str = "\r"
+    begins_data: bool = False
     timeout_s: float = 5.0
     shown: str = ""
     """What a log may say of it, if it holds a secret."""
@@ -67,14 +71,12 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The end of a command. ``detail``: what stands behind a ``+CME ERROR:``; ``rest``: the bytes
-    after a CONNECT, which are data already."""
+    """The end of a command. ``detail``: what stands behind a ``+CME ERROR:``."""
 
     command: Command
     result: Result
     lines: tuple[str, ...] = ()
     detail: str = ""
-    rest: bytes = b""
 
     @property
     def value(self) -> str:
@@ -110,13 +112,18 @@ class Dialogue:
         """When the command in flight has waited long enough."""
         return self._deadline if self._command else None
 
+    @property
+    def may_begin_data(self) -> bool:
+        """Whether what comes next may be data, and no answer any more."""
+        return self._command is not None and self._command.begins_data
+
     def send(self, command: Command, now: float) -> bytes:
         """Begin a command; the bytes to write. What came before it answers nothing any more."""
         if self._command is not None:
             raise RuntimeError(f"{self._command} is in flight")
         self._command, self._deadline = command, now + command.timeout_s
         self._lines = []
-        return command.text.encode("ascii") + b"\r"
+        return (command.text + command.ending).encode("ascii")
 
     def abandon(self) -> None:
         """Forget the command in flight, and half a line: what comes belongs to no command."""
@@ -134,7 +141,7 @@ class Dialogue:
         """What the modem said with these bytes. A CONNECT is the last of it: what follows in
         ``data`` is not for us."""
         events: list[Event] = []
-        for place, byte in enumerate(data):
+        for byte in data:
             if byte not in b"\r\n":
                 self._take(byte)
                 continue
@@ -142,9 +149,7 @@ class Dialogue:
             if event is None:
                 continue
             if isinstance(event, Answer) and event.result is Result.CONNECT:
-                rest = data[place + 1 :]
-                rest = rest.removeprefix(b"\n") if byte == 13 else rest
-                return [*events, replace(event, rest=rest)]
+                return [*events, event]
             events.append(event)
         return events
 

@@ -79,6 +79,8 @@ async def _supervised(
     watch = asyncio.create_task(until_unwanted(folder / REQUEST_NAME, stop, clock))
     if await pppd.end_stray(clock):
         event("modem.stray", logging.WARNING, message="ended a pppd that nobody watched")
+    if pppd.restore_resolver():
+        event("modem.resolver", message="gave back resolv.conf, which a lost link had replaced")
     try:
         return await Dialler(
             folder,
@@ -86,6 +88,7 @@ async def _supervised(
             clock,
             random.Random(),
             lambda stop: pppd.run(config.modem, configuration, secrets.password, stop, clock),
+            port=config.modem.port,
         ).run()
     finally:
         watch.cancel()
@@ -121,12 +124,15 @@ class Dialler:
         clock: Clock,
         rng: random.Random,
         run_pppd: RunPppd,
+        *,
+        port: Path,
     ) -> None:
         self._folder = folder
         self._stop = stop
         self._clock = clock
         self._random = rng
         self._run_pppd = run_pppd
+        self._port = port
         self._failures = 0
         self._restarted_at = clock.monotonic() - RESTART_EVERY_S
 
@@ -140,6 +146,9 @@ class Dialler:
     async def _keep_dialled(self) -> bool:
         """Whether it ended because a person must do something."""
         while not self._stop.is_set():
+            if not self._port.exists():
+                await self._until_plugged_in()
+                continue
             Report(phase=Phase.DIALLING).write(self._folder)
             began = self._clock.monotonic()
             try:
@@ -157,6 +166,13 @@ class Dialler:
                 self._failures = 0
             await self._rest(BUSY_S if found is Ending.PORT_BUSY else self._backoff_s())
         return False
+
+    async def _until_plugged_in(self) -> None:
+        message = f"{self._port} is not there; check the modem's power and its cable"
+        event("modem.missing", logging.WARNING, message=message)
+        Report(phase=Phase.WAITING, cause=Cause.SILENT, message=message).write(self._folder)
+        while not (self._port.exists() or self._stop.is_set()):
+            await self._rest(LOOK_S)
 
     def _tells_person(self, found: Ending, message: str) -> bool:
         """Write what was in the way; True if only a person can change it."""

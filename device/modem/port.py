@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import serial
-
 from device.modem.at import Answer, Command, Dialogue, Result, Unsolicited
 from device.modem.status import ModemStatus
 from device.modem.steps import Pause
@@ -34,17 +32,53 @@ class PortLost(Exception):
 
 
 @contextmanager
-def opened(path: Path, baud: int) -> Iterator[int]:
+def opened(path: Path, baud: int, *, locks: Path = Path("/var/lock")) -> Iterator[int]:
     """The port's descriptor, ours alone while it is open. :exc:`PortLost` if it cannot be had."""
+    import serial  # what pppd runs has its port already, and is to start fast
+
+    with _locked(path, locks):
+        try:
+            port = serial.Serial(str(path), baud, timeout=0, exclusive=True)
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise PortLost(f"{path} cannot be opened: {_reason(error)}") from error
+        try:
+            yield port.fileno()
+        finally:
+            with suppress(OSError, serial.SerialException):
+                port.close()
+
+
+@contextmanager
+def _locked(path: Path, folder: Path) -> Iterator[None]:
+    """Programs that dial lock a port by a file with their number in it (FHS 3.0, 5.9): root opens
+    what another program has for itself. Where no such file can be made, it goes on without."""
+    lock = folder / f"LCK..{path.resolve().name}"
+    holder = _holder(lock)
+    if holder is not None:
+        raise PortLost(f"{path} cannot be opened: process {holder} has locked it")
+    is_made = False
+    with suppress(OSError):
+        lock.unlink(missing_ok=True)  # of a program that is gone
+        with open(lock, "x", encoding="ascii") as stream:
+            is_made = True
+            stream.write(f"{os.getpid():10}\n")
     try:
-        port = serial.Serial(str(path), baud, timeout=0, exclusive=True)
-    except (serial.SerialException, OSError, ValueError) as error:
-        raise PortLost(f"{path} cannot be opened: {_reason(error)}") from error
-    try:
-        yield port.fileno()
+        yield
     finally:
-        with suppress(OSError, serial.SerialException):
-            port.close()
+        if is_made:
+            lock.unlink(missing_ok=True)
+
+
+def _holder(lock: Path) -> int | None:
+    """The process that has the lock, if it lives."""
+    try:
+        number = int(lock.read_text(encoding="ascii"))
+        os.kill(max(number, 1), 0)
+    except PermissionError:
+        return number
+    except (OSError, ValueError, OverflowError):
+        return None
+    return number if number > 0 else None
 
 
 class Line:
@@ -149,7 +183,9 @@ class Line:
 
     def _readable(self) -> None:
         try:
-            data = os.read(self._reading, READ_BYTES)
+            # What comes after a CONNECT is for pppd: it is left in the port.
+            size = 1 if self._dialogue.may_begin_data else READ_BYTES
+            data = os.read(self._reading, size)
         except BlockingIOError:
             return
         except OSError as error:
@@ -161,9 +197,11 @@ class Line:
         for event in self._dialogue.receive(data):
             if isinstance(event, Unsolicited):
                 self.unsolicited = [*self.unsolicited[1 - UNSOLICITED :], event.text]
-            else:
-                self._answer = event
-                self._is_over.set()
+                continue
+            if event.result is Result.CONNECT:
+                asyncio.get_running_loop().remove_reader(self._reading)
+            self._answer = event
+            self._is_over.set()
 
     def _lose(self, why: str) -> None:
         if self._lost:

@@ -9,14 +9,16 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from device.config import ModemConfig
+from device.config import FlowControl, ModemConfig
 from device.modem.child import end_child
 from engine import Clock
 
 LOOK_S = 0.5
 STOP_S = 10.0
 """How long pppd may take to hang up before it is killed."""
-ECHO_INTERVAL_S, ECHO_FAILURES = 30, 4
+ECHO_INTERVAL_S, ECHO_FAILURES = 15, 4
+"""A port without a wire for the carrier tells by nothing else that the call is lost. It costs no
+bytes of the network: mostly the modem itself is the other end of PPP (3GPP TS 27.060, 9)."""
 LINK_NAME = "fieldsync"
 PID_FILE = Path(f"/run/ppp-{LINK_NAME}.pid")
 """Where pppd writes its process, because of ``linkname``."""
@@ -79,11 +81,15 @@ def arguments(config: ModemConfig, configuration: Path, *, password: int | None)
     connect = [sys.executable, "-m", "device.modem.connect", "--config", str(configuration)]
     given = [
         "pppd",
-        str(config.port),
+        str(config.port.resolve()),  # its lock has the name by which other programs know the port
         str(config.baud),
+        # All that matters is said here: /etc/ppp/options may say otherwise, and Debian's does.
         "nodetach",
+        "nopersist",
         "noauth",
         "lock",
+        "modem",
+        "crtscts" if config.flow_control is FlowControl.HARDWARE else "nocrtscts",
         "noipdefault",
         "defaultroute",
         "defaultroute-metric",
@@ -93,6 +99,7 @@ def arguments(config: ModemConfig, configuration: Path, *, password: int | None)
         str(ECHO_INTERVAL_S),
         "lcp-echo-failure",
         str(ECHO_FAILURES),
+        "lcp-echo-adaptive",
         "unit",
         str(UNIT),
         "linkname",
@@ -155,6 +162,26 @@ async def end_stray(clock: Clock, *, pid_file: Path = PID_FILE, proc: Path = Pat
             waited += LOOK_S
         if (proc / str(number)).exists():
             os.kill(number, signal.SIGKILL)
+    return True
+
+
+def restore_resolver(
+    resolver: Path = Path("/etc/resolv.conf"), ours: Path = Path("/etc/ppp/resolv.conf")
+) -> bool:
+    """Give back the file that names the name servers, if it is still the one of a link of ours that
+    ended with the power; True if it was.
+
+    Debian's ``/etc/ppp/ip-up.d/0000usepeerdns`` puts it aside, and would put aside its own the next
+    time. One that something else has written since stays.
+    """
+    real = resolver.resolve()
+    kept = real.with_name(f"{real.name}.pppd-backup.{INTERFACE}")
+    try:
+        if not real.read_bytes().startswith(ours.read_bytes()):
+            return False
+        kept.replace(real)
+    except FileNotFoundError:
+        return False
     return True
 
 

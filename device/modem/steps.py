@@ -27,6 +27,11 @@ from device.modem.status import (
 
 ATTEMPTS = 5
 """How often a silent modem is called: it may still find out our speed."""
+INTERRUPT_AFTER = 2
+"""After so many calls it is taken to carry data, and asked to listen: the escape sequence."""
+GUARD_S = 1.2
+"""Silence before the escape sequence and after it: a second, and a little (V.250, 6.2.9)."""
+HANG_UP_S = 20.0
 LATE_S = 0.5
 """How late the answers to earlier calls may come: they must not be taken for those to later ones.
 """
@@ -103,7 +108,8 @@ Steps = Generator[Command | Pause, Answer | None, ModemStatus]
 
 def dial(settings: DialSettings) -> Steps:
     """All the way from a modem of which nothing is known to a line that carries PPP."""
-    status = yield from wake()
+    status = yield from wake(may_interrupt=True)
+    yield from _ask(Command(text="ATH", timeout_s=HANG_UP_S))
     if settings.begins_anew:
         yield from _ask(Command(text="AT+CFUN=1,1", timeout_s=15))
         yield Pause(RESTART_S)
@@ -115,7 +121,7 @@ def dial(settings: DialSettings) -> Steps:
     attached = yield from _ask(Command(text="AT+CGATT?", prefix="+CGATT:", timeout_s=10))
     if attached.value == "0":
         yield from _must(status, Command(text="AT+CGATT=1", timeout_s=75))
-    answer = yield from _ask(Command(text="ATD*99***1#", timeout_s=60))
+    answer = yield from _ask(Command(text="ATD*99***1#", timeout_s=60, begins_data=True))
     if answer.result is not Result.CONNECT:
         raise ModemError(
             Cause.NO_ANSWER,
@@ -135,9 +141,13 @@ def probe() -> Steps:
     return (yield from look(status))
 
 
-def wake() -> Steps:
-    """Find the modem's ear, and have it say what its errors mean."""
+def wake(*, may_interrupt: bool = False) -> Steps:
+    """Find the modem's ear, and have it say what its errors mean. ``may_interrupt``: it may be in a
+    call that nobody ended, as when the device lost its power and the modem did not."""
     for attempt in range(ATTEMPTS):
+        if may_interrupt and attempt == INTERRUPT_AFTER:
+            yield Pause(GUARD_S)
+            yield from _ask(Command(text="+++", ending="", timeout_s=GUARD_S))
         answer = yield from _ask(Command(text="AT", timeout_s=1))
         if answer.result is Result.OK:
             if attempt:

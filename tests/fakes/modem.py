@@ -107,6 +107,12 @@ class FakeModem:
     data: bytearray = field(default_factory=bytearray)
     """What came while the line carried data."""
     is_online: bool = False
+    on_data: Callable[[bytes], None] = lambda _: None
+    """Called with what comes while the line carries data."""
+    send: Callable[[bytes], None] = lambda _: None
+    """How what it says goes out; :meth:`plug` gives it a descriptor."""
+    has_call: bool = False
+    """Also while it listens to commands, after an escape."""
     on_command: Callable[[str], None] = lambda _: None
     cut: Callable[[bytes], Iterable[bytes]] = lambda data: [data]
     """How what it says is cut into pieces."""
@@ -142,6 +148,7 @@ class FakeModem:
         else:
             self._master, self._slave = (one.detach() for one in socket.socketpair())
         os.set_blocking(self._master, False)
+        self.send = self._write
         asyncio.get_running_loop().add_reader(self._master, self._read)
 
     def unplug(self) -> None:
@@ -150,6 +157,7 @@ class FakeModem:
             asyncio.get_running_loop().remove_reader(self._master)
             os.close(self._master)
             self._master = -1
+            self.send = lambda _: None
 
     def close(self) -> None:
         self.unplug()
@@ -159,12 +167,15 @@ class FakeModem:
         """What a modem sends, each line between its two line ends."""
         for line in lines:
             for piece in self.cut(f"\r\n{line}\r\n".encode()):
-                os.write(self._master, piece)
+                self.send(piece)
 
     def hang_up(self) -> None:
         """The carrier is lost."""
-        self.is_online = False
+        self.is_online = self.has_call = False
         self.say("NO CARRIER")
+
+    def _write(self, data: bytes) -> None:
+        os.write(self._master, data)
 
     def _read(self) -> None:
         try:
@@ -173,11 +184,20 @@ class FakeModem:
             return
         except OSError:  # nobody has it open
             return
+        self.receive(data)
+
+    def receive(self, data: bytes) -> None:
+        """What came over the line."""
         if self.is_online:
+            if data == b"+++":  # alone, with nothing right before and after it (V.250, 6.2.9)
+                self.is_online = False
+                self.say("OK")
+                return
             self.data += data
+            self.on_data(data)
             return
         if self.echoes and not self.is_silent:
-            os.write(self._master, data)
+            self.send(data)
         for byte in data:
             if byte == 13:
                 line = self._line.decode("ascii", "replace").strip("\x1b \n")
@@ -190,15 +210,20 @@ class FakeModem:
     def _answer(self, command: str) -> None:
         self.heard.append(command)
         self.on_command(command)
-        if self.is_silent or self._master < 0:
+        if self.is_silent:
             return
         if command in self.says:
             self.say(*self.says[command])
         elif command == "ATE0":
             self.echoes = False
             self.say("OK")
+        elif command == "ATH":
+            self.has_call = False
+            self.say("OK")
+        elif command.startswith("ATD") and self.has_call:
+            self.say("ERROR")
         elif command.startswith("ATD"):
-            self.is_online = True
+            self.is_online = self.has_call = True
             self.say(self.dialect.connect)
         elif command == "AT+CPIN?" and self.pin:
             self.say("+CPIN: SIM PIN", "OK")

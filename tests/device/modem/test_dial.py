@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,36 @@ async def test_a_modem_that_is_not_attached_is_attached_first() -> None:
     modem = FakeModem(dialect=SIM800)
     await run(modem, dial(SETTINGS))
     assert modem.heard.index("AT+CGATT=1") < modem.heard.index("ATD*99***1#")
+
+
+async def test_a_modem_that_was_left_in_a_call_is_called_back_and_hung_up() -> None:
+    modem = FakeModem(is_online=True)
+    await run(modem, dial(SETTINGS))
+    assert modem.heard.index("ATH") < modem.heard.index("ATD*99***1#")
+    assert modem.is_online
+
+
+async def test_a_call_that_was_kept_while_the_modem_takes_commands_is_hung_up() -> None:
+    modem = FakeModem(has_call=True)
+    await run(modem, dial(SETTINGS))
+    assert modem.is_online
+
+
+async def test_a_probe_leaves_a_call_alone() -> None:
+    modem = FakeModem(is_online=True)
+    with pytest.raises(ModemError, match="does not answer"):
+        await run(modem, probe())
+    assert modem.is_online
+
+
+async def test_what_comes_right_after_the_connect_is_left_for_pppd() -> None:
+    modem = FakeModem(says={"ATD*99***1#": ()})
+    modem.on_command = lambda command: (
+        modem.send(b"\r\nCONNECT 115200\r\n~frame~") if command.startswith("ATD") else None
+    )
+    async with spoken(modem) as line:
+        await line.run(dial(SETTINGS))
+        assert os.read(modem.line, 100).strip() == b"~frame~"
 
 
 async def test_chatter_between_the_answers_changes_nothing() -> None:
@@ -131,7 +161,7 @@ async def test_a_silent_modem_is_called_five_times() -> None:
     with pytest.raises(ModemError) as caught:
         await run(modem, dial(SETTINGS))
     assert caught.value.cause is Cause.SILENT
-    assert modem.heard == ["AT"] * 5
+    assert [c for c in modem.heard if c != "+++"] == ["AT"] * 5
 
 
 async def test_roaming_is_told_where_it_is_allowed() -> None:
@@ -218,3 +248,28 @@ async def test_the_port_is_given_back_as_it_was_found() -> None:
         async with Line(modem.line, modem.line, VirtualClock(), name="the modem"):
             assert not os.get_blocking(modem.line)
         assert os.get_blocking(modem.line)
+
+
+async def test_a_port_that_another_program_has_locked_is_left_to_it(tmp_path: Path) -> None:
+    async with FakeModem(is_terminal=True) as modem:
+        lock = tmp_path / f"LCK..{modem.path.name}"
+        lock.write_text(f"{os.getppid():10}\n")
+        with (
+            pytest.raises(PortLost, match=f"process {os.getppid()} has locked it"),
+            opened(modem.path, 115_200, locks=tmp_path),
+        ):
+            pass
+        assert lock.exists()
+
+
+@pytest.mark.parametrize("left", [None, "999999999\n", "noise"])
+async def test_a_port_is_locked_while_it_is_open(tmp_path: Path, left: str | None) -> None:
+    async with FakeModem(is_terminal=True) as modem:
+        lock = tmp_path / f"LCK..{modem.path.name}"
+        if left is not None:
+            lock.write_text(left)
+        with opened(modem.path, 115_200, locks=tmp_path):
+            assert int(lock.read_text()) == os.getpid()
+        assert not lock.exists()
+    with suppress(PortLost), opened(Path("/dev/none"), 9600, locks=tmp_path / "none"):
+        pass  # no folder for locks: only the port is missed

@@ -37,7 +37,10 @@ class Pppd:
 
 
 async def played(folder: Path, pppd: Pppd, clock: VirtualClock, seed: int = 1) -> int:
-    return await Dialler(folder, asyncio.Event(), clock, random.Random(seed), pppd).run()
+    port = folder / "port"
+    port.touch()
+    stop, rng = asyncio.Event(), random.Random(seed)
+    return await Dialler(folder, stop, clock, rng, pppd, port=port).run()
 
 
 async def test_a_link_that_breaks_is_dialled_again_after_a_wait_that_grows(tmp_path: Path) -> None:
@@ -89,6 +92,22 @@ async def test_a_busy_port_is_tried_again_after_half_a_minute(tmp_path: Path) ->
     assert pppd.began == [0, 31, 62]
 
 
+async def test_a_modem_that_is_plugged_in_is_dialled_at_once(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    pppd, port, stop = Pppd(clock), tmp_path / "modem", asyncio.Event()
+    dialler = Dialler(tmp_path, stop, clock, random.Random(1), pppd, port=port)
+    running = asyncio.create_task(dialler.run())
+    await clock.advance(600)
+    told = Report.read(tmp_path)
+    assert told is not None
+    assert (told.phase, str(port) in told.message) == (Phase.WAITING, True)
+    assert not pppd.began
+    port.touch()
+    await clock.advance(1)
+    assert len(pppd.began) == 1
+    assert await running == 0
+
+
 async def test_a_modem_that_fails_again_and_again_starts_anew_but_seldom(tmp_path: Path) -> None:
     clock = VirtualClock(autojump=True)
     restarts: list[float] = []
@@ -110,7 +129,8 @@ async def test_a_pppd_that_is_not_there_is_told(tmp_path: Path) -> None:
     async def missing(_: asyncio.Event) -> int:
         raise FileNotFoundError(2, "No such file or directory")
 
-    dialler = Dialler(tmp_path, asyncio.Event(), VirtualClock(), random.Random(1), missing)
+    stop, rng = asyncio.Event(), random.Random(1)
+    dialler = Dialler(tmp_path, stop, VirtualClock(), rng, missing, port=tmp_path)
     assert await dialler.run() == 1
     told = Report.read(tmp_path)
     assert told is not None

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from device.config import ModemConfig
+from device.config import FlowControl, ModemConfig
 from device.modem import pppd
 from device.modem.pppd import Ending
 from engine import SystemClock
@@ -85,6 +86,42 @@ async def test_cancelling_leaves_no_pppd(log: Path, monkeypatch: pytest.MonkeyPa
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+def test_the_port_is_called_as_other_programs_call_it(tmp_path: Path) -> None:
+    port = tmp_path / "fieldsync-modem"
+    port.symlink_to("ttyUSB2")
+    assert pppd.arguments(replace(CONFIG, port=port), Path("c"), password=None)[1].endswith(
+        "/ttyUSB2"
+    )
+
+
+def test_nothing_is_left_to_the_options_of_the_system() -> None:
+    """Debian's file says crtscts: without those wires not a byte would ever leave the port."""
+    given = pppd.arguments(CONFIG, Path("c"), password=None)
+    assert {"nocrtscts", "modem", "nopersist"} <= set(given)
+    wired = replace(CONFIG, flow_control=FlowControl.HARDWARE)
+    assert "crtscts" in pppd.arguments(wired, Path("c"), password=None)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("nameserver 10.0.0.1\nsearch here\n", "nameserver 192.168.1.1\nsearch here\n"),
+        ("nameserver 192.168.7.7\n", "nameserver 192.168.7.7\n"),
+    ],
+    ids=["a lost link's", "somebody else's"],
+)
+def test_the_name_servers_are_given_back_after_a_power_cut(
+    tmp_path: Path, now: str, expected: str
+) -> None:
+    (tmp_path / "real").write_text(now)
+    (tmp_path / "resolv.conf").symlink_to("real")
+    (tmp_path / "ours").write_text("nameserver 10.0.0.1\n")
+    (tmp_path / "real.pppd-backup.ppp7").write_text("nameserver 192.168.1.1\nsearch here\n")
+    for _ in range(2):  # the second time there is nothing to do
+        pppd.restore_resolver(tmp_path / "resolv.conf", tmp_path / "ours")
+    assert (tmp_path / "real").read_text() == expected
 
 
 @pytest.mark.parametrize(
