@@ -22,8 +22,27 @@ CACHE = ROOT / ".cache" / "device"
 GUEST = Path(__file__).parent / "guest"
 SUITE = "bookworm"
 PACKAGES = (
-    *("base-files", "base-passwd", "busybox-static", "coreutils", "dash", "findutils", "grep"),
-    *("hostname", "iproute2", "kmod", "libc-bin", "mount", "ppp", "procps", "sed", "util-linux"),
+    *(
+        "base-files",
+        "base-passwd",
+        "busybox-static",
+        "coreutils",
+        "dash",
+        "debianutils",
+        "findutils",
+    ),
+    *(
+        "grep",
+        "hostname",
+        "iproute2",
+        "kmod",
+        "libc-bin",
+        "mount",
+        "ppp",
+        "procps",
+        "sed",
+        "util-linux",
+    ),
     *("python3", "python3-aiohttp", "python3-aiosqlite", "python3-cffi-backend", "python3-serial"),
     "linux-image-arm64",
 )
@@ -36,6 +55,8 @@ MODULES = (
     "evdev",
     "ppp_async",
     "virtio_net",
+    "xhci_pci",
+    "ftdi_sio",
 )
 """What the device loads when it is up; the last of them, and their like, are its hardware."""
 ALSO = ("ppp_deflate", "bsd_comp")
@@ -53,6 +74,8 @@ TOOLS = {
 LEDS = {"link": 0, "sync": 1, "attention": 2}
 """Name → line of the GPIO controller."""
 BUTTON_LINE, BUTTON_CODE = 5, 148
+NO_RESOLVER = "# nobody tells names here\n"
+"""What ``/etc/resolv.conf`` says without a link."""
 
 _NO_USE = (
     "usr/share/doc",
@@ -227,6 +250,16 @@ def _finish(root: Path) -> None:
         shutil.copy(root / f"usr/share/base-passwd/{name}.master", root / "etc" / name)
     for name in ("dev", "proc", "sys", "run", "tmp", "root", "data", "opt/fieldsync"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    for name, target in (("var/run", "/run"), ("var/lock", "/run/lock")):
+        shutil.rmtree(root / name, ignore_errors=True)
+        (root / name).unlink(missing_ok=True)
+        (root / name).symlink_to(target)
+    with open(root / "etc/passwd", "a") as stream:
+        stream.write("fieldsync:x:990:990::/data/state:/usr/sbin/nologin\n")
+    with open(root / "etc/group", "a") as stream:
+        stream.write("fieldsync:x:990:\ninput:x:991:fieldsync\n")
+    (root / "etc/resolv.conf").write_text(NO_RESOLVER)
+    (root / "etc/nsswitch.conf").write_text("hosts: files dns\n")
     (root / "etc/machine-id").write_text("f1e1d0000000000000000000000000a1\n")
     (root / "etc/mtab").unlink(missing_ok=True)
     (root / "etc/mtab").symlink_to("/proc/mounts")
