@@ -5,6 +5,7 @@ loaded when that verb runs, and only verbs that talk to a service load the HTTP 
 """
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -59,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give its exit code (``ExitCode``)."""
     given = joined(sys.argv[1:] if arguments is None else arguments)
     console = Console(is_json="--json" in given)
+    if sys.stdout is None or sys.stderr is None:  # closed by whoever started us
+        nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (to the end)
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may not fit the locale
     try:

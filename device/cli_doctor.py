@@ -149,7 +149,10 @@ def _last_error(status: Status | None) -> Iterator[Check]:
     if last is None or last.failure is None:
         return
     told = f"{last.failure.message} ({duration(last.ended_ago_s)} ago)"
-    yield ill("last run", told, last.failure.remedy)
+    if last.failure.code == "cancelled":  # a person, the link or a budget ended it: no fault
+        yield unknown("last run", told, last.failure.remedy)
+    else:
+        yield ill("last run", told, last.failure.remedy)
 
 
 def _lines(check: Check) -> Iterable[str]:

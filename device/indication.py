@@ -33,6 +33,7 @@ _FAILURES = {
     FailureClass.SERVER: Attention.WILL_RETRY,
     FailureClass.AUTHENTICATION: Attention.REFUSED,
     FailureClass.REFUSED: Attention.KEPT_FOR_A_PERSON,
+    FailureClass.BUSY: Attention.WILL_RETRY,
     FailureClass.LOCAL: Attention.STORAGE,
 }
 

@@ -68,6 +68,8 @@ class KeptMap:
         self.counts = Counts()
         self.is_usable = True
         self.is_syncing = False
+        self.tried_at = float("-inf")
+        """When its last sync began."""
         self.run_errors: dict[str, Failure] = {}
         """Why the last sync with a service, by its URL, did not do all of its work."""
         self._turn = asyncio.Lock()

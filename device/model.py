@@ -66,6 +66,8 @@ class FailureClass(Enum):
     REFUSED = "refused"
     """The service refused single edits; they are in the quarantine, and the rest went on."""
     SERVER = "server"
+    BUSY = "busy"
+    """Another program was at work in a map, and nothing is wrong with it."""
     LOCAL = "local"
     """The device's own storage or maps."""
 

@@ -154,10 +154,12 @@ class Runner:
         results: list[MapResult] = []
         outcomes: list[TargetOutcome] = []
         error: EngineError | None = None
-        for number, kept in enumerate(maps):
+        # One that takes all the time of each run must not keep the others away for ever.
+        for number, kept in enumerate(sorted(maps, key=lambda one: one.tried_at)):
             targets = _left(run, kept, outcomes)
             if self._stop is not None or not targets:
                 continue
+            kept.tried_at = self._clock.monotonic()
             share = (100 * number / len(maps), 100 * (number + 1) / len(maps))
             kept.is_syncing = True
             self._events.status_changed()

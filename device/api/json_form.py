@@ -129,9 +129,16 @@ def _named(kind: type, known: dict[str, Json], is_request: bool) -> str:
         }
     else:
         raise TypeError(f"{kind.__name__} has no schema")
-    if kind.__doc__:
-        known[kind.__name__]["description"] = _one_line(kind.__doc__)
+    if told := description(kind):
+        known[kind.__name__]["description"] = told
     return kind.__name__
+
+
+def description(kind: type) -> str:
+    """What its docstring says, in one line. Nothing if Python left docstrings out (``-OO``): what a
+    dataclass has in its place is no sentence."""
+    told = _one_line(kind.__doc__ or "")
+    return "" if told.startswith(f"{kind.__name__}(") else told
 
 
 def _has_default(field: Field[object]) -> bool:

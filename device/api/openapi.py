@@ -83,7 +83,7 @@ def _answer(route: Route, status: int, answer: Answer, known: dict[str, Json]) -
     if answer.kind is not None:
         form = schema(answer.kind, known)
     told: Json = {
-        "description": answer.text,
+        "description": answer.text or route.summary,
         "content": {answer.media_type: {"schema": form}},
     }
     if status == 202:

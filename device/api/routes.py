@@ -17,7 +17,7 @@ from device.api.answers import (
     Maps,
     QuarantinePage,
 )
-from device.api.json_form import Json
+from device.api.json_form import Json, description
 from device.api.requests import PauseRequest, QuarantineRequest, ResolveRequest, SyncRequest
 from device.api.status import Health, JobRecord, MapStatus, Status
 
@@ -97,7 +97,7 @@ EVENTS = Answer(
 
 
 def _ok(kind: type, text: str = "") -> dict[int, Answer]:
-    return {200: Answer(kind=kind, text=text or " ".join((kind.__doc__ or "").split()))}
+    return {200: Answer(kind=kind, text=text or description(kind))}
 
 
 ROUTES = (

@@ -16,6 +16,7 @@ _REACHES = {
     # Somebody answered, but whether it is the service shows when the time is right;
     FailureClass.CLOCK: None,
     # and what fails on this device shows nothing.
+    FailureClass.BUSY: None,
     FailureClass.LOCAL: None,
 }
 

@@ -29,6 +29,8 @@ _BY_CODE = {
     "replica-not-found": FailureClass.SERVER,
     "full-download-required": FailureClass.SERVER,
     "schema-changed": FailureClass.SERVER,
+    "sync-in-progress": FailureClass.BUSY,
+    "geodatabase-busy": FailureClass.BUSY,
 }
 """Code of an error → class. Every other code is about the device itself."""
 _TELLING = (FailureClass.CLOCK, FailureClass.PORTAL)

@@ -9,6 +9,7 @@ from device.policy.state import BackoffWait, Candidate, Hold, PolicyState, Targe
 _FAILED = {
     FailureClass.LINK: "the link did not lead to {it}, or broke",
     FailureClass.SERVER: "{it} could not do it",
+    FailureClass.BUSY: "another program was at work in a map",
     FailureClass.LOCAL: "the device's own storage or maps were in the way",
     FailureClass.AUTHENTICATION: "{it} refused the sign-in",
     FailureClass.REFUSED: "{it} refused edits",

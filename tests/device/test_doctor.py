@@ -126,6 +126,20 @@ def test_what_the_daemon_suffers_from_is_told(
     assert "→ Wait for a link." in ended.out
 
 
+def test_a_sync_that_somebody_cancelled_is_no_fault(
+    fieldsync: Command, config: Path, socket_path: Path
+) -> None:
+    failure = Failure(code="cancelled", message="Somebody cancelled the sync.", remedy="")
+    with DaemonThread(socket_path) as daemon:
+        daemon.appliance.fields["last_run"] = RunStatus(
+            job="j", ended_at=START, ended_ago_s=60, is_success=False, failure=failure
+        )
+        ended = fieldsync("doctor", "--config", config, "--socket", socket_path)
+
+    assert ended.code == 0, ended.out
+    assert "Somebody cancelled the sync" in ended.out
+
+
 def test_a_part_of_the_daemon_that_goes_on_with_less_is_told(
     fieldsync: Command, config: Path, socket_path: Path
 ) -> None:

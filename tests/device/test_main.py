@@ -225,6 +225,15 @@ def test_output_that_cannot_be_written_is_an_error() -> None:
     )
 
 
+def test_a_command_that_was_started_without_an_output_works_all_the_same() -> None:
+    """As some programs start others, with these files closed."""
+    closed = ("sh", "-c", 'exec "$@" >&- 2>&-', "sh")
+    given = (sys.executable, "-m", "device", "info", "no map here")
+    done = subprocess.run([*closed, *given], timeout=60, check=False)
+
+    assert done.returncode == 2
+
+
 def test_a_name_that_the_locale_lacks_does_not_stop_a_report(tmp_path: Path) -> None:
     code = "from device.cli import main; import sys; sys.exit(main(['--version']))"
     done = subprocess.run(

@@ -1,6 +1,9 @@
 """The OpenAPI document is valid, and the server does what it says: what it describes is taken, and
 what it does not describe is refused."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +34,29 @@ def references(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for member in value:
             yield from references(member)
+
+
+def descriptions(value: object) -> Iterator[str]:
+    members = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    )
+    for member in members:
+        yield from descriptions(member)
+    if isinstance(value, dict) and isinstance(value.get("description"), str):
+        yield value["description"]
+
+
+def test_without_the_texts_of_the_source_the_description_is_poorer_but_right() -> None:
+    """As the unit runs the daemon."""
+    code = "import json; from device.api.openapi import document; print(json.dumps(document('1')))"
+    done = subprocess.run(
+        [sys.executable, "-OO", "-c", code], capture_output=True, check=True, timeout=60
+    )
+
+    told = list(descriptions(json.loads(done.stdout)))
+
+    assert "Only those of this file." in told
+    assert [text for text in told if "(*," in text or not text] == []
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:

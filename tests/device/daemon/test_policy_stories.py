@@ -1,8 +1,10 @@
 """What the service or the network does to a sync, and what the device does then."""
 
+import fcntl
+
 import pytest
 
-from device.model import FailureClass, Gesture, Reach, WaitReason
+from device.model import Attention, FailureClass, Gesture, Reach, WaitReason
 from engine import JobStatus
 from tests.device.daemon.world import World, note_of
 from tests.feature_service.fault import Fault
@@ -101,3 +103,20 @@ async def test_a_service_in_trouble_is_tried_less_and_less(world: World) -> None
     assert told is WaitReason.BACK_OFF
     assert 20 <= wait.failures <= 80, "tries in six hours"
     assert world.daemon.governor.policy.state().waits == ()
+
+
+async def test_another_program_that_syncs_the_map_is_no_trouble_of_the_storage(
+    world: World,
+) -> None:
+    """A technician runs the command meanwhile."""
+    with open(world.map / "park.gpkg.lock", "rb+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        await started(world)
+        await world.until(lambda: waits(world, WaitReason.BACK_OFF))
+        told = world.status
+    await synced(world)
+
+    assert told.last_run is not None
+    assert told.last_run.failure is not None
+    assert told.last_run.failure.code == "sync-in-progress"
+    assert told.lamps.indication.attention is Attention.WILL_RETRY

@@ -106,3 +106,20 @@ async def test_a_sync_says_which_of_its_maps_it_left_out(two_maps: World) -> Non
 
 def code_of(result: MapResult) -> str:
     return "" if result.error is None else result.error.code
+
+
+async def test_a_map_that_takes_all_the_time_keeps_no_other_away_for_ever(
+    two_maps: World,
+) -> None:
+    """Another program has begun a transaction in the first map, and forgot to end it."""
+    two_maps.more += "[links.wifi]\nrun_minutes = 1"
+    with closing(sqlite3.connect(two_maps.folder / "second/park.gpkg")) as other, other:
+        other.execute("UPDATE Trees SET note = 'behind another map' WHERE fid = 2")
+    with closing(sqlite3.connect(two_maps.geopackage, isolation_level=None)) as forgetful:
+        forgetful.execute("BEGIN IMMEDIATE")
+        two_maps.link_up()
+        two_maps.start()
+        await two_maps.until(lambda: two_maps.status.maps[1].edits == 1)
+        await two_maps.until(lambda: two_maps.status.maps[1].edits == 0, within_s=1200)
+
+    assert await note_of(two_maps.service, 2) == "behind another map"

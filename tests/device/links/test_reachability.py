@@ -86,6 +86,7 @@ def test_a_run_shows_what_it_shows_and_no_more() -> None:
         FailureClass.LINK: Reach.NOTHING,
         FailureClass.PORTAL: Reach.PORTAL,
         FailureClass.CLOCK: None,
+        FailureClass.BUSY: None,
         FailureClass.LOCAL: None,
         FailureClass.SERVER: Reach.SERVICE,
         FailureClass.AUTHENTICATION: Reach.SERVICE,

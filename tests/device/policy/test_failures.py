@@ -31,6 +31,8 @@ EXPECTED = {
     "credentials": FailureClass.AUTHENTICATION,
 }
 
+BUSY = ("sync-in-progress", "geodatabase-busy")
+
 
 def kinds(base: type[EngineError] = EngineError) -> Iterator[type[EngineError]]:
     if base.__module__ == errors.__name__:
@@ -45,7 +47,8 @@ def test_every_error_of_the_service_has_its_class_and_the_others_are_the_devices
     services = {kind.code for kind in kinds(errors.ServiceError)} | {"credentials"}
     assert services == set(EXPECTED)
     assert {code: found[code] for code in EXPECTED} == EXPECTED
-    assert {found[code] for code in set(found) - set(EXPECTED)} == {FailureClass.LOCAL}
+    assert {code: found[code] for code in BUSY} == dict.fromkeys(BUSY, FailureClass.BUSY)
+    assert {found[code] for code in set(found) - {*EXPECTED, *BUSY}} == {FailureClass.LOCAL}
 
 
 def test_a_certificate_out_of_date_is_the_services_fault_once_the_time_is_known() -> None:
