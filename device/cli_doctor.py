@@ -16,6 +16,7 @@ from device.console import Console, Report
 from device.doctor import board
 from device.doctor.check import Check, ill, unknown, well
 from device.doctor.service import service
+from device.policy.clock_trust import built_at
 from device.tables import duration, number, printable
 from engine import ArcGISCredentialStore, Clock, EngineError, ExitCode, OfflineMap, SystemClock
 
@@ -42,7 +43,7 @@ def examine(options: Namespace, clock: Clock, root: Path) -> Iterator[Check]:
     """The checks, in the order in which a person would look."""
     config, told = _config(options.config or DEFAULT_CONFIG)
     status, daemon_told = _daemon(daemon(options))
-    yield board.clock(clock, status, root, board.built_at())
+    yield board.clock(clock, status, root, built_at())
     yield from board.disks([config.device.state, *(m.folder for m in config.maps)], config)
     yield from board.power(config, clock, root)
     yield told
@@ -56,7 +57,7 @@ def examine(options: Namespace, clock: Clock, root: Path) -> Iterator[Check]:
         yield check
         urls |= dict.fromkeys(found)
     for url in urls:
-        yield from service(url)
+        yield from service(url, clock)
     yield from _left_alone(status)
     yield from _last_error(status)
 

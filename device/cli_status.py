@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from device.api.json_form import as_json
 from device.api.status import LinkStatus, MapStatus, State, Status
 from device.cli_socket import daemon
+from device.clock_words import clock_words
 from device.console import Console, Report
 from device.tables import duration, pairs, size, table
 
@@ -60,7 +61,7 @@ def _facts(status: Status) -> Iterator[tuple[str, object]]:
         yield "last run", f"{how} {duration(last.ended_ago_s)} ago{why}"
     if status.lamps.explanation:
         yield "lamps", status.lamps.explanation
-    yield "clock", f"{status.clock.now:%Y-%m-%d %H:%M:%S} UTC, set by: {status.clock.trust.value}"
+    yield "clock", clock_words(status.clock)
     for budget in status.budgets:
         if budget.limit_bytes is not None:
             used, limit = size(budget.used_bytes), size(budget.limit_bytes)

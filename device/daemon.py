@@ -29,7 +29,6 @@ from device.links.bound_loop import BoundLoop
 from device.listening import group_id, listening
 from device.log import event, set_up
 from device.memory import share_one_heap, trim
-from device.model import ClockTrust
 from device.notify import Pulse, ServiceManager
 from device.parts import Parts
 from device.policy.budgets import Budgets
@@ -159,7 +158,7 @@ class Daemon:
             manager=manager,
             maps=self._maps,
             modem=wired.modem,
-            is_clock_trusted=lambda: wired.clock_trust() is not ClockTrust.NONE,
+            clock_watch=wired.clock_watch,
             runner=lambda governor: Runner(
                 clock=clock,
                 sign_in=sign_in,
@@ -167,6 +166,7 @@ class Daemon:
                 counters=wired.counters,
                 spend=budgets.spend,
                 is_clock_trusted=lambda: self._policy.is_clock_trusted,
+                witness=wired.clock_watch.witnessed,
                 bind=wired.bind or (lambda interface: None),
                 moved=governor.moved,
                 must_stop=governor.must_stop,
@@ -178,7 +178,7 @@ class Daemon:
             self.governor,
             self.parts,
             modem=lambda: None if modem is None else modem.status(),
-            clock_trust=wired.clock_trust,
+            clock_watch=wired.clock_watch,
         )
 
     def _make_parts(self) -> Parts:

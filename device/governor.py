@@ -6,7 +6,9 @@ the policy named has come. Nothing else syncs.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from device.api.events import EventHub
 from device.api.status import Cause, JobRecord, MapResult
@@ -23,10 +25,11 @@ from device.log import event
 from device.map_looks import LOOK_LIMIT_S, MapLooks
 from device.map_result import unusable_maps
 from device.memory import trim
-from device.model import FailureClass, Gesture, Link, Reach, Run, Wait, WaitReason
+from device.model import ClockTrust, FailureClass, Gesture, Link, Reach, Run, Wait, WaitReason
 from device.notify import Pulse, ServiceManager
 from device.pause import Pause
 from device.policy.budgets import Budgets
+from device.policy.clock_trust import ClockWatch
 from device.policy.policy import Policy
 from device.run_status import LastRun
 from device.runs import LeftAloneError, RunEnd, Runner, Stop
@@ -67,7 +70,7 @@ class Governor:
         links: Links,
         manager: ServiceManager,
         runner: Callable[["Governor"], Runner],
-        is_clock_trusted: Callable[[], bool],
+        clock_watch: ClockWatch,
         maps: Sequence[KeptMap],
         modem: Modem | None = None,
     ) -> None:
@@ -91,7 +94,7 @@ class Governor:
         self.pause = Pause(stored, clock)
         self.pulse: Pulse | None = None
         self._stored = stored
-        self._is_clock_trusted = is_clock_trusted
+        self._clock_watch = clock_watch
         self._manager = manager
         self._woken = asyncio.Event()
         self._is_asked = False
@@ -266,7 +269,7 @@ class Governor:
             self.set_paused(False)
         if self.is_starting:
             return Wait(until=None, reason=WaitReason.NOTHING_TO_DO, detail="It is starting.")
-        self.policy.clock_changed(is_trusted=self._is_clock_trusted())
+        self.policy.clock_changed(is_trusted=self._clock_watch.look() is not ClockTrust.NONE)
         return self.pause.explained(self.policy.decide())
 
     def _waits(self, wait: Wait) -> None:
@@ -344,6 +347,8 @@ class Governor:
             self.policy.run_ended(outcome)
         self._stored.put("policy", self.policy.kept())
         self._note_reach(end)
+        if self._clock_watch.look() is not ClockTrust.NONE:
+            self._stored.put("clock", {"earliest": self.clock.now().isoformat(timespec="minutes")})
         await self.maps.look()
         self._looks.counted()
         record = self.jobs.end(job_id, end.status, results=end.results, error=end.error)
@@ -442,6 +447,9 @@ class Governor:
         self.policy.restore(self._stored.get("policy"), was_clean=self._stored.was_clean)
         self.policy.set_paused(self.pause.restore(was_clean=self._stored.was_clean))
         self.last_run.restore()
+        with suppress(ValueError):  # it may be no date, or without a zone
+            earliest = datetime.fromisoformat(str(self._stored.get("clock").get("earliest")))
+            self._clock_watch.cannot_be_before(earliest.astimezone(UTC))
 
 
 def _is_there(run: Run, links: Sequence[Link]) -> bool:

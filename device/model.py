@@ -52,8 +52,22 @@ class ClockTrust(Enum):
     """Nobody, since the device started: the clock may be wrong by years."""
     MODEM = "modem"
     """The mobile network."""
+    SERVICE = "service"
+    """A feature service, over TLS that was verified."""
     NTP = "ntp"
     """A time server, or a clock on the board that was set by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockError:
+    """The wall clock is wrong."""
+
+    seconds: float
+    """By so much; negative: it is slow."""
+    is_at_least: bool
+    """It may be more: only the earliest time that it can be is known."""
+    told_by: ClockTrust
+    """Who says so; ``none``: this device itself, which knows that it was later already."""
 
 
 class FailureClass(Enum):

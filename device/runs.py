@@ -36,6 +36,7 @@ from engine import (
     OfflineMapSyncJob,
     OfflineMapSyncParameters,
     OfflineMapSyncTask,
+    ServiceTime,
     SyncDirection,
     SyncGeodatabaseResult,
 )
@@ -95,7 +96,7 @@ class Runner:
 
     ``spend(link class, bytes)`` is told what a run moves, ``moved(percent, sentence)`` how far it
     is; ``bind`` keeps new connections to an interface, or to none; ``must_stop`` is asked every
-    second whether it may go on.
+    second whether it may go on; ``witness`` is told what time it is by the services.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Runner:
         counters: Counters,
         spend: Callable[[LinkClass, int], None],
         is_clock_trusted: Callable[[], bool],
+        witness: Callable[[ServiceTime], object],
         bind: Callable[[str | None], None],
         moved: Callable[[int, str], None],
         must_stop: Callable[[], Stop | None],
@@ -119,6 +121,7 @@ class Runner:
         self._counters = counters
         self._spend = spend
         self._is_clock_trusted = is_clock_trusted
+        self._witness = witness
         self._bind = bind
         self._stop: Stop | None = None
         self._stopping = asyncio.Event()
@@ -237,6 +240,8 @@ class Runner:
         map_: OfflineMap,
         job: OfflineMapSyncJob,
     ) -> "_MapEnd":
+        if job.service_time is not None:
+            self._witness(job.service_time)
         if job.error is not None and not job.geodatabase_results:
             return self._unsynced(kept, targets, job.error)
         urls = {one.path: one.service_url for one in map_.geodatabases}

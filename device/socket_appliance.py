@@ -24,9 +24,10 @@ from device.api.status import (
 from device.governor import Governor
 from device.log import event
 from device.memory import resident_bytes
-from device.model import ClockTrust, LinkClass, WaitReason
+from device.model import LinkClass, WaitReason
 from device.notify import Pulse
 from device.parts import Parts
+from device.policy.clock_trust import ClockWatch
 from device.policy.conditions import Conditions
 from device.redaction import redacted
 from device.version import VERSION
@@ -42,12 +43,12 @@ class SocketAppliance:
         parts: Parts,
         *,
         modem: Callable[[], ModemStatus | None] = lambda: None,
-        clock_trust: Callable[[], ClockTrust],
+        clock_watch: ClockWatch,
     ) -> None:
         self._governor = governor
         self._parts = parts
         self._modem = modem
-        self._clock_trust = clock_trust
+        self._clock_watch = clock_watch
 
     # --- telling ----------------------------------------------------------------------------------
 
@@ -76,7 +77,11 @@ class SocketAppliance:
             budgets=tuple(self._budgets()),
             modem=self._modem(),
             lamps=self._lamps(),
-            clock=ClockStatus(now=governor.clock.now(), trust=self._clock_trust()),
+            clock=ClockStatus(
+                now=governor.clock.now(),
+                trust=self._clock_watch.look(),
+                error=self._clock_watch.error,
+            ),
             conditions=_conditions(governor.policy.state().conditions),
             last_run=governor.last_run.status(),
             up_for_s=now - governor.began_at,

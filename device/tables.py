@@ -68,8 +68,11 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}" if unit != "B" and value < 9.95 else f"{value:.0f} {unit}"
 
 
+_YEAR_S = 365 * 86400
+
+
 def duration(seconds: float) -> str:
-    """A time in one or two units: ``12 s``, ``3 min``, ``2 h 5 min``, ``4 d``."""
+    """A time in one or two units: ``12 s``, ``3 min``, ``2 h 5 min``, ``4 d``, ``3 years``."""
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"
@@ -78,7 +81,7 @@ def duration(seconds: float) -> str:
     if whole < 2 * 86400:
         hours, rest = divmod(whole, 3600)
         return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
-    return f"{whole // 86400} d"
+    return f"{whole // 86400} d" if whole < 2 * _YEAR_S else f"{whole // _YEAR_S} years"
 
 
 def number(count: int, singular: str, plural: str = "") -> str:

@@ -27,9 +27,9 @@ from device.links.bound_loop import BoundLoop, may_bind
 from device.links.classes import Classifier
 from device.links.counters import InterfaceCounters
 from device.links.monitor import LinkMonitor
-from device.model import ClockTrust, Gesture, Link, LinkClass, Reach
+from device.model import Gesture, Link, LinkClass, Reach
 from device.policy import conditions
-from device.policy.clock_trust import ClockWatch
+from device.policy.clock_trust import ClockWatch, built_at
 from device.policy.conditions import Conditions
 from device.policy.rules import ClassRules, Rules
 from device.runs import Counters
@@ -95,7 +95,7 @@ class Hardware:
     lamps: Lamps
     button: MakeButton | None
     read_conditions: Callable[[], Conditions]
-    clock_trust: Callable[[], ClockTrust]
+    clock_watch: ClockWatch
     bind: Callable[[str | None], None] | None = None
     """Keeps new connections to an interface, or to none; None: nobody here may do that."""
     modem: Modem | None = None
@@ -119,7 +119,7 @@ def hardware(config: Config, clock: Clock, *, configuration: Path = CONFIGURATIO
 
     lamps = config.lamps
     classifier = Classifier(config.links.interfaces, root=settings.root)
-    watch = ClockWatch(clock, sync_file=settings.clock_file)
+    watch = ClockWatch(clock, sync_file=settings.clock_file, earliest=built_at())
     return Hardware(
         links=lambda: LinkMonitor(clock=clock, classifier=classifier),
         counters=InterfaceCounters(settings.root),
@@ -132,7 +132,7 @@ def hardware(config: Config, clock: Clock, *, configuration: Path = CONFIGURATIO
         ),
         button=_button(config.button, clock),
         read_conditions=read,
-        clock_trust=watch.look,
+        clock_watch=watch,
         bind=_bind if may_bind() else None,
         modem=_modem(config, classifier, watch, clock, configuration),
     )

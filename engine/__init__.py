@@ -76,6 +76,7 @@ _HOMES = {
         "SyncLayerResult",
         "SyncTotals",
     ),
+    "engine.service.service_time": ("ServiceTime",),
     "engine.sync.geodatabase_jobs": ("GenerateGeodatabaseJob", "SyncGeodatabaseJob"),
     "engine.sync.geodatabase_sync_task": ("GeodatabaseSyncTask",),
     "engine.maps.map_updates": (
@@ -263,6 +264,7 @@ if TYPE_CHECKING:  # what type checkers read; a test compares it with the table 
     from engine.service.portal import (
         PortalItem as PortalItem,
     )
+    from engine.service.service_time import ServiceTime as ServiceTime
     from engine.sync.delta_answer import (
         AnswerCounts as AnswerCounts,
     )

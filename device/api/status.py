@@ -10,7 +10,15 @@ from datetime import datetime
 from enum import Enum
 from typing import Annotated, Self
 
-from device.model import ClockTrust, FailureClass, Indication, LinkClass, Reach, WaitReason
+from device.model import (
+    ClockError,
+    ClockTrust,
+    FailureClass,
+    Indication,
+    LinkClass,
+    Reach,
+    WaitReason,
+)
 from engine import EditCounts, EngineError, JobStatus, SyncTotals
 
 
@@ -131,6 +139,7 @@ class ClockStatus:
 
     now: datetime
     trust: ClockTrust
+    error: Annotated[ClockError | None, "By how much it is wrong, where that is known."] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,8 @@ def families(status: Status, health: Health) -> Iterator[MetricFamily]:
     if status.reason is not None:
         yield _one_of("fieldsync_wait_reason", "Why nothing runs.", status.reason)
     yield _one_of("fieldsync_clock_trust", "Who has said what time it is.", status.clock.trust)
+    if (error := status.clock.error) is not None:
+        yield _gauge("fieldsync_clock_error_seconds", "How fast the clock is.", error.seconds)
     yield _gauge("fieldsync_uptime_seconds", "Since the daemon started.", status.up_for_s)
     if status.next_run_in_s is not None:
         yield _gauge(

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from device.api.status import Status
+from device.api.status import ClockStatus, Status
+from device.clock_words import clock_words
 from device.config import Config, ModemMode
 from device.doctor.check import Check, ill, unknown, well
-from device.model import ClockTrust, Reach
+from device.model import ClockError, ClockTrust, Reach
 from device.policy import conditions
 from device.policy.rules import Rules
 from device.tables import size
@@ -24,23 +26,19 @@ CLOCK_REMEDY = (
 
 def clock(now: Clock, status: Status | None, root: Path, built: datetime) -> Check:
     """The wall clock; it cannot be earlier than the software."""
-    moment = now.now()
-    told = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-    if moment < built - timedelta(days=1):
-        return ill("clock", f"{told}, which is before this software was made", CLOCK_REMEDY)
-    trust = None if status is None else status.clock.trust
-    if trust in (ClockTrust.NTP, ClockTrust.MODEM) or (root / SYNCHRONISED).exists():
-        return well(
-            "clock", f"{told}, set by a {'modem' if trust is ClockTrust.MODEM else 'time server'}"
+    trust = ClockTrust.NTP if (root / SYNCHRONISED).exists() else ClockTrust.NONE
+    found = ClockStatus(now=now.now(), trust=trust) if status is None else status.clock
+    error, behind = found.error, built - now.now()
+    if error is None and behind > timedelta(days=1):
+        error = ClockError(
+            seconds=-behind.total_seconds(), is_at_least=True, told_by=ClockTrust.NONE
         )
-    return unknown(
-        "clock", f"{told}, not confirmed by anybody; compare it with your watch", CLOCK_REMEDY
-    )
-
-
-def built_at() -> datetime:
-    """When this software was put on the device, at the latest."""
-    return datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC)
+    told = clock_words(replace(found, now=now.now(), error=error))
+    if error is not None:
+        return ill("clock", told, CLOCK_REMEDY)
+    if found.trust is ClockTrust.NONE:
+        return unknown("clock", f"{told}; compare it with your watch", CLOCK_REMEDY)
+    return well("clock", told)
 
 
 def disks(folders: Iterable[Path], config: Config) -> Iterator[Check]:

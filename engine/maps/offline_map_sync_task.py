@@ -22,6 +22,7 @@ from engine.maps.package_info import (
     UPDATE_BY_SYNC,
 )
 from engine.maps.update_capabilities import OfflineMapUpdateCapabilities
+from engine.service.service_time import ServiceTime
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.geodatabase_sync import GeodatabaseSync, no_deltas
@@ -151,7 +152,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
     The job fails only if no geodatabase could be synced at all: then with the first one's error.
     ``geodatabase_delta_infos`` has one entry for each geodatabase that was synced, or tried, if
     deltas are kept, ``geodatabase_results`` one for each that was begun, also in a job that fails
-    or is cancelled.
+    or is cancelled. ``service_time`` is what time it is by the services, if they said it over TLS.
     The folder of a map instead of an open map is opened for as long as the job runs.
     """
 
@@ -172,6 +173,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
         self._services = None if services is None else frozenset(services)
         self.geodatabase_delta_infos: list[GeodatabaseDeltaInfo] = []
         self.geodatabase_results: list[SyncGeodatabaseResult] = []
+        self.service_time: ServiceTime | None = None
         self._parameters = copy.deepcopy(parameters)
 
     @property
@@ -211,7 +213,10 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             session = await stack.enter_async_context(
                 Session(credential=self._credential, clock=self._clock, watch=self._narrator.watch)
             )
-            return await self._sync(map_, session)
+            try:
+                return await self._sync(map_, session)
+            finally:
+                self.service_time = session.service_time
 
     async def _sync(self, map_: OfflineMap, session: Session) -> OfflineMapSyncResult:
         if map_.info.update_mode == NO_UPDATES:

@@ -43,6 +43,7 @@ from engine.service.form_body import FormBody, UrlEncodedBody, plain_body
 from engine.service.hosts import is_same_host
 from engine.service.job_watch import JobWatch
 from engine.service.link import link_error, redirect_target, request_url
+from engine.service.service_time import ServiceTime
 from engine.service.sign_in import (
     Credentials,
     SignIn,
@@ -98,6 +99,8 @@ class Session:
         self.answer_timeout_s = answer_timeout_s
         self.sent_bytes = 0
         self.received_bytes = 0
+        self.service_time: ServiceTime | None = None
+        """What the last answer said over TLS that was verified."""
 
     @property
     def clock(self) -> Clock:
@@ -319,6 +322,9 @@ class Session:
                     allow_redirects=False,
                 ) as answer:
                     limit.put_off(None)
+                    now = self._clock.monotonic()
+                    told = ServiceTime.of(answer.url.scheme, answer.headers, now)
+                    self.service_time = told or self.service_time
                     if answer.status not in _REDIRECTS:
                         check_status(
                             answer.status,

@@ -8,13 +8,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
 
 from device.api.status import (
+    ClockStatus,
     Failure,
     LinkStatus,
     MapStatus,
@@ -26,12 +28,14 @@ from device.config import ConditionsConfig, Config, ModemConfig, ModemMode
 from device.doctor import board
 from device.doctor.check import Check
 from device.doctor.service import service
-from device.model import LinkClass, Reach, WaitReason
+from device.model import ClockError, ClockTrust, LinkClass, Reach, WaitReason
+from engine import SystemClock
 from tests.device.conftest import Command, Taken
 from tests.device.test_verbs import execute
 from tests.fakes.appliance import FakeAppliance
 from tests.fakes.clock import START, VirtualClock
 from tests.fakes.daemon import DaemonThread
+from tests.fakes.http_server import CERTIFICATES, tls_context
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -218,6 +222,8 @@ def test_a_clock_before_the_software_is_wrong(clock: VirtualClock, tmp_path: Pat
 
     assert check.is_ok is False
     assert "2020-01-01" in check.detail
+    assert "at least" in check.detail
+    assert "years slow" in check.detail
     assert "timedatectl" in check.remedy
 
 
@@ -318,18 +324,23 @@ def test_a_modem_is_looked_at_where_there_is_to_be_one(tmp_path: Path, clock: Vi
 
 
 @contextmanager
-def answering(text: bytes, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Answers one connection with these bytes; gives the port."""
+def answering(
+    text: bytes, context: ssl.SSLContext | None = None, *, times: int = 1
+) -> Iterator[int]:
+    """Answers so many connections with these bytes; gives the port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
-            connection, _ = listening.accept()
-            try:
-                with context.wrap_socket(connection, server_side=True) if context else connection:
-                    connection.recv(10_000)
-                    connection.sendall(text)
-            except OSError:
-                pass
+            for _ in range(times):
+                connection, _ = listening.accept()
+                try:
+                    with (
+                        context.wrap_socket(connection, server_side=True) if context else connection
+                    ) as stream:
+                        stream.recv(10_000)
+                        stream.sendall(text)
+                except OSError:
+                    pass
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -342,6 +353,7 @@ def http(body: object, status: int = 200) -> bytes:
     return f"HTTP/1.1 {status} X\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text
 
 
+CLOCK = SystemClock()
 SERVICE = {"currentVersion": 11, "layers": [], "capabilities": "Query,Sync"}
 
 
@@ -365,7 +377,8 @@ def test_what_answers_in_place_of_the_service_is_told(
     answer: bytes, is_ok: bool, says: str
 ) -> None:
     with answering(answer) as port:
-        *before, last = service(f"http://127.0.0.1:{port}/a/FeatureServer?token=hunter2", 5)
+        url = f"http://127.0.0.1:{port}/a/FeatureServer?token=hunter2"
+        *before, last = service(url, CLOCK, 5)
 
     assert verdicts(before) == [("name", True)]
     assert (last.name, last.is_ok) == ("service", is_ok)
@@ -378,15 +391,17 @@ def test_a_name_that_nobody_knows_and_a_closed_port_are_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
 
-    assert verdicts(service("https://" + "x" * 80 + ".invalid/FeatureServer")) == [("name", False)]
-    closed = list(service(f"https://127.0.0.1:{port}/FeatureServer"))
+    assert verdicts(service("https://" + "x" * 80 + ".invalid/FeatureServer", CLOCK)) == [
+        ("name", False)
+    ]
+    closed = list(service(f"https://127.0.0.1:{port}/FeatureServer", CLOCK))
     assert verdicts(closed) == [("name", True), ("connection", False)]
     assert "refused" in closed[-1].detail
 
 
 def test_a_server_that_speaks_no_tls_is_told() -> None:
     with answering(b"hello\r\n") as port:
-        found = list(service(f"https://127.0.0.1:{port}/FeatureServer", 5))
+        found = list(service(f"https://127.0.0.1:{port}/FeatureServer", CLOCK, 5))
 
     assert verdicts(found) == [("name", True), ("connection", False)]
 
@@ -412,8 +427,62 @@ def test_a_certificate_that_does_not_hold_is_told_with_its_likely_cause(
 
     monkeypatch.setattr(HTTPSConnection, "connect", refuse)
 
-    _, check = service("https://127.0.0.1/a/FeatureServer")
+    _, check = service("https://127.0.0.1/a/FeatureServer", CLOCK)
 
     assert (check.name, check.is_ok) == ("certificate", False)
     assert why in check.detail
     assert remedy in check.remedy
+
+
+def dated(moment: datetime) -> bytes:
+    date = f"Date: {format_datetime(moment, usegmt=True)}\r\n".encode()
+    return http(SERVICE).replace(b"\r\n", b"\r\n" + date, 1)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "slow_s", "expected", "says"),
+    [
+        ("lasting.pem", 0, [True, True, True], ""),
+        ("lasting.pem", 400.5 * 86_400, [True, True, False, True], "400 d slow"),
+        ("lasting.pem", -3600, [True, True, False, True], "60 min fast"),
+        ("expired.pem", 3.5 * 365 * 86_400, [True, False, False], "3 years slow"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_told_by_how_much(
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: str,
+    slow_s: float,
+    expected: list[bool],
+    says: str,
+) -> None:
+    """Also by a host whose certificate is in order but for its date."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / certificate))
+    moment = datetime.now(UTC) + timedelta(seconds=slow_s)
+    times = 2 if certificate == "expired.pem" else 1
+    with answering(dated(moment), tls_context(certificate), times=times) as port:
+        found = list(service(f"https://127.0.0.1:{port}/FeatureServer", CLOCK, 5))
+
+    assert [one.is_ok for one in found] == expected
+    told = [one.detail for one in found if one.name == "clock"]
+    assert [detail.partition(":")[0] for detail in told] == ([says] if says else [])
+
+
+def test_an_unknown_host_is_no_witness_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its certificate has expired, and nobody vouches for it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "lasting.pem"))
+    with answering(dated(LONG_AGO), tls_context("expired.pem"), times=1) as port:
+        found = list(service(f"https://127.0.0.1:{port}/FeatureServer", CLOCK, 5))
+
+    assert [one.name for one in found] == ["name", "certificate"]
+
+
+def test_the_clock_is_told_as_the_daemon_knows_it(clock: VirtualClock, tmp_path: Path) -> None:
+    appliance = FakeAppliance(clock)
+    error = ClockError(seconds=-7200.0, is_at_least=False, told_by=ClockTrust.SERVICE)
+    appliance.fields["clock"] = ClockStatus(now=clock.now(), trust=ClockTrust.NONE, error=error)
+
+    check = board.clock(clock, appliance.status(), tmp_path, built=LONG_AGO)
+
+    assert check.is_ok is False
+    assert "2 h slow" in check.detail
+    assert "a feature service says" in check.detail

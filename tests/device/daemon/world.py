@@ -20,6 +20,7 @@ from device.links.monitor import LinkMonitor
 from device.model import ClockTrust, LinkClass
 from device.notify import ServiceManager
 from device.policy import conditions
+from device.policy.clock_trust import ClockWatch
 from device.policy.conditions import Conditions
 from device.wiring import Hardware, hardware
 from engine import ArcGISCredentialStore, Clock, OfflineMapTask
@@ -124,7 +125,11 @@ class World:
             lamps=Lamps(LAMPS, clock, root=self.leds.root, files=self.leds),
             button=real.button,
             read_conditions=self.conditions_now,
-            clock_trust=lambda: self.trust,
+            clock_watch=ClockWatch(
+                clock,
+                sync_file=self.folder / "nothing",
+                kernel=lambda: self.trust is ClockTrust.NTP,
+            ),
             modem=real.modem,
         )
 

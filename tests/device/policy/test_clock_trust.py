@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from device.model import ClockTrust
+from device.model import ClockError, ClockTrust
 from device.policy import clock_trust
 from device.policy.clock_trust import ClockWatch, kernel_is_synchronised
+from engine import ServiceTime
 from tests.fakes.clock import START, VirtualClock
 
 
@@ -111,3 +112,75 @@ def test_behind_a_filter_of_system_calls_the_kernel_is_not_asked(
 
 def test_the_kernel_of_this_machine_answers() -> None:
     assert kernel_is_synchronised() in (True, False, None)
+
+
+# --- witnesses --------------------------------------------------------------------------------
+
+
+def witness(watch: ClockWatch, clock: VirtualClock, off_s: float) -> ClockTrust:
+    """A service says that it is so much later than this device has it."""
+    moment = clock.now() + timedelta(seconds=off_s)
+    return watch.witnessed(ServiceTime(moment=moment, at=clock.monotonic()))
+
+
+def test_a_service_confirms_the_clock(clock: VirtualClock, tmp_path: Path) -> None:
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=Kernel())
+
+    assert witness(watch, clock, 119) is ClockTrust.SERVICE
+    assert watch.error is None
+
+
+async def test_a_clock_that_a_service_contradicts_is_wrong_by_so_much(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=Kernel())
+    watch.told(clock.now())  # a mobile network is a lesser witness
+    witness(watch, clock, 86_400)
+    await clock.advance(1000)
+
+    assert watch.look() is ClockTrust.NONE
+    assert watch.error is not None
+    assert watch.error.seconds == pytest.approx(-86_400)
+    assert (watch.error.is_at_least, watch.error.told_by) == (False, ClockTrust.SERVICE)
+
+
+async def test_a_clock_that_is_set_right_after_that_is_trusted(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=Kernel())
+    witness(watch, clock, 86_400)
+    await clock.advance(100)
+    before = watch.look()
+    clock.set_now(clock.now() + timedelta(days=1))
+
+    assert (before, watch.look()) == (ClockTrust.NONE, ClockTrust.SERVICE)
+    assert watch.error is None
+
+
+def test_a_time_server_is_believed_rather_than_a_service(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    kernel = Kernel()
+    kernel.is_synchronised = True
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=kernel)
+
+    assert witness(watch, clock, 86_400) is ClockTrust.NTP
+    assert watch.error is None
+
+
+def test_a_clock_before_the_earliest_time_that_it_can_be_is_slow_by_at_least_that(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    built = START + timedelta(days=10)
+    watch = ClockWatch(clock, sync_file=tmp_path / "none", kernel=Kernel(), earliest=built)
+    at_first = watch.error
+    watch.cannot_be_before(START + timedelta(days=30))
+    watch.cannot_be_before(START - timedelta(days=30))
+    later = watch.error
+
+    assert at_first == ClockError(seconds=-10 * 86_400, is_at_least=True, told_by=ClockTrust.NONE)
+    assert later is not None
+    assert later.seconds == -30 * 86_400
+    assert watch.look() is ClockTrust.NONE
+    clock.set_now(START + timedelta(days=31))
+    assert watch.error is None

@@ -98,7 +98,8 @@ async def main():
         except EngineError as error:
             print(json.dumps([error.code, getattr(error, "is_verified", None), error.remedy]))
         else:
-            print(json.dumps(["ok", None, ""]))
+            told = session.service_time
+            print(json.dumps(["ok", None, "", str(told and told.moment)]))
 
 
 asyncio.run(main())
@@ -117,7 +118,8 @@ async def test_an_authority_that_is_trusted_vouches_for_the_server(
     certificate: str, reply: bytes, expected: list[object]
 ) -> None:
     """In a process of its own: what is trusted is read when the HTTP client is loaded."""
-    async with HttpServer(reply, certificate=certificate) as server:
+    dated = reply.replace(b"\r\n", b"\r\nDate: Sun, 01 Mar 2026 12:00:00 GMT\r\n", 1)
+    async with HttpServer(dated, certificate=certificate) as server:
         asking = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
@@ -129,6 +131,7 @@ async def test_an_authority_that_is_trusted_vouches_for_the_server(
         async with asyncio.timeout(30):
             output, _ = await asking.communicate()
 
-    code, is_verified, remedy = json.loads(output)
+    code, is_verified, remedy, *told = json.loads(output)
     assert [code, is_verified] == expected
+    assert told == (["2026-03-01 12:00:00+00:00"] if code == "ok" else [])
     assert ("date of this device" in remedy) == (code == "certificate-date")
