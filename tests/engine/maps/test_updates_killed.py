@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.maps.update_stories import Replace, Update
+from tests.engine.maps.update_stories import Replace, Update, UpdateInSlices
 from tests.killing import kill_at_points
 
 
@@ -15,6 +15,13 @@ def test_update_dies_anywhere(tmp_path: Path) -> None:
     assert points.count("update.applied") == 3
     assert points.count("package.moved") == 3
     assert "photo.stored" in points
+
+
+@pytest.mark.slow
+def test_update_dies_between_two_slices(tmp_path: Path) -> None:
+    points = kill_at_points(UpdateInSlices, tmp_path)
+
+    assert len(points) >= 2
 
 
 @pytest.mark.slow

@@ -3,8 +3,10 @@
 import sqlite3
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
+from unittest.mock import patch
 
 from engine.maps.offline_map import OfflineMap
+from engine.sync import package_merge
 from tests.engine.maps.area import AND_NEW, Area, area
 from tests.engine.sync.fleet import HYDRANTS, VISITS, assert_same, gid
 from tests.served_story import ServedStory
@@ -82,6 +84,16 @@ class Update(ServedStory):
         left = sorted(path.name for path in (north.map / "water.gpkg-spool").glob("*"))
         assert left == [], left
         assert (await north.check()).scheduled_updates_download_size == 0
+
+
+class UpdateInSlices(Update):
+    """The same, when other programs are let in every few rows."""
+
+    only = frozenset({"package-slice.merged"})
+
+    def act(self, folder: Path) -> None:
+        with patch.multiple(package_merge, SLICE_S=0.0, PART_ROWS=4):
+            super().act(folder)
 
 
 class Replace(Update):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.model import SyncModel
 from engine.sync import batch_sizer, channels
+from engine.sync.delta_file import DeltaFile
 from engine.sync.geodatabase_jobs import GenerateGeodatabaseJob, SyncGeodatabaseJob
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import PushChannel
@@ -138,6 +139,56 @@ class SyncReplicaWithoutResults(SyncReplica):
 
 class SyncClearing(Sync):
     profile = Profile(job_polls=1, nulls_omitted_attributes=True)
+
+
+class SyncTogether(Sync):
+    """All edits in one call, of which none may go alone to show what partial updates do."""
+
+    only = frozenset({"canary.prepared", "canary.judged"})
+
+    async def _act(self, folder: Path) -> None:
+        async with self.fleet(folder):
+            await self.device(folder).sync(rollback_on_failure=True)
+
+
+class SyncKeeping(Sync):
+    """What goes up and what comes down is kept in files."""
+
+    only = frozenset({"delta.exported", "changes.kept"})
+
+    async def _act(self, folder: Path) -> None:
+        async with self.fleet(folder):
+            await self.device(folder).sync(keep_geodatabase_deltas=True)
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        await super()._check(folder, finished)
+        for path in (folder / "A.gpkg-deltas").glob("*.delta"):
+            DeltaFile.open(path)  # whole
+
+
+class Unregister(Story):
+    """The end of a replica; the map and its unsent edit stay."""
+
+    async def _make(self, folder: Path) -> None:
+        async with self.fleet(folder):
+            a = self.device(folder)
+            await a.take()
+            async with a.open() as geodatabase:
+                await geodatabase.table(HYDRANTS).update_feature(gid(2), {"name": "mine"})
+
+    async def _act(self, folder: Path) -> None:
+        async with self.fleet(folder):
+            device = self.device(folder)
+            async with device.open() as geodatabase, GeodatabaseSyncTask(device.url) as task:
+                if geodatabase.sync_id:
+                    await task.unregister_geodatabase(geodatabase)
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        async with self.fleet(folder) as world, self.device(folder).open() as geodatabase:
+            assert await geodatabase.has_local_edits()
+            if finished:
+                assert not geodatabase.sync_id
+                assert await world.client.get("replicas") == []
 
 
 class SyncAnswerLost(Sync):

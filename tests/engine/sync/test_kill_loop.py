@@ -5,16 +5,20 @@ from pathlib import Path
 import pytest
 
 from tests.engine.sync.stories import (
+    Story,
     Sync,
     SyncAgain,
     SyncAnswerLost,
     SyncClearing,
+    SyncKeeping,
     SyncReplica,
     SyncReplicaAnswerLost,
     SyncReplicaUpload,
     SyncReplicaWithoutResults,
+    SyncTogether,
     SyncUpload,
     TakeAgain,
+    Unregister,
 )
 from tests.killing import kill_at_points
 
@@ -41,6 +45,23 @@ def test_sync_dies_anywhere(tmp_path: Path, scenario: type[Sync]) -> None:
     points = kill_at_points(scenario, tmp_path)
 
     assert {"download.fetched", "batch.sending", "edits.acknowledged"} <= set(points)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scenario", "expected"),
+    [
+        (SyncTogether, {"canary.prepared", "canary.judged"}),
+        (SyncKeeping, {"delta.exported", "changes.kept"}),
+        (Unregister, {"registration.ended"}),
+    ],
+)
+def test_what_few_do_dies_anywhere(
+    tmp_path: Path, scenario: type[Story], expected: set[str]
+) -> None:
+    points = kill_at_points(scenario, tmp_path)
+
+    assert expected <= set(points)
 
 
 @pytest.mark.slow
