@@ -242,6 +242,14 @@ def test_a_push_of_a_file_comes_back(url: str | None) -> None:
     assert value.get("service_url") == url
 
 
+async def test_a_push_that_a_task_makes_goes_to_its_service() -> None:
+    url = "https://gis.example.org/arcgis/rest/services/Trees/FeatureServer"
+    async with GeodatabaseSyncTask(url) as task:
+        job = task.create_push_delta_job("a.delta", "b.delta")
+
+    assert job.to_json() == PushDeltaJob(Path("a.delta"), Path("b.delta"), url=url).to_json()
+
+
 async def test_a_geodatabase_that_is_gone_is_the_jobs_error(world: Fleet) -> None:
     value = job_json(
         "sync_geodatabase", SyncGeodatabaseParameters(), path=str(world.folder / "none.gpkg")
