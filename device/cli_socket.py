@@ -19,15 +19,26 @@ def daemon(options: Namespace) -> ApiClient:
 
 
 def daemon_with(options: Namespace) -> ApiClient | None:
-    """The daemon, if ``options.map`` is no folder but the name of one of its maps."""
+    """The daemon, if ``options.map`` is no folder but the name of one of its maps.
+
+    :exc:`UsageError` if it is neither, and there is a daemon.
+    """
     path: Path = options.map
     if os.path.lexists(path) or len(path.parts) != 1:
         return None
     client = daemon(options)
     try:
-        return client if str(path) in map_names(client) else None
+        names = map_names(client)
     except DaemonNotRunningError:
         return None
+    if str(path) not in names:
+        raise UsageError(
+            f"there is no folder {path}, and the daemon has no map of that name",
+            remedy=f"Give the folder of a map, or one of the daemon's maps: {', '.join(names)}"
+            if names
+            else "Give the folder of a map",
+        )
+    return client
 
 
 def map_names(client: ApiClient) -> list[str]:

@@ -109,7 +109,12 @@ class Governor:
         )
         self._runner = runner(self)
         self._looks = MapLooks(
-            self.maps.all, clock=clock, manager=manager, look=self.look, began=self._all_looked_at
+            self.maps.all,
+            clock=clock,
+            manager=manager,
+            look=self.look,
+            began=self._all_looked_at,
+            is_told_of_edits=config.sync.watch_edits,
         )
 
     # --- what happens -----------------------------------------------------------------------------

@@ -20,7 +20,8 @@ LOOK_LIMIT_S = 120.0
 
 class MapLooks:
     """Looks at the maps by ``look``, which never raises for what is wrong with a map; ``began`` is
-    called when all have been looked at once."""
+    called when all have been looked at once. Where nobody is told of edits as they are made, all
+    are looked at now and then."""
 
     def __init__(
         self,
@@ -30,12 +31,14 @@ class MapLooks:
         manager: ServiceManager,
         look: Callable[[KeptMap], Awaitable[None]],
         began: Callable[[], None],
+        is_told_of_edits: bool = True,
     ) -> None:
         self._maps = maps
         self._clock = clock
         self._manager = manager
         self._look = look
         self._began = began
+        self._is_told = is_told_of_edits
         self._doubt = asyncio.Event()
         self._hurry = asyncio.Event()
         self.is_hurried = False
@@ -43,7 +46,7 @@ class MapLooks:
 
     def counted(self) -> None:
         """What is known of the maps may be another."""
-        if any(kept.is_in_doubt for kept in self._maps):
+        if any(self._is_doubtful(kept) for kept in self._maps):
             self._doubt.set()
         else:
             self._doubt.clear()
@@ -68,6 +71,9 @@ class MapLooks:
             await until_set(self._hurry, self._clock, self._clock.monotonic() + AGAIN_S)
             self._hurry.clear()
             for kept in self._maps:
-                if kept.is_in_doubt and not kept.is_syncing:
+                if self._is_doubtful(kept) and not kept.is_syncing:
                     await self._look(kept)
             self.is_hurried = self._hurry.is_set()
+
+    def _is_doubtful(self, kept: KeptMap) -> bool:
+        return kept.is_in_doubt or not self._is_told

@@ -55,7 +55,11 @@ def test_a_map_that_is_neither_folder_nor_name_is_told(
     fieldsync: Command, daemon: DaemonThread, tmp_path: Path
 ) -> None:
     for verb in ("sync", "edits", "conflicts", "quarantine"):
-        assert fieldsync(verb, "nowhere").code == 2
+        ended = fieldsync(verb, "nowhere")
+
+        assert ended.code == 2
+        assert "no folder nowhere, and the daemon has no map of that name" in ended.err
+        assert "one of the daemon's maps: park" in ended.err
         assert fieldsync(verb, "nowhere", "--socket", tmp_path / "none").code == 2
 
 

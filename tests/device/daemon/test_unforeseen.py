@@ -74,3 +74,24 @@ async def test_a_part_that_has_nothing_to_do_is_no_dead_part(world: World) -> No
 
     assert health.is_healthy
     assert [part.name for part in health.parts if not part.is_alive] == []
+
+
+async def test_edits_that_nobody_watches_for_are_found_all_the_same(world: World) -> None:
+    """Over a link that is for edits alone, no other sync would count them."""
+    world.more = """
+        [sync]
+        watch_edits = false
+        [links.cellular]
+        use = "edits"
+        every_minutes = "never"
+    """
+    world.link_up("wwan0")
+    world.start()
+    await world.until(lambda: not world.daemon.governor.is_starting)
+    await world.clock.sleep(100)
+
+    world.edit(1, "nobody watched")
+    await world.clock.sleep(400)
+    await world.until(lambda: world.status.maps[0].edits == 0)
+
+    assert await note_of(world.service, 1) == "nobody watched"
