@@ -5,12 +5,14 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from device.api.appliance import UnknownJobError
-from device.api.events import EventHub
+from device.api.events import EventHub, bytes_of_job
 from device.api.status import Cause, Failure, JobRecord, MapResult
 from device.model import Wait
 from engine import Clock, EngineError, JobStatus
 
 REMEMBERED = 40
+REMEMBERED_BYTES = 200_000
+"""What their records may take together: of maps with many layers fewer are remembered."""
 
 
 class Jobs:
@@ -126,10 +128,16 @@ class Jobs:
             )
         )
 
+    def _are_too_large(self) -> bool:
+        return sum(bytes_of_job(one) for one in self._records.values()) > REMEMBERED_BYTES
+
     def _put(self, record: JobRecord) -> JobRecord:
         self._records[record.id] = record
-        while len(self._records) > REMEMBERED:
-            oldest = next(k for k in self._records if k not in (self.waiting, self.running))
+        while len(self._records) > REMEMBERED or (record.results and self._are_too_large()):
+            kept = (record.id, self.waiting, self.running)
+            oldest = next((k for k in self._records if k not in kept), None)
+            if oldest is None:
+                break
             del self._records[oldest]
         self._events.job_changed(record)
         return record

@@ -19,6 +19,9 @@ from engine import Clock, JobMessage
 
 KEPT = 512
 """A sync tells about two hundred events."""
+KEPT_BYTES = 400_000
+"""What they may take together: maps may have many layers, and services many words."""
+_EVENT_BYTES, _LAYER_BYTES = 300, 300
 
 
 class EventKind(Enum):
@@ -49,6 +52,20 @@ class Event:
     gesture: Gesture | None = None
 
 
+def bytes_of_job(job: JobRecord) -> int:
+    """About what its record takes in memory."""
+    failures = [job.failure, *(one.error for one in job.results)]
+    layers = [layer for one in job.results for layer in one.layers]
+    failures += [layer.error for layer in layers]
+    words = sum(len(one.message) + len(one.remedy) for one in failures if one is not None)
+    return _EVENT_BYTES + len(job.detail) + words + _LAYER_BYTES * len(layers)
+
+
+def _bytes_of(event: Event) -> int:
+    words = 0 if event.message is None else len(event.message.text)
+    return _EVENT_BYTES + words + (0 if event.job is None else bytes_of_job(event.job))
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """So many events were lost to a reader, because it was too slow."""
@@ -61,7 +78,9 @@ class EventHub:
 
     def __init__(self, clock: Clock, *, kept: int = KEPT) -> None:
         self._clock = clock
-        self._ring: deque[Event] = deque(maxlen=kept)
+        self._kept = kept
+        self._ring: deque[Event] = deque()
+        self._bytes = 0
         self._last = 0
         self._readers: set[Subscription] = set()
 
@@ -120,18 +139,20 @@ class EventHub:
         gesture: Gesture | None = None,
     ) -> None:
         self._last += 1
-        self._ring.append(
-            Event(
-                sequence=self._last,
-                kind=kind,
-                at=self._clock.now(),
-                job_id=job_id,
-                job=job,
-                map=map_name,
-                message=message,
-                gesture=gesture,
-            )
+        event = Event(
+            sequence=self._last,
+            kind=kind,
+            at=self._clock.now(),
+            job_id=job_id,
+            job=job,
+            map=map_name,
+            message=message,
+            gesture=gesture,
         )
+        self._ring.append(event)
+        self._bytes += _bytes_of(event)
+        while len(self._ring) > self._kept or (self._bytes > KEPT_BYTES and len(self._ring) > 1):
+            self._bytes -= _bytes_of(self._ring.popleft())
         for reader in self._readers:
             reader.wake()
 

@@ -177,15 +177,22 @@ class Board:
             return ACKNOWLEDGED
         return recognised(text)
 
-    def until(self, holds: Callable[[], object], within_s: float = PATIENCE_S) -> float:
-        """Wait until something is so; how long that took, in seconds."""
+    def until(
+        self,
+        holds: Callable[[], object],
+        within_s: float = PATIENCE_S,
+        *,
+        every_s: float = LOOK_S,
+    ) -> float:
+        """Wait until something is so, which is looked at every ``every_s`` seconds; how long that
+        took, in seconds."""
         began = time.monotonic()
         while not holds():
             if time.monotonic() > began + within_s:
                 raise NotSoError(f"this did not come true; the log says: {self.words()}")
             if self._process is not None and self._process.poll() is not None:
                 raise NotSoError(f"the daemon has ended: {self.words()}")
-            time.sleep(LOOK_S)
+            time.sleep(every_s)
         return time.monotonic() - began
 
     def _answers(self) -> bool:

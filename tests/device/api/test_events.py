@@ -2,8 +2,12 @@
 
 import asyncio
 
-from device.api.events import Event, EventHub, EventKind, Gap
+from device.api.events import KEPT_BYTES, Event, EventHub, EventKind, Gap
 from device.model import Gesture
+from engine import JobMessage, MessageSeverity
+from engine.sync.job import MessageSource
+from tests.device.large_jobs import large_job
+from tests.device.measured import bytes_taken
 from tests.fakes.clock import VirtualClock
 
 
@@ -65,3 +69,37 @@ async def test_readers_that_went_are_forgotten(clock: VirtualClock) -> None:
             pass
 
     assert not hub._readers
+
+
+async def test_the_events_of_maps_with_many_layers_take_no_more_memory(clock: VirtualClock) -> None:
+    hub = EventHub(clock)
+
+    def publish() -> None:
+        for number in range(64):
+            hub.job_changed(large_job(clock, str(number), layers=100))
+
+    assert bytes_taken(publish) < 2 * KEPT_BYTES
+    assert hub.lost_after(0) == hub.last - len(list(hub.after(0))) > 0
+
+
+async def test_messages_of_many_words_take_no_more_memory(clock: VirtualClock) -> None:
+    hub = EventHub(clock)
+
+    def publish() -> None:
+        for number in range(100):
+            text = f"{number} " + "words " * 2000
+            kind, source = MessageSeverity.INFO, MessageSource.SERVICE
+            message = JobMessage(text=text, severity=kind, source=source, at=clock.now())
+            hub.said("job", "trees", message)
+
+    assert bytes_taken(publish) < 2 * KEPT_BYTES
+
+
+async def test_the_newest_event_is_kept_however_large_it_is(clock: VirtualClock) -> None:
+    hub = EventHub(clock)
+
+    with hub.subscribe() as reader:
+        hub.status_changed()
+        hub.job_changed(large_job(clock, "a", layers=2000))
+
+        assert numbers(reader.take()) == [Gap(1), 2]

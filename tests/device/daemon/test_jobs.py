@@ -5,9 +5,11 @@ import pytest
 from device.api.appliance import UnknownJobError
 from device.api.events import Event, EventHub, EventKind
 from device.api.status import Cause
-from device.jobs import REMEMBERED, Jobs
+from device.jobs import REMEMBERED, REMEMBERED_BYTES, Jobs
 from device.model import Wait, WaitReason
 from engine import EngineError, JobStatus
+from tests.device.large_jobs import large_result
+from tests.device.measured import bytes_taken
 from tests.fakes.clock import VirtualClock
 
 
@@ -99,3 +101,26 @@ async def test_old_jobs_are_forgotten_but_never_those_that_wait_or_run(jobs: Job
     assert jobs.get(running).status is JobStatus.STARTED
     with pytest.raises(UnknownJobError):
         jobs.get("000000000000")
+
+
+async def test_jobs_of_maps_with_many_layers_take_no_more_memory(clock: VirtualClock) -> None:
+    jobs = Jobs(clock, EventHub(clock, kept=1))
+
+    def work() -> None:
+        for number in range(REMEMBERED):
+            name = asked(jobs, "trees")
+            jobs.start(name, "wlan0")
+            jobs.end(name, JobStatus.SUCCEEDED, results=(large_result(str(number), 60),))
+
+    assert bytes_taken(work) < 2 * REMEMBERED_BYTES
+    assert jobs.all()[0].results[0].map == str(REMEMBERED - 1)
+
+
+async def test_the_last_job_is_remembered_however_large_it_is(jobs: Jobs) -> None:
+    asked(jobs, "trees")
+    name = asked(jobs, "trees")
+    jobs.start(name, "wlan0")
+
+    jobs.end(name, JobStatus.SUCCEEDED, results=(large_result("trees", 5000),))
+
+    assert jobs.get(name).status is JobStatus.SUCCEEDED
