@@ -46,7 +46,7 @@ class AreaFacts:
     error: Json | None
 
 
-def run(options: Namespace, console: Console) -> Report:
+def run(options: Namespace, _console: Console) -> Report:
     """List the map areas."""
     return run_async(lambda: _areas(options), when_stopped=WHEN_STOPPED)
 

@@ -29,7 +29,7 @@ _ANSWERS = {
 }
 
 
-def run(options: Namespace, console: Console) -> Report:
+def run(options: Namespace, _console: Console) -> Report:
     """Ask what a sync would do now."""
     return run_async(lambda: _check(options), when_stopped=WHEN_STOPPED)
 

@@ -20,7 +20,7 @@ from device.tables import table
 HEADINGS = ("lamp", "it", "meaning")
 
 
-def run(options: Namespace, console: Console) -> Report:
+def run(options: Namespace, _console: Console) -> Report:
     """Do what follows ``leds``."""
     if options.action == "sticker":
         return _sticker(options.file, THREE if options.board == "three" else ONE)

@@ -20,7 +20,7 @@ _REMEDY = (
 WEAK_DBM, BAD_DBM = -99, -107
 
 
-def run(options: Namespace, console: Console) -> Report:
+def run(options: Namespace, _console: Console) -> Report:
     """Ask the modem."""
     try:
         found = asyncio.run(_probe(options.port, options.baud))

@@ -48,8 +48,6 @@ class TargetOutcome:
     target: SyncTarget
     is_complete: bool
     """It came to its end, whatever it found there."""
-    is_whole: bool = True
-    """All maps were part of it; else nothing follows for what is due."""
     acknowledged: int = 0
     """Edits that the service acknowledged, and changes that were merged here."""
     failure: FailureClass | None = None

@@ -121,7 +121,6 @@ class DownloadPreplannedOfflineMapJob(MapTakingJob[DownloadPreplannedOfflineMapR
         self._area = parameters.preplanned_map_area
         self._layers = AreaLayers(None)
         self._web_map_item: PortalItem | None = None
-        self._title = ""
         self._packages = folder.with_name(f".{folder.name}.packages")
 
     @property

@@ -45,7 +45,7 @@ class Story:
             self._replace_under_a_reader(office)
             self._send_new_features(office)
             self._sync_and_stay(office)
-            self._draw(office, picture or self._place / "alps.svg")
+            self._draw(picture or self._place / "alps.svg")
 
     def _start(self) -> Office:
         heading("1. A portal with a web map of two services")
@@ -278,7 +278,7 @@ class Story:
         )
         device.execute("DELETE FROM Airports WHERE icao = 'LSZG'")
 
-    def _draw(self, office: Office, path: Path) -> None:
+    def _draw(self, path: Path) -> None:
         heading("9. A picture of it: what a technician looks at first")
         device = self._by["sync"]
         report = device.fieldsync("draw", str(device.map), str(path)).report
