@@ -11,7 +11,7 @@ from device.console import Console, Report
 from device.tables import duration, pairs, size, table
 
 MAPS = ("map", "to send", "conflicts", "set aside", "last sync", "state")
-LINKS = ("link", "class", "reaches", "up for", "sent today", "received today")
+LINKS = ("link", "class", "reaches", "up for", "sent", "received")
 REACHES = {
     "service": "the service",
     "portal": "a sign-in page",
@@ -100,10 +100,10 @@ def _next_run(status: Status) -> str:
 
 def _map(one: MapStatus) -> tuple[object, ...]:
     state = "syncing" if one.is_syncing else "ok"
-    if one.error is not None or one.holds:
-        state = "in trouble"
-    elif one.is_update_waiting and not one.is_syncing:
+    if one.is_update_waiting and not one.is_syncing:
         state = "update waiting"
+    elif one.error is not None or one.holds:
+        state = "in trouble"
     last = "never" if one.last_sync_at is None else f"{one.last_sync_at:%Y-%m-%d %H:%M}"
     edits = "?" if one.edits is None else one.edits
     return (one.name, edits, one.conflicts, one.quarantined, last, state)
@@ -111,8 +111,7 @@ def _map(one: MapStatus) -> tuple[object, ...]:
 
 def _link(one: LinkStatus) -> tuple[object, ...]:
     sent, received = (
-        None if count is None else size(count)
-        for count in (one.sent_bytes_today, one.received_bytes_today)
+        None if count is None else size(count) for count in (one.sent_bytes, one.received_bytes)
     )
     used = " (in use)" if one.is_in_use else ""
     return (

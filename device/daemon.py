@@ -203,6 +203,7 @@ class Daemon:
             self.parts,
             modem=lambda: None if modem is None else modem.status(),
             clock_watch=wired.clock_watch,
+            traffic=wired.counters.totals,
         )
 
     def _make_parts(self) -> Parts:

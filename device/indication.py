@@ -68,6 +68,7 @@ def indication(seen: Seen, now: float) -> Indication:
         has_pending_edits=any(one.counts.unsent for one in seen.maps),
         progress=seen.progress,
         is_success=is_success,
+        is_update_waiting=any(one.is_update_waiting for one in seen.maps),
         attention=_attention(seen),
     )
 

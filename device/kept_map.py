@@ -94,6 +94,11 @@ class KeptMap:
         """Whether edits of it are to go up at all."""
         return self.config.direction.uploads
 
+    @property
+    def is_update_waiting(self) -> bool:
+        """All rows are to be fetched anew, which the last sync's link was not allowed for."""
+        return any(one.code == "full-download-required" for one in self.run_errors.values())
+
     def status(self, holds: Iterable[Hold] = (), now: float = 0.0) -> MapStatus:
         """For the socket. ``holds``: what is left alone, of all maps."""
         counts = self.counts
@@ -106,6 +111,7 @@ class KeptMap:
             quarantined=counts.quarantined,
             last_sync_at=counts.last_sync_at,
             is_syncing=self.is_syncing,
+            is_update_waiting=self.is_update_waiting,
             error=counts.error or next(iter(self.run_errors.values()), None),
             holds=tuple(
                 ServiceHold(

@@ -15,6 +15,7 @@ from engine import (
     SyncTotals,
 )
 
+FULL_DOWNLOAD_REQUIRED = "full-download-required"
 CANCELLED = "cancelled"
 """The code of an error that says that a job was stopped from here."""
 
@@ -85,14 +86,17 @@ def outcomes(
         if is_stopped and not here:
             continue  # it was not come to
         failure = None
-        if why is not None and not is_stopped:
+        # Edits were sent; all rows wait for a link over which they may come. To ask again and again
+        # over this one would only cost.
+        is_left = why is not None and why.code == FULL_DOWNLOAD_REQUIRED
+        if why is not None and not is_stopped and not is_left:
             failure = classify(why, is_clock_trusted=is_clock_trusted)
         elif map_result(target.map, here, {}).edits.quarantined:
             failure = FailureClass.REFUSED
         found.append(
             TargetOutcome(
                 target=target,
-                is_complete=why is None,
+                is_complete=why is None or is_left,
                 acknowledged=acknowledged(here),
                 failure=failure,
                 retry_after_s=None if why is None else retry_after_s(why),

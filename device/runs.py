@@ -14,6 +14,7 @@ from typing import Protocol
 from device.api.events import EventHub
 from device.api.status import Failure, MapResult
 from device.kept_map import KeptMap
+from device.links.counters import Traffic
 from device.log import event, log
 from device.map_result import (
     CANCELLED,
@@ -48,6 +49,8 @@ class Counters(Protocol):
     def begin(self) -> None: ...
 
     def take(self) -> dict[str, int]: ...
+
+    def totals(self) -> dict[str, Traffic]: ...
 
 
 LOOK_EVERY_S = 1.0

@@ -22,6 +22,7 @@ from device.api.status import (
     Status,
 )
 from device.governor import Governor
+from device.links.counters import Traffic
 from device.log import event
 from device.memory import resident_bytes
 from device.model import LinkClass, WaitReason
@@ -44,11 +45,13 @@ class SocketAppliance:
         *,
         modem: Callable[[], ModemStatus | None] = lambda: None,
         clock_watch: ClockWatch,
+        traffic: Callable[[], Mapping[str, Traffic]] = dict,
     ) -> None:
         self._governor = governor
         self._parts = parts
         self._modem = modem
         self._clock_watch = clock_watch
+        self._traffic = traffic
 
     # --- telling ----------------------------------------------------------------------------------
 
@@ -103,14 +106,17 @@ class SocketAppliance:
         return State.IDLE if is_idle else State.WAITING
 
     def _links(self, now: float) -> Iterable[LinkStatus]:
-        run = self._governor.run
+        run, totals = self._governor.run, self._traffic()
         for link in self._governor.links.links:
+            moved = totals.get(link.interface)
             yield LinkStatus(
                 interface=link.interface,
                 link_class=link.link_class,
                 reach=link.reach,
                 up_for_s=max(0.0, now - link.since),
                 is_in_use=run is not None and run.link.interface == link.interface,
+                sent_bytes=None if moved is None else moved.sent_bytes,
+                received_bytes=None if moved is None else moved.received_bytes,
             )
 
     def _budgets(self) -> Iterable[BudgetStatus]:

@@ -93,7 +93,9 @@ class MapStatus:
     quarantined: Annotated[int, "Rows that are set aside until a person decides, or corrects them."]
     last_sync_at: Annotated[datetime | None, "When a sync of all of it last ended well."]
     is_syncing: bool = False
-    is_update_waiting: Annotated[bool, "The services have something that is not here yet."] = False
+    is_update_waiting: Annotated[
+        bool, "All rows are to be fetched anew, over a link that is allowed for it."
+    ] = False
     error: Annotated[Failure | None, "Why the map, or a part of it, cannot be synced."] = None
     holds: Annotated[tuple[ServiceHold, ...], "Its services that are left alone for now."] = ()
 
@@ -107,8 +109,10 @@ class LinkStatus:
     reach: Reach
     up_for_s: float
     is_in_use: Annotated[bool, "The running sync uses it."] = False
-    sent_bytes_today: Annotated[int | None, "All traffic of the interface, not fieldsync's."] = None
-    received_bytes_today: int | None = None
+    sent_bytes: Annotated[
+        int | None, "All traffic of the interface since it was made, not fieldsync's alone."
+    ] = None
+    received_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

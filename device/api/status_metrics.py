@@ -54,6 +54,8 @@ def _maps(maps: tuple[MapStatus, ...]) -> Iterator[MetricFamily]:
     )
     broken = tuple(Sample(value=one.error is not None, labels={"map": one.name}) for one in maps)
     yield _family("fieldsync_map_failing", "Whether the map cannot be synced.", broken)
+    held = tuple(Sample(value=len(one.holds), labels={"map": one.name}) for one in maps)
+    yield _family("fieldsync_map_services_left_alone", "Services that wait by themselves.", held)
 
 
 def _links(links: tuple[LinkStatus, ...]) -> Iterator[MetricFamily]:
@@ -61,16 +63,13 @@ def _links(links: tuple[LinkStatus, ...]) -> Iterator[MetricFamily]:
         Sample(value=link.reach.value == "service", labels=_link_labels(link)) for link in links
     )
     yield _family("fieldsync_link_reaches_service", "Whether a link is proven.", reaching)
-    today = tuple(
+    moved = tuple(
         Sample(value=count, labels=_link_labels(link) | {"direction": direction})
         for link in links
-        for direction, count in (
-            ("sent", link.sent_bytes_today),
-            ("received", link.received_bytes_today),
-        )
+        for direction, count in (("sent", link.sent_bytes), ("received", link.received_bytes))
         if count is not None
     )
-    yield _family("fieldsync_link_today_bytes", "All traffic since midnight.", today, "bytes")
+    yield _family("fieldsync_link_bytes", "All traffic since the link was made.", moved, "bytes")
 
 
 def _budgets(status: Status) -> Iterator[MetricFamily]:

@@ -1,6 +1,15 @@
 """How many bytes went over each interface: the kernel's own counts, retries and TLS included."""
 
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Bytes over an interface."""
+
+    received_bytes: int
+    sent_bytes: int
 
 
 class InterfaceCounters:
@@ -32,6 +41,13 @@ class InterfaceCounters:
             )
         # One that went away takes its last counts with it.
         return {name: size for name, size in moved.items() if size}
+
+    def totals(self) -> dict[str, Traffic]:
+        """What went over each interface since it was made; counts nothing anew."""
+        return {
+            name: Traffic(received_bytes=received, sent_bytes=sent)
+            for name, (_, received, sent) in self._read().items()
+        }
 
     def _read(self) -> dict[str, tuple[int, int, int]]:
         """Name → index, received bytes, sent bytes."""

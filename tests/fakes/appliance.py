@@ -95,8 +95,8 @@ class FakeAppliance:
                     link_class=LinkClass.WIFI,
                     reach=Reach.SERVICE,
                     up_for_s=12.5,
-                    sent_bytes_today=1000,
-                    received_bytes_today=5000,
+                    sent_bytes=1000,
+                    received_bytes=5000,
                 ),
             ),
             budgets=(

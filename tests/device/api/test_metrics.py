@@ -109,7 +109,7 @@ async def test_they_say_what_the_status_says(appliance: FakeAppliance, clock: Vi
     assert samples["fieldsync_disk_read_only"] == 1
     assert samples["fieldsync_modem_signal_dbm"] == -91
     assert samples['fieldsync_clock_trust{fieldsync_clock_trust="modem"}'] == 1
-    assert samples['fieldsync_link_today_bytes{interface="wlan0",class="wifi",direction="sent"}']
+    assert samples['fieldsync_link_bytes{interface="wlan0",class="wifi",direction="sent"}']
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from device.daemon import Daemon
 from device.lamps.lamps import Lamps
 from device.lamps.rhythm import Rhythm, recognised
 from device.links.classes import Classifier
+from device.links.counters import Traffic
 from device.links.monitor import LinkMonitor
 from device.model import ClockTrust, LinkClass
 from device.notify import ServiceManager
@@ -47,6 +48,9 @@ class FakeCounters:
     def take(self) -> dict[str, int]:
         moved, self.moved = self.moved, {}
         return moved
+
+    def totals(self) -> dict[str, Traffic]:
+        return {"wlan0": Traffic(received_bytes=7_000_000, sent_bytes=2_000_000)}
 
 
 @dataclass

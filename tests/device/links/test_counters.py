@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from device.links.counters import InterfaceCounters
+from device.links.counters import InterfaceCounters, Traffic
 
 
 def set_counts(root: Path, name: str, index: int, received: int, sent: int) -> None:
@@ -75,3 +75,12 @@ def test_where_nothing_can_be_read_nothing_moved(tmp_path: Path) -> None:
     assert counters.take() == {}
     (tmp_path / "sys/class/net/odd").mkdir(parents=True)
     assert InterfaceCounters(tmp_path).take() == {}
+
+
+def test_totals_are_what_the_kernel_has_and_count_nothing_anew(tmp_path: Path) -> None:
+    set_counts(tmp_path, "wwan0", 4, 1_000, 20)
+    counters = InterfaceCounters(tmp_path)
+    set_counts(tmp_path, "wwan0", 4, 1_500, 21)
+
+    assert counters.totals() == {"wwan0": Traffic(received_bytes=1_500, sent_bytes=21)}
+    assert counters.take() == {"wwan0": 501}
