@@ -16,7 +16,6 @@ _LEAF, _INTERIOR = 0x0D, 0x05
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _MAX_DEPTH = 20
 _MAX_HEADER = 64 * 1024
-_PIECE_BYTES = 256 * 1024
 
 
 class Damaged(ValueError):

@@ -49,7 +49,7 @@ from engine.maps.package_info import MAP_NAME, MapService, PackageInfo, read_jso
 from engine.maps.web_map import WebMap, clauses
 from engine.model import PreplannedUpdateMode, SpatialReference
 from engine.service.sign_in import Credentials
-from engine.sync.context import lock_path, spool_folder
+from engine.sync.context import lock_path, remove_geodatabase
 from engine.sync.generate import GeodatabaseGenerator
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.job import Job, Narrator
@@ -228,7 +228,7 @@ class _Repair:
             async with await Geodatabase.open(self._fresh, clock=self._clock):
                 return True
         except EngineError:
-            await asyncio.to_thread(_remove, self._fresh)
+            await asyncio.to_thread(remove_geodatabase, self._fresh)
             return False
 
     async def _take(self, has_source: bool) -> None:
@@ -366,13 +366,3 @@ def _clauses(definition: Mapping[str, object], url: str) -> dict[int, str]:
         if service.casefold() == url.casefold():
             return clauses(layers)
     return {}
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
-    folder = spool_folder(path)
-    if folder.is_dir():
-        for entry in folder.iterdir():
-            entry.unlink(missing_ok=True)
-        folder.rmdir()

@@ -195,6 +195,27 @@ def spool_folder(geodatabase: Path) -> Path:
     return geodatabase.with_name(f"{geodatabase.name}-spool")
 
 
+def remove_geodatabase(path: Path) -> None:
+    """Remove a geodatabase that nobody has open, with what SQLite and its syncs keep beside it."""
+    remove_spool(path)
+    remove_file(path)
+
+
+def remove_file(path: Path) -> None:
+    """Remove the file of a geodatabase, and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+
+
+def remove_spool(path: Path) -> None:
+    """Remove the spool folder of a geodatabase."""
+    folder = spool_folder(path)
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            entry.unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def lock_path(geodatabase: Path) -> Path:
     """The file whose lock says that a geodatabase is being taken or synced."""
     return geodatabase.with_name(f"{geodatabase.name}.lock")

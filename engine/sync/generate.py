@@ -34,7 +34,14 @@ from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
 from engine.sync.abandoned import abandoned_in, recorded_in, unregister_abandoned
-from engine.sync.context import SyncContext, lock_path, spool_folder
+from engine.sync.context import (
+    SyncContext,
+    lock_path,
+    remove_file,
+    remove_geodatabase,
+    remove_spool,
+    spool_folder,
+)
 from engine.sync.incoming import Sinks, Staged, Stager
 from engine.sync.job import Narrator
 from engine.sync.machine import machine_id
@@ -131,7 +138,7 @@ class GeodatabaseGenerator:
                 found += await asyncio.to_thread(recorded_in, place)
             await unregister_abandoned(session, found)
             for place in places:
-                await asyncio.to_thread(_remove, place)
+                await asyncio.to_thread(remove_geodatabase, place)
 
     async def undo(self) -> None:
         """Take back a run, when the map it is part of could not be made."""
@@ -205,7 +212,7 @@ class GeodatabaseGenerator:
                 await self._complete(database, wanted)
             await self._finish(wanted)
             return True
-        await asyncio.to_thread(_remove_file, self._partial)
+        await asyncio.to_thread(remove_file, self._partial)
         first = await self._rows.fetch_kept(wanted)
         if first is None:
             self._replica_name = ""
@@ -371,8 +378,8 @@ class GeodatabaseGenerator:
         await asyncio.to_thread(lock_path(self.path).unlink, missing_ok=True)
         if not self._has_begun:
             return
-        await asyncio.to_thread(_remove, self._partial)
-        await asyncio.to_thread(_remove, self.path)
+        await asyncio.to_thread(remove_geodatabase, self._partial)
+        await asyncio.to_thread(remove_geodatabase, self.path)
         # When even this fails the replica stays on the service, under a name that says whose it is.
         with suppress(EngineError):
             if self._replica_name and not self._replica_id:
@@ -390,25 +397,7 @@ def _possible(is_editable: bool) -> SyncDirection:
 
 def _finish(partial: Path, path: Path, *, keeps_note: bool) -> None:
     if not keeps_note:
-        _remove_spool(partial)
+        remove_spool(partial)
     faults.point("geodatabase.finished")
     partial.replace(path)
     sync_folder(path.parent)
-
-
-def _remove(path: Path) -> None:
-    _remove_spool(path)
-    _remove_file(path)
-
-
-def _remove_spool(path: Path) -> None:
-    folder = spool_folder(path)
-    if folder.is_dir():
-        for entry in folder.iterdir():
-            entry.unlink(missing_ok=True)
-        folder.rmdir()
-
-
-def _remove_file(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

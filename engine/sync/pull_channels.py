@@ -62,7 +62,7 @@ class ExtractedChanges:
 
     async def fetch(self, context: SyncContext, record: Replica, target: Path) -> Fetched:
         layer_ids = sorted(downloading(context))
-        form = extract_form(record, context.schema, context.spatial_reference, layer_ids)
+        form = extract_form(record, context.spatial_reference, layer_ids)
         return await context.service.extract_changes(form, target, context.narrator.service_says)
 
 
@@ -92,7 +92,6 @@ def can_extract(record: Replica, schema: ServiceSchema, layer_ids: Sequence[int]
 
 def extract_form(
     record: Replica,
-    schema: ServiceSchema,
     spatial_reference: SpatialReference,
     layer_ids: Sequence[int],
     *,

@@ -119,12 +119,12 @@ async def _extracted(
         target = Path(scratch) / "changes.json"
         able = schema.resource.get("extractChangesCapabilities")
         if isinstance(able, dict) and able.get("supportsReturnIdsOnly") is True:
-            form = extract_form(record, schema, reference, layer_ids, ids_only=True)
+            form = extract_form(record, reference, layer_ids, ids_only=True)
             await service.extract_changes(form, target)
             found = await asyncio.to_thread(_by_ids, target)
             if found:
                 return found
-        form = extract_form(record, schema, reference, layer_ids)
+        form = extract_form(record, reference, layer_ids)
         await service.extract_changes(form, target)
         return await asyncio.to_thread(_by_rows, target)
 

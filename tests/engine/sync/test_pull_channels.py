@@ -221,7 +221,7 @@ def test_without_a_generation_there_is_nothing_to_extract_from() -> None:
 
 def test_layers_and_generations_name_the_same_layers() -> None:
     form = extract_form(
-        record(extent=EXTENT, **CLAUSE, **PHOTOS), schema(**ALL), SpatialReference.of(3857), [0, 2]
+        record(extent=EXTENT, **CLAUSE, **PHOTOS), SpatialReference.of(3857), [0, 2]
     )
 
     assert form["layers"] == "0,2"
