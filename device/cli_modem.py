@@ -7,6 +7,7 @@ from pathlib import Path
 
 from device.cli_errors import SystemRefusedError
 from device.console import Console, Report
+from device.modem import managed
 from device.modem.port import Line, PortLost, opened
 from device.modem.status import ModemStatus
 from device.modem.steps import ModemError, probe
@@ -15,13 +16,15 @@ from engine import SystemClock
 
 _REMEDY = (
     "Look whether the modem is plugged in, and who has the port: fieldsyncd while it is connected, "
-    "ModemManager if modem.mode is managed (then ask mmcli -m any)"
+    "ModemManager if modem.mode is managed (then: fieldsync modem probe --managed)"
 )
 WEAK_DBM, BAD_DBM = -99, -107
 
 
 def run(options: Namespace, _console: Console) -> Report:
-    """Ask the modem."""
+    """Ask the modem, or ModemManager."""
+    if options.managed:
+        return _managed(managed.ask())
     try:
         found = asyncio.run(_probe(options.port, options.baud))
     except PortLost as error:
@@ -41,6 +44,30 @@ def run(options: Namespace, _console: Console) -> Report:
             "clock": None if found.clock is None else found.clock.isoformat(),
         },
         lines=table(("", ""), list(_lines(found))),
+    )
+
+
+def _managed(found: managed.ManagedModem) -> Report:
+    network = (found.operator, found.registration.value, found.technology)
+    percent = found.signal_percent
+    lines = [
+        ("modem", found.model or "it does not say what it is"),
+        ("state", found.state),
+        ("SIM", found.sim.value),
+        ("network", ", ".join(part for part in network if part)),
+        ("signal", "unknown" if percent is None else f"{percent} %"),
+    ]
+    return Report(
+        data={
+            "model": found.model,
+            "state": found.state,
+            "sim": found.sim.value,
+            "registration": found.registration.value,
+            "operator": found.operator,
+            "technology": found.technology,
+            "signal_percent": percent,
+        },
+        lines=table(("", ""), lines),
     )
 
 

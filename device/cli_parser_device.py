@@ -22,7 +22,8 @@ MODEM_TEXT = "The serial modem of the device."
 MODEM_EXAMPLE = """\
 examples:
   fieldsync modem probe
-  fieldsync modem probe --port /dev/ttyUSB2"""
+  fieldsync modem probe --port /dev/ttyUSB2
+  fieldsync modem probe --managed"""
 PROBE = """\
 Asks the modem for its SIM, its network, how well it hears that, and the time. It dials nothing,
 changes nothing and tries no PIN. The port must be free: not while the daemon is connected through
@@ -94,4 +95,7 @@ def add_modem(verbs: "_SubParsersAction[ParserT]", add_verb: "AddVerb[ParserT]")
     )
     probe.add_argument(
         "--baud", metavar="N", type=int, default=115_200, help="its speed (default: 115200)"
+    )
+    probe.add_argument(
+        "--managed", action="store_true", help="ask ModemManager, which has the modem (mmcli)"
     )

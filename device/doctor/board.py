@@ -1,7 +1,7 @@
 """The device itself: clock, disk, power, links, modem."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,9 @@ from device.clock_words import clock_words
 from device.config import Config, ModemMode
 from device.doctor.check import Check, ill, unknown, well
 from device.model import ClockError, ClockTrust, Reach
+from device.modem import managed
+from device.modem.managed import ManagedModem, ManagedModemError
+from device.modem.status import Registration, SimState
 from device.policy import conditions
 from device.policy.rules import Rules
 from device.tables import size
@@ -142,9 +145,14 @@ def _default_routes(root: Path) -> set[str]:
     return found
 
 
-def modem(config: Config, status: Status | None) -> Iterator[Check]:
-    """The modem and its SIM, if there is to be one."""
+def modem(
+    config: Config, status: Status | None, ask: Callable[[], ManagedModem] = managed.ask
+) -> Iterator[Check]:
+    """The modem and its SIM, if there is to be one. ``ask`` asks ModemManager."""
     if config.modem.mode is ModemMode.NONE:
+        return
+    if config.modem.mode is ModemMode.MANAGED:
+        yield from _managed(ask)
         return
     told = None if status is None else status.modem
     if told is None:
@@ -161,9 +169,28 @@ def modem(config: Config, status: Status | None) -> Iterator[Check]:
     signal = None if told.signal_dbm is None else f"{told.signal_dbm} dBm"
     yield Check(name="modem", is_ok=None, detail=", ".join(p for p in (*parts, signal) if p))
     if told.sim is not None:
-        is_ready = told.sim.casefold() in ("ready", "ok")
-        yield (
-            well("SIM", told.sim)
-            if is_ready
-            else ill("SIM", told.sim, "Put it in the right way round; take its PIN away on a phone")
-        )
+        yield _sim(told.sim)
+
+
+def _managed(ask: Callable[[], ManagedModem]) -> Iterator[Check]:
+    try:
+        told = ask()
+    except ManagedModemError as error:
+        yield ill("modem", error.message, error.remedy)
+        return
+    signal = "" if told.signal_percent is None else f"signal {told.signal_percent} %"
+    parts = (told.model, told.state, told.operator, told.registration.value, signal)
+    detail = ", ".join(part for part in parts if part)
+    if told.registration is Registration.DENIED or told.state.startswith("failed"):
+        remedy = "Ask the provider whether the SIM is active: mmcli --modem=any tells all of it"
+        yield ill("modem", detail, remedy)
+    else:
+        yield Check(name="modem", is_ok=None, detail=detail)
+    if told.sim is not SimState.UNKNOWN:
+        yield _sim(told.sim.value)
+
+
+def _sim(word: str) -> Check:
+    if word.casefold() in ("ready", "ok"):
+        return well("SIM", word)
+    return ill("SIM", word, "Put it in the right way round; take its PIN away on a phone")
