@@ -104,7 +104,9 @@ def run(
     async def supervised() -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        heard = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+        heard = {*STOP_SIGNALS}
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup(1) wants that
+            heard.remove(signal.SIGHUP)
         for number in heard:
             loop.add_signal_handler(number, _stop, task, manager, loop)
         daemon = Daemon(config, clock, manager, wire(config, clock), sign_in.store)

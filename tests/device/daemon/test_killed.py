@@ -1,6 +1,8 @@
 """The daemon in its own process, killed as a power cut does."""
 
+import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -52,6 +54,22 @@ def test_killed_again_and_again_in_its_syncs_nothing_is_lost(tmp_path: Path) -> 
     assert notes == [f"edit {number}" for number in range(1, KILLS + 1)]
     assert sound == "ok"
     assert unclean
+
+
+def test_a_terminal_that_is_closed_ends_it_in_good_order(tmp_path: Path) -> None:
+    write_world(tmp_path / "data")
+    with (
+        Service(tmp_path / "data", "park", tmp_path / "service.log") as service,
+        Board(tmp_path / "board", tmp_path / "map") as board,
+    ):
+        take(service.url, board.map)
+        board.start()
+        os.kill(board.pid, signal.SIGHUP)
+
+        board.stop()
+
+        assert "daemon.stopped" in board.words()
+        assert not (board.folder / "state/running").exists()
 
 
 def bring_up(board: Board) -> None:
