@@ -11,6 +11,7 @@ from pathlib import Path
 
 from device.config import FlowControl, ModemConfig
 from device.modem.child import end_child
+from device.modem.pppd_output import PppdOutput
 from engine import Clock
 
 LOOK_S = 0.5
@@ -22,6 +23,8 @@ bytes of the network: mostly the modem itself is the other end of PPP (3GPP TS 2
 LINK_NAME = "fieldsync"
 PID_FILE = Path(f"/run/ppp-{LINK_NAME}.pid")
 """Where pppd writes its process, because of ``linkname``."""
+SIGN_IN_REFUSED = 19
+ANYBODY = "guest"
 UNIT = 7
 INTERFACE = f"ppp{UNIT}"
 """A number of its own, so that another ppp link of the device is not taken for ours."""
@@ -75,11 +78,11 @@ def ending(code: int) -> tuple[Ending, str]:
     return _ENDINGS.get(code, (Ending.RADIO, f"pppd ended with {code}"))
 
 
-def arguments(config: ModemConfig, configuration: Path, *, password: int | None) -> list[str]:
-    """The command line. ``password``: the descriptor from which pppd reads it; None: no password is
-    needed. ``configuration``: the file that our program on its other side reads."""
+def arguments(config: ModemConfig, configuration: Path, *, password: int) -> list[str]:
+    """The command line. ``password``: the descriptor from which pppd reads it. ``configuration``:
+    the file that our program on its other side reads."""
     connect = [sys.executable, "-m", "device.modem.connect", "--config", str(configuration)]
-    given = [
+    return [
         "pppd",
         str(config.port.resolve()),  # its lock has the name by which other programs know the port
         str(config.baud),
@@ -109,29 +112,40 @@ def arguments(config: ModemConfig, configuration: Path, *, password: int | None)
         "hide-password",
         "connect",
         shlex.join(connect),
+        # A user in any case: many modems ask for one, take whatever they are told, and hang up if
+        # they are told nothing.
+        "user",
+        config.user or ANYBODY,
+        "plugin",
+        "passwordfd.so",
+        "passwordfd",
+        str(password),
     ]
-    if config.user:
-        given += ["user", config.user]
-    if password is not None:
-        given += ["plugin", "passwordfd.so", "passwordfd", str(password)]
-    return given
 
 
 async def run(
     config: ModemConfig, configuration: Path, password: str, stop: asyncio.Event, clock: Clock
 ) -> int:
-    """Run pppd until it ends, or ``stop`` is set; its exit code. :exc:`OSError` if it cannot be
-    started."""
-    reading = _readable(password) if password else None
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments(config, configuration, password=reading),
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=() if reading is None else (reading,),
-        )
-    finally:
-        if reading is not None:
+    """Run pppd until it ends, or ``stop`` is set; its exit code, as it should be. :exc:`OSError` if
+    it cannot be started."""
+    with PppdOutput() as output:
+        reading = _readable(password)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *arguments(config, configuration, password=reading),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output.writing,
+                stderr=output.writing,
+                pass_fds=(reading,),
+            )
+        finally:
             os.close(reading)
+            output.handed_over()
+        code = await _ended(process, stop, clock)
+    return SIGN_IN_REFUSED if output.was_refused else code
+
+
+async def _ended(process: asyncio.subprocess.Process, stop: asyncio.Event, clock: Clock) -> int:
     ended = asyncio.create_task(process.wait())
     stopped = asyncio.create_task(stop.wait())
     try:

@@ -46,7 +46,7 @@ ip netns exec provider sh -c '
     python3 /opt/fieldsync/tests/device_in_the_loop/guest/names.py 10.0.2.14 {NAME} {HOST} &
     while :; do
         pppd {{line}} 115200 local nocrtscts nodetach passive nodefaultroute proxyarp \
-            require-chap name provider ms-dns 10.0.2.14 \
+            noccp require-chap name provider ms-dns 10.0.2.14 \
             lcp-echo-interval 5 lcp-echo-failure 4 10.0.2.14:10.0.2.15
         sleep 0.2
     done' >/run/provider.log 2>&1 &

@@ -1,6 +1,8 @@
 """pppd is called so that no secret shows, ended so that it ends, and its end is understood."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,13 +38,18 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 def test_the_command_line_has_what_the_link_needs() -> None:
-    given = pppd.arguments(CONFIG, Path("/etc/field sync.toml"), password=None)
+    given = pppd.arguments(CONFIG, Path("/etc/field sync.toml"), password=3)
     assert given[:3] == ["pppd", "/dev/ttyUSB2", "115200"]
     assert {"nodetach", "noauth", "lock", "defaultroute", "usepeerdns"} <= set(given)
     assert given[given.index("defaultroute-metric") + 1] == "700"
     assert given[given.index("unit") + 1] == pppd.INTERFACE.removeprefix("ppp")
     assert "'/etc/field sync.toml'" in given[given.index("connect") + 1]
-    assert "plugin" not in given
+    assert given[given.index("passwordfd") + 1] == "3"
+
+
+def test_a_user_is_told_also_where_none_is_needed() -> None:
+    given = pppd.arguments(replace(CONFIG, user=""), Path("c"), password=3)
+    assert given[given.index("user") + 1] == pppd.ANYBODY
 
 
 async def test_the_password_goes_through_a_pipe_and_never_over_the_command_line(
@@ -53,6 +60,27 @@ async def test_the_password_goes_through_a_pipe_and_never_over_the_command_line(
     assert code == 0
     assert "s3cret" not in log.read_text()
     assert log.with_name("log.password").read_text() == "s3cret"
+
+
+async def test_a_refused_password_is_told_also_when_the_line_goes_down_right_after(
+    log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FAKE_PPPD", "16")
+    monkeypatch.setenv("FAKE_PPPD_SAYS", "CHAP authentication failed: Access denied\nModem hangup")
+    with caplog.at_level("INFO"):
+        code = await pppd.run(CONFIG, Path("c"), "", asyncio.Event(), SystemClock())
+    assert pppd.ending(code)[0] is Ending.SIGN_IN
+    assert "Access denied" in caplog.text
+    assert "Modem hangup" in caplog.text
+
+
+async def test_a_program_that_pppd_leaves_behind_is_not_waited_for(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_PPPD", "leaves")
+    async with asyncio.timeout(30):
+        assert await pppd.run(CONFIG, Path("c"), "", asyncio.Event(), SystemClock()) == 16
+    os.kill(int(log.with_name("log.left").read_text()), signal.SIGKILL)
 
 
 async def test_it_ends_when_the_link_is_not_wanted(
@@ -91,17 +119,15 @@ async def test_cancelling_leaves_no_pppd(log: Path, monkeypatch: pytest.MonkeyPa
 def test_the_port_is_called_as_other_programs_call_it(tmp_path: Path) -> None:
     port = tmp_path / "fieldsync-modem"
     port.symlink_to("ttyUSB2")
-    assert pppd.arguments(replace(CONFIG, port=port), Path("c"), password=None)[1].endswith(
-        "/ttyUSB2"
-    )
+    assert pppd.arguments(replace(CONFIG, port=port), Path("c"), password=3)[1].endswith("/ttyUSB2")
 
 
 def test_nothing_is_left_to_the_options_of_the_system() -> None:
     """Debian's file says crtscts: without those wires not a byte would ever leave the port."""
-    given = pppd.arguments(CONFIG, Path("c"), password=None)
+    given = pppd.arguments(CONFIG, Path("c"), password=3)
     assert {"nocrtscts", "modem", "nopersist"} <= set(given)
     wired = replace(CONFIG, flow_control=FlowControl.HARDWARE)
-    assert "crtscts" in pppd.arguments(wired, Path("c"), password=None)
+    assert "crtscts" in pppd.arguments(wired, Path("c"), password=3)
 
 
 @pytest.mark.parametrize(
