@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from device.config_reader import Between, ConfigError, Key, Word, fields_of, read_config, spelled
 from device.lamps.language import LampMode
 from device.model import LinkClass
 from device.socket_file import LONGEST_SOCKET_PATH
-from engine import ArcGISCredentialStore, ConflictPolicy, SyncDirection
+from engine import ConflictPolicy, SyncDirection
+
+if TYPE_CHECKING:  # what dials reads the configuration each time, and signs in nowhere
+    from engine import ArcGISCredentialStore
 
 Seconds = Annotated[float, Between(0, 86_400)]
 Minutes = Annotated[float, Between(0.1, 10_080)]
@@ -268,9 +271,11 @@ class Config:
 
 def credentials(
     config: DeviceConfig, environment: Mapping[str, str] = os.environ
-) -> ArcGISCredentialStore:
+) -> "ArcGISCredentialStore":
     """What to sign in with: the file of the configuration, else the one that the service manager
     hands over, else the environment. Empty if there is none."""
+    from engine import ArcGISCredentialStore
+
     path = credentials_file(config, environment)
     if path is not None:
         return ArcGISCredentialStore.from_file(path)

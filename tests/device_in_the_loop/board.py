@@ -17,6 +17,10 @@ _ALL_LINES = 0x3FC
 """The address bits 9 to 2 are the mask of the lines that a read sees."""
 _UNATTACHED = "/machine/unattached"
 
+SHARP_S, COARSE_S = 0.002, 0.02
+"""How often the lamps are looked at: for a time that is measured, and for one that is waited; each
+look costs the emulator a little."""
+
 Levels = tuple[bool, bool, bool]
 """LINK, SYNC, ATTN."""
 
@@ -63,22 +67,24 @@ class Board:
         return link, sync, attention
 
     async def watch(self, seconds: float) -> list[Edge]:
-        """How the lamps are, and each change in so long, to a few milliseconds."""
+        """How the lamps are, and each change in so long, to some hundredths of a second."""
         start = monotonic()
         edges: list[Edge] = []
         while (at := monotonic() - start) < seconds:
             levels = await self.lamps()
             if not edges or edges[-1].levels != levels:
                 edges.append(Edge(at, levels))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(COARSE_S)
         return edges
 
-    async def until(self, lamp: int, *, is_lit: bool, timeout_s: float) -> float:
+    async def until(
+        self, lamp: int, *, is_lit: bool, timeout_s: float, every_s: float = COARSE_S
+    ) -> float:
         """Seconds until that lamp (0 LINK, 1 SYNC, 2 ATTN) is lit, or dark."""
         start = monotonic()
         while (await self.lamps())[lamp] is not is_lit:
             assert monotonic() - start < timeout_s, f"lamp {lamp} never became {is_lit}"
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(every_s)
         return monotonic() - start
 
     async def _ask(self, command: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from device.lamps.rhythm import COUNTS, Rhythm, pattern
-from tests.device_in_the_loop.board import Edge
+from tests.device_in_the_loop.board import SHARP_S, Edge
 from tests.device_in_the_loop.image import LEDS, Image
 from tests.device_in_the_loop.machine import Machine, booted
 from tests.fakes.led_contract import answers
@@ -69,7 +69,8 @@ async def test_a_button_when_pressed_is_heard_and_answered(machine: Machine) -> 
         for seconds, gesture in ((0.1, "short"), (2.6, "long"), (1.3, None)):
             assert not (await machine.board.lamps())[SYNC]
             press = asyncio.create_task(machine.board.press(seconds), name="press")
-            pressed_s.append(await machine.board.until(SYNC, is_lit=True, timeout_s=20))
+            lit = machine.board.until(SYNC, is_lit=True, timeout_s=20, every_s=SHARP_S)
+            pressed_s.append(await lit)
             await press
             assert (await heard.get()).endswith(" {}")
             if gesture is not None:
