@@ -17,7 +17,7 @@ from engine import Clock
 LOOK_S = 0.5
 STOP_S = 10.0
 """How long pppd may take to hang up before it is killed."""
-ECHO_INTERVAL_S, ECHO_FAILURES = 15, 4
+ECHO_INTERVAL_S, ECHO_FAILURES = 10, 4
 """A port without a wire for the carrier tells by nothing else that the call is lost. It costs no
 bytes of the network: mostly the modem itself is the other end of PPP (3GPP TS 27.060, 9)."""
 LINK_NAME = "fieldsync"
