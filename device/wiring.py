@@ -107,7 +107,7 @@ CONFIGURATION = Path("/etc/fieldsync/config.toml")
 def hardware(config: Config, clock: Clock, *, configuration: Path = CONFIGURATION) -> Hardware:
     """The real thing. ``configuration``: the file, for programs that this one starts."""
     settings = config.conditions
-    folders = [one.folder for one in config.maps]
+    folders = {one.name: one.folder for one in config.maps}
 
     def read() -> Conditions:
         return conditions.read(

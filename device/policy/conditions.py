@@ -1,21 +1,29 @@
 """The device's own condition: disk, power, heat, battery. What cannot be read refuses nothing."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from engine import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """The file system that a map lies on."""
+    """The file system that maps lie on."""
 
     folder: str
+    """That of one of them."""
+    maps: frozenset[str] | None = None
+    """Their names; None: all maps."""
     free_bytes: int
     size_bytes: int
     is_read_only: bool = False
+
+    def has(self, name: str) -> bool:
+        return self.maps is None or name in self.maps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +44,11 @@ class Conditions:
 def read(
     *,
     clock: Clock,
-    maps: Iterable[Path] = (),
+    maps: Mapping[str, Path] = MappingProxyType({}),
     root: Path = Path("/"),
     battery: Path | None = None,
 ) -> Conditions:
-    """The condition now. ``root`` is where ``sys`` lies.
+    """The condition now. ``maps``: the folder of each; ``root`` is where ``sys`` lies.
 
     ``battery`` is a file that holds the charge in percent, for boards whose battery the kernel does
     not know.
@@ -57,24 +65,23 @@ def read(
     )
 
 
-def _disks(maps: Iterable[Path]) -> Iterator[Disk]:
+def _disks(maps: Mapping[str, Path]) -> Iterator[Disk]:
     """One for each file system; a folder that is gone has none."""
-    seen: set[int] = set()
-    for folder in maps:
-        try:
-            device = os.stat(folder).st_dev
+    on_device: dict[int, list[str]] = {}
+    for name, folder in maps.items():
+        with suppress(OSError):
+            on_device.setdefault(os.stat(folder).st_dev, []).append(name)
+    for names in on_device.values():
+        folder = maps[names[0]]
+        with suppress(OSError):
             found = os.statvfs(folder)
-        except OSError:
-            continue
-        if device in seen:
-            continue
-        seen.add(device)
-        yield Disk(
-            folder=str(folder),
-            free_bytes=found.f_bavail * found.f_frsize,
-            size_bytes=found.f_blocks * found.f_frsize,
-            is_read_only=bool(found.f_flag & os.ST_RDONLY),
-        )
+            yield Disk(
+                folder=str(folder),
+                maps=frozenset(names),
+                free_bytes=found.f_bavail * found.f_frsize,
+                size_bytes=found.f_blocks * found.f_frsize,
+                is_read_only=bool(found.f_flag & os.ST_RDONLY),
+            )
 
 
 def _undervoltage(sensors: Path) -> bool | None:

@@ -28,6 +28,7 @@ from device.policy.work import (
 
 _COST = list(LinkClass)
 _TOLD_FIRST = (
+    WaitReason.STORAGE,
     WaitReason.NO_LINK,
     WaitReason.DISK,
     WaitReason.AUTHENTICATION,
@@ -115,17 +116,21 @@ def _over_for(
     """The same for services all of which somebody asked for, or none."""
     waits: list[Wait] = []
     along: list[TargetState] = []
-    is_due = False
+    first_due: TargetState | None = None
     for one in group:
         wait = _refused(state, one, candidate, now)
         if wait is not None:
             waits.append(wait)
-        is_due = is_due or wait is None
+        elif first_due is None:
+            first_due = one
         if wait is None or _refused(state, one, candidate, now, is_along=True) is None:
             along.append(one)
-    if candidate is None or not is_due:
+    if candidate is None or first_due is None:
         return waits
-    found = _within_budget(state, candidate.link, along, now)
+    # What may only be sent, because its disk is full, has a run of its own.
+    may_pull = _may_pull(state, first_due, candidate, now)
+    along = [one for one in along if _may_pull(state, one, candidate, now) is may_pull]
+    found = _within_budget(state, candidate.link, along, now, may_pull=may_pull)
     return found if isinstance(found, Run) else [*waits, found]
 
 
@@ -139,8 +144,10 @@ def _refused(
 ) -> Wait | None:
     """Why that service is not synced over that link now. ``is_along``: another one is."""
     gesture, of_class = gesture_for(state, one, now), _rules_for(state.rules, candidate)
-    full_disk = _full_disk(state, now)
-    may_pull = full_disk is None and (not of_class.edits_only or gesture is Gesture.LONG)
+    locked, full_disk = _locked_disk(state, one, now), _full_disk(state, one, now)
+    may_pull = _may_pull(state, one, candidate, now)
+    if locked is not None:
+        return _wait(WaitReason.STORAGE, f"The disk of {locked.folder} is read-only.")
     if full_disk is not None and not one.work.pending_edits:
         return _wait(WaitReason.DISK, _disk_detail(full_disk))
     if gesture is None and (refusal := refused_sign_in(state, one)) is not None:
@@ -194,9 +201,6 @@ def _refused_by_person(state: PolicyState) -> Wait | None:
 
 def _refused_by_device(state: PolicyState, now: float) -> Wait | None:
     conditions, rules = _conditions(state, now), state.rules
-    for disk in conditions.disks:
-        if disk.is_read_only:
-            return _wait(WaitReason.STORAGE, f"The disk of {disk.folder} is read-only.")
     if conditions.is_undervoltage:
         return _wait(WaitReason.UNDERVOLTAGE, "The supply voltage is too low.")
     heat = conditions.temperature_c
@@ -226,11 +230,29 @@ def _conditions(state: PolicyState, now: float) -> Conditions:
     return reading if is_fresh else Conditions()
 
 
-def _full_disk(state: PolicyState, now: float) -> Disk | None:
-    for disk in _conditions(state, now).disks:
+def _locked_disk(state: PolicyState, one: TargetState, now: float) -> Disk | None:
+    return next((disk for disk in _disks_of(state, one, now) if disk.is_read_only), None)
+
+
+def _full_disk(state: PolicyState, one: TargetState, now: float) -> Disk | None:
+    for disk in _disks_of(state, one, now):
         if disk.free_bytes < state.rules.least_free_bytes(disk.size_bytes):
             return disk
     return None
+
+
+def _disks_of(state: PolicyState, one: TargetState, now: float) -> list[Disk]:
+    """That which its map lies on."""
+    return [disk for disk in _conditions(state, now).disks if disk.has(one.target.map)]
+
+
+def _may_pull(
+    state: PolicyState, one: TargetState, candidate: Candidate | None, now: float
+) -> bool:
+    """Whether anything may be fetched for it: there is room, and the link is not for edits only."""
+    is_urged = gesture_for(state, one, now) is Gesture.LONG
+    is_for_all = not _rules_for(state.rules, candidate).edits_only
+    return _full_disk(state, one, now) is None and (is_for_all or is_urged)
 
 
 def _disk_detail(disk: Disk) -> str:
@@ -264,14 +286,12 @@ def _too_costly(link: Link) -> str:
 
 
 def _within_budget(
-    state: PolicyState, link: Link, along: Sequence[TargetState], now: float
+    state: PolicyState, link: Link, along: Sequence[TargetState], now: float, *, may_pull: bool
 ) -> Run | Wait:
     rules = state.rules.of(link.link_class)
     if not rules.is_allowed:
         return _wait(WaitReason.BUDGET, f"The configuration forbids syncing over {name_of(link)}.")
     gesture = gesture_for(state, along[0], now)
-    may_pull = _full_disk(state, now) is None
-    may_pull = may_pull and (not rules.edits_only or gesture is Gesture.LONG)
     run = Run(
         link=link,
         max_bytes=None,

@@ -68,7 +68,10 @@ class Policy:
         return decide_over(self.state(), link_class, self._clock.monotonic())
 
     def state(self) -> PolicyState:
-        """All that the decision is made of."""
+        """All that the decision is made of. Reads the device's condition anew."""
+        return self._state(self._read_conditions())
+
+    def _state(self, conditions: Conditions) -> PolicyState:
         return PolicyState(
             rules=self._rules,
             links=self._links,
@@ -83,7 +86,7 @@ class Policy:
             ),
             broken_maps=self._broken_maps,
             press=self._press,
-            conditions=self._read_conditions(),
+            conditions=conditions,
             budgets=self._budgets.states(),
             waits=self._backoff.waits,
             retry_after=dict(self._retry_after),
@@ -93,7 +96,7 @@ class Policy:
         """The services that are left alone by themselves now."""
         candidate = route(self._links)
         link_class = None if candidate is None else candidate.link.link_class
-        return holds(self.state(), self._clock.monotonic(), link_class)
+        return holds(self._state(Conditions()), self._clock.monotonic(), link_class)
 
     @property
     def troubles(self) -> frozenset[FailureClass]:

@@ -138,7 +138,9 @@ class World:
         )
 
     def conditions_now(self) -> Conditions:
-        read = conditions.read(clock=self.clock, maps=[self.map], root=self.folder / "nothing")
+        read = conditions.read(
+            clock=self.clock, maps={"park": self.map}, root=self.folder / "nothing"
+        )
         return read if self.conditions == Conditions() else self.conditions
 
     def start(self) -> None:

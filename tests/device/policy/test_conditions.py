@@ -16,7 +16,7 @@ def put(root: Path, name: str, text: str) -> None:
 
 
 def test_where_nothing_can_be_read_nothing_is_known(tmp_path: Path, clock: VirtualClock) -> None:
-    found = conditions.read(clock=clock, root=tmp_path, maps=[tmp_path / "gone"])
+    found = conditions.read(clock=clock, root=tmp_path, maps={"gone": tmp_path / "gone"})
 
     assert found == conditions.Conditions(read_at=0.0)
 
@@ -91,7 +91,7 @@ def test_two_maps_on_one_disk_are_one_disk(tmp_path: Path, clock: VirtualClock) 
         (tmp_path / name).mkdir()
 
     (disk,) = conditions.read(
-        clock=clock, root=tmp_path, maps=[tmp_path / "one", tmp_path / "two"]
+        clock=clock, root=tmp_path, maps={"one": tmp_path / "one", "two": tmp_path / "two"}
     ).disks
 
     assert disk.folder == str(tmp_path / "one")
@@ -107,6 +107,6 @@ def test_a_disk_that_became_read_only_is_noticed(
     fields[8] = os.ST_RDONLY  # f_flag
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(fields))
 
-    (disk,) = conditions.read(clock=clock, root=tmp_path, maps=[tmp_path]).disks
+    (disk,) = conditions.read(clock=clock, root=tmp_path, maps={"park": tmp_path}).disks
 
     assert disk.is_read_only

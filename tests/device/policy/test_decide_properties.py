@@ -121,6 +121,7 @@ def targets(draw: st.DrawFn) -> tuple[TargetState, ...]:
 def conditions(draw: st.DrawFn) -> Conditions:
     disk = Disk(
         folder="/maps",
+        maps=draw(st.sampled_from([None, None, frozenset({"park"}), frozenset({"city"})])),
         free_bytes=draw(st.sampled_from([0, 49_000_000, 10**9, 10**11])),
         size_bytes=10**11,
         is_read_only=draw(st.sampled_from([False, False, False, True])),
@@ -257,8 +258,9 @@ def test_a_run_is_never_refused_at_the_same_time(state: PolicyState) -> None:
         assert not conditions.is_undervoltage
         assert (conditions.temperature_c or 0) <= 80
         assert conditions.is_charging or (conditions.battery_percent or 100) >= 10
-        assert not any(disk.is_read_only for disk in conditions.disks)
-        assert not (answer.pull and any(d.free_bytes < 50_000_000 for d in conditions.disks))
+        used = [d for d in conditions.disks if any(d.has(t.map) for t in answer.targets)]
+        assert not any(disk.is_read_only for disk in used)
+        assert not (answer.pull and any(disk.free_bytes < 50_000_000 for disk in used))
     works = {one.target: one for one in state.targets}
     assert answer.targets
     assert len(set(answer.targets)) == len(answer.targets)

@@ -13,11 +13,13 @@ from device.model import (
     Wait,
     WaitReason,
 )
+from device.policy.conditions import Conditions, Disk
 from device.policy.decide import decide
 from device.policy.holds import holds
 from device.policy.state import BackoffWait, PolicyState, Press, TargetState, Work
 from tests.device.policy.test_decide_rules import (
     DUE,
+    FINE,
     IDLE,
     NOW,
     PARK,
@@ -214,3 +216,33 @@ def test_if_all_maps_are_broken_a_person_is_needed(press: Press | None) -> None:
 
 def test_without_maps_there_is_nothing_to_do() -> None:
     assert reason(decide(state(targets=()), NOW)) is WaitReason.NOTHING_TO_DO
+
+
+def disk(*maps: str, is_read_only: bool = False) -> Conditions:
+    full = Disk(
+        folder="/stick",
+        maps=frozenset(maps),
+        free_bytes=0,
+        size_bytes=10**10,
+        is_read_only=is_read_only,
+    )
+    return replace(FINE, disks=(*FINE.disks, full))
+
+
+def test_a_disk_that_is_locked_keeps_only_its_own_maps_from_being_synced() -> None:
+    locked = several(conditions=disk("city", is_read_only=True))
+
+    assert run_targets(decide(locked, NOW)) == (PARK,)
+    alone = decide(state(conditions=disk("park", is_read_only=True)), NOW)
+    assert reason(alone) is WaitReason.STORAGE
+
+
+def test_a_disk_that_is_full_keeps_changes_only_from_its_own_maps() -> None:
+    """Their edits go up in a run of their own."""
+    full = several(conditions=disk("city"))
+    first = decide(full, NOW)
+    done = replace(full, targets=(TargetState(target=PARK, work=IDLE), *full.targets[1:]))
+    second = decide(done, NOW)
+
+    assert (run_targets(first), isinstance(first, Run) and first.pull) == ((PARK,), True)
+    assert (run_targets(second), isinstance(second, Run) and second.pull) == ((CITY, TREES), False)
