@@ -8,6 +8,7 @@ from device.cli_credentials import credentials
 from device.cli_run import follow, run_async
 from device.cli_traffic import traffic
 from device.console import Console, Report
+from device.ownership import made_for_the_owner
 from device.tables import number
 from engine import ExitCode, RepairedGeodatabase, RepairOfflineMapJob, RepairOfflineMapResult
 
@@ -16,7 +17,8 @@ WHEN_STOPPED = "Run it again: it goes on where it stopped; the damaged file is k
 
 def run(options: Namespace, console: Console) -> Report:
     """Repair the map; files that are whole are left alone."""
-    return run_async(lambda: _repair(options, console), when_stopped=WHEN_STOPPED)
+    with made_for_the_owner(options.map):
+        return run_async(lambda: _repair(options, console), when_stopped=WHEN_STOPPED)
 
 
 async def _repair(options: Namespace, console: Console) -> Report:

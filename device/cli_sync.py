@@ -9,6 +9,7 @@ from device.cli_credentials import credentials
 from device.cli_run import follow, run_async
 from device.cli_traffic import traffic
 from device.console import Console, Report
+from device.ownership import made_for_the_owner
 from device.sync_exit_code import exit_code
 from device.tables import number, table
 from engine import (
@@ -40,7 +41,8 @@ HEADINGS = (
 
 def run(options: Namespace, console: Console) -> Report:
     """Sync every geodatabase of the map."""
-    return run_async(lambda: _sync(options, console), when_stopped=WHEN_STOPPED)
+    with made_for_the_owner(options.map):
+        return run_async(lambda: _sync(options, console), when_stopped=WHEN_STOPPED)
 
 
 async def _sync(options: Namespace, console: Console) -> Report:

@@ -11,6 +11,7 @@ from device.cli_parser_take import UPDATE_MODES
 from device.cli_run import follow, run_async
 from device.cli_traffic import traffic
 from device.console import Console, Report
+from device.ownership import made_for_the_owner
 from engine import (
     AttachmentSyncDirection,
     DownloadPreplannedOfflineMapJob,
@@ -30,7 +31,8 @@ WHEN_STOPPED = "The map was not taken, and nothing is left behind"
 
 def run(options: Namespace, console: Console) -> Report:
     """Take the map, or leave nothing behind."""
-    return run_async(lambda: _take(options, console), when_stopped=WHEN_STOPPED)
+    with made_for_the_owner(options.map):
+        return run_async(lambda: _take(options, console), when_stopped=WHEN_STOPPED)
 
 
 async def _take(options: Namespace, console: Console) -> Report:
