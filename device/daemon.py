@@ -4,9 +4,9 @@ One process, one event loop, no root. Its parts are kept alive one by one; the e
 SIGTERM, SIGINT or SIGHUP, comes in good order from wherever they are.
 """
 
+import argparse
 import asyncio
 import gc
-import getopt
 import logging
 import os
 import random
@@ -37,58 +37,34 @@ from device.runs import Runner
 from device.socket_appliance import SocketAppliance
 from device.state import State, StateInUseError
 from device.wiring import Hardware, hardware, rules
-from engine import ArcGISCredentialStore, Clock, EngineError, ExitCode, SystemClock
+from engine import ArcGISCredentialStore, Clock, EngineError, SystemClock
 
 STOP_LIMIT_S = 18.0
 """The service manager gives up after 20 s. Nothing is lost by an earlier end; it is unclean."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-USAGE = """\
-usage: fieldsyncd --config FILE [--check]
-
-Keeps the offline maps of a device in step, shows how it is, answers on a socket.
-
-  --config FILE  the configuration (docs/device.md)
-  --check        only check the configuration and the credentials
-  -h, --help     show this"""
-"""Read without argparse, which would stay in memory for the days that the daemon runs: 0.3 MB."""
-
 Wire = Callable[[Config, Clock], Hardware]
 
 
 def main(arguments: Sequence[str] | None = None, *, wire: Wire | None = None) -> int:
     """Run until a signal says otherwise; the exit code. ``wire`` gives what it is wired to."""
+    parser = argparse.ArgumentParser(prog="fieldsyncd", description=__doc__)
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="F", help="the configuration (docs/device.md)"
+    )
+    parser.add_argument("--check", action="store_true", help="only check the configuration")
+    options = parser.parse_args(arguments)
     try:
-        given, rest = getopt.getopt(
-            list(sys.argv[1:] if arguments is None else arguments),
-            "h",
-            ["help", "config=", "check"],
-        )
-    except getopt.GetoptError as error:
-        return _misused(str(error))
-    options = dict(given)
-    if "-h" in options or "--help" in options:
-        print(USAGE)
-        return 0
-    if rest or not options.get("--config"):
-        return _misused(f"what is {rest[0]!r}?" if rest else "--config is needed")
-    path = Path(options["--config"])
-    try:
-        config = Config.read(path)
-        if "--check" in options:
+        config = Config.read(options.config)
+        if options.check:
             credentials(config.device)
             return 0
-        wire = wire or partial(hardware, configuration=path.absolute())
+        wire = wire or partial(hardware, configuration=options.config.absolute())
         return run(config, SystemClock(), os.environ, wire=wire)
     except EngineError as error:
         print(f"<3>{error}" if "JOURNAL_STREAM" in os.environ else str(error), file=sys.stderr)
         return int(error.exit_code)
-
-
-def _misused(error: str) -> int:
-    print(f"{USAGE}\nfieldsyncd: {error}", file=sys.stderr)
-    return int(ExitCode.USAGE)
 
 
 def run(

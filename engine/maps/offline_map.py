@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from engine.errors import (
     EngineError,
@@ -14,8 +14,10 @@ from engine.errors import (
 )
 from engine.geodatabase.feature_table import FeatureTable
 from engine.geodatabase.geodatabase import Geodatabase
-from engine.maps.operational_layers import OperationalLayer, operational_layers
 from engine.maps.package_info import MAP_NAME, PackageInfo, read_json
+
+if TYPE_CHECKING:  # loaded for those who ask for the layers of the web map
+    from engine.maps.operational_layers import OperationalLayer
 
 
 class OfflineMap:
@@ -110,9 +112,11 @@ class OfflineMap:
         return list(self._geodatabases)
 
     @property
-    def operational_layers(self) -> list[OperationalLayer]:
+    def operational_layers(self) -> "list[OperationalLayer]":
         """The layers of the web map, the lowest first, then its tables; each with its feature
         table, if that is on this device."""
+        from engine.maps.operational_layers import operational_layers
+
         urls = {service.file: service.url for service in self.info.services}
         tables: dict[str, list[FeatureTable]] = {}
         for geodatabase in self._geodatabases:

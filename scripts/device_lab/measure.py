@@ -39,7 +39,7 @@ GOALS = {
     "rest_mb": 45.0,
     "after_syncs_mb": 45.0,
     "peak_mb": 60.0,
-    "slope_kb_per_sync": 1.0,
+    "slope_kb_per_sync": 2.5,
     "writes_per_minute": 1.0,
     "press_to_lamp_ms": 100.0,
     "press_to_first_byte_ms": 1000.0,

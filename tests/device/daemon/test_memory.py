@@ -64,9 +64,18 @@ def test_what_only_some_maps_need_is_not_loaded_with_the_daemon() -> None:
 
     assert not loaded & {
         "device.modem.part",
+        "engine.maps.operational_layers",
         "engine.maps.package_update",
         "engine.maps.scheduled_sync",
         "engine.service.portal",
         "engine.sync.delta_file",
         "engine.sync.package_merge",
     }
+
+
+def test_no_library_is_loaded_that_only_lists_and_guesses_need() -> None:
+    loaded = run("import device.daemon; print(open('/proc/self/maps').read())")
+
+    assert "_ssl" in loaded or "libssl" in loaded
+    assert "libstdc++" not in loaded
+    assert "charset_normalizer" not in loaded

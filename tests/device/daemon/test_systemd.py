@@ -15,6 +15,7 @@ from device.config_reader import ConfigError
 from device.modem import dialler, pppd
 from device.modem.report import REQUEST_NAME
 from engine.errors import CredentialsError
+from scripts.device_lab.measure import AS_INSTALLED
 from tests.fakes.leds import FakeLeds
 from tests.sources import ROOT
 
@@ -49,6 +50,12 @@ def test_the_service_is_hardly_exposed() -> None:
     found = re.search(r"Overall exposure level .*?: ([\d.]+)", done.stdout)
     assert found is not None, done.stdout + done.stderr
     assert float(found[1]) <= WORST_EXPOSURE
+
+
+def test_the_daemon_is_measured_as_it_is_installed() -> None:
+    (start,) = values("fieldsync.service", "ExecStart")
+
+    assert start.startswith(f"/usr/bin/python3 {' '.join(AS_INSTALLED)} -m device.daemon ")
 
 
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
