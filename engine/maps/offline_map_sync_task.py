@@ -3,14 +3,14 @@
 import asyncio
 import copy
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from engine.clock import Clock, SystemClock
-from engine.errors import EngineError, JobCancelledError, MapError
+from engine.errors import EngineError, JobCancelledError, MapError, ServiceBusyError
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.package_record import get_package
 from engine.geodatabase.replica import get_replica, get_service
@@ -22,6 +22,7 @@ from engine.maps.package_info import (
     UPDATE_BY_SYNC,
 )
 from engine.maps.update_capabilities import OfflineMapUpdateCapabilities
+from engine.service.hosts import is_same_host
 from engine.service.service_time import ServiceTime
 from engine.service.session import Session
 from engine.service.sign_in import Credentials
@@ -235,6 +236,7 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             narrator = self._narrator.part(number * share, (number + 1) * share)
             sync = await self._one(geodatabase)
             try:
+                _spare_host(geodatabase, result.geodatabase_results, geodatabases)
                 one = await sync.run(narrator, session)
             except EngineError as error:
                 one = sync.result or SyncGeodatabaseResult(geodatabase_path=geodatabase.path)
@@ -279,6 +281,25 @@ class OfflineMapSyncJob(Job[OfflineMapSyncResult]):
             keep_geodatabase_deltas=self._parameters.keep_geodatabase_deltas,
             reconcile_branch_version=self._parameters.reconcile_branch_version,
         )
+
+
+def _spare_host(
+    geodatabase: Geodatabase,
+    results: Iterable[SyncGeodatabaseResult],
+    geodatabases: Iterable[Geodatabase],
+) -> None:
+    """:exc:`ServiceBusyError` if another service of the same host has just said for how long it
+    wants to be left alone (RFC 9110, 10.2.3 Retry-After)."""
+    urls = {one.path: one.service_url for one in geodatabases}
+    for one in results:
+        error = one.error
+        if not isinstance(error, ServiceBusyError) or error.retry_after_s is None:
+            continue
+        if is_same_host(urls[one.geodatabase_path], geodatabase.service_url):
+            raise ServiceBusyError(
+                f"{geodatabase.service_url} was left alone: {error.message}",
+                retry_after_s=error.retry_after_s,
+            )
 
 
 def _can_sync(connection: sqlite3.Connection) -> bool:

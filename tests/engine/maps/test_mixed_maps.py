@@ -3,13 +3,14 @@
 import json
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.errors import EngineError
+from engine.errors import EngineError, ServiceBusyError
 from engine.maps.offline_map import OfflineMap
 from engine.maps.offline_map_sync_task import (
     OfflineMapSyncJob,
@@ -189,6 +190,28 @@ async def test_sync_when_all_fails_then_the_job_tells_of_each_geodatabase(areas:
     errors = {Path(r.geodatabase_path).stem: r.error for r in job.geodatabase_results}
     assert set(errors) == {"water", "wells", "synced"}
     assert all(errors.values())
+
+
+@pytest.mark.parametrize(("retry_after_s", "are_asked"), [(None, True), (700, False)])
+async def test_sync_when_a_service_asks_for_time_then_others_of_its_host_are_left_alone(
+    areas: Areas, retry_after_s: int | None, are_asked: bool
+) -> None:
+    await edit(areas)
+    busy = Fault(kind="status", status=503, service="water", retry_after_s=retry_after_s, times=0)
+    areas.server.faults.add(busy)
+    job = OfflineMapSyncJob(areas.folder, OfflineMapSyncParameters(), clock=areas.clock)
+    job.start()
+
+    with suppress(ServiceBusyError):
+        await job.result()
+
+    errors = {Path(r.geodatabase_path).stem: r.error for r in job.geodatabase_results}
+    assert set(errors) == {"water", "wells", "synced"}
+    assert (errors["wells"] is None) is are_asked
+    left = [error for error in errors.values() if "was left alone" in str(error)]
+    assert len(left) == (0 if are_asked else 2)
+    busy_errors = [error for error in errors.values() if isinstance(error, ServiceBusyError)]
+    assert [error.retry_after_s for error in busy_errors] == [retry_after_s] * len(busy_errors)
 
 
 async def test_sync_when_cancelled_then_the_job_tells_what_it_had_done(areas: Areas) -> None:
