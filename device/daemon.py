@@ -26,7 +26,7 @@ from device.governor import Governor
 from device.kept_credentials import KeptCredentials
 from device.kept_map import KeptMap
 from device.links.bound_loop import BoundLoop
-from device.listening import group_id, listening
+from device.listening import group_id, listening, refuse_waiting
 from device.log import event, set_up
 from device.memory import share_one_heap, trim
 from device.notify import Pulse, ServiceManager
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None, *, wire: Wire | None = None) ->
         return run(config, SystemClock(), os.environ, wire=wire)
     except EngineError as error:
         print(f"<3>{error}" if "JOURNAL_STREAM" in os.environ else str(error), file=sys.stderr)
+        refuse_waiting(os.environ, error)
         return int(error.exit_code)
 
 

@@ -8,11 +8,15 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from device.api.connections import refusal
+from device.api.problems import NotStartedError
 from device.config import SocketConfig
 from device.log import event
 from device.socket_file import SocketError, listen
+from engine import EngineError
 
 FIRST_HANDED = 3  # sd_listen_fds(3)
+MOST_REFUSED, REFUSE_WITHIN_S, READ_BYTES = 256, 0.2, 64 * 1024
 
 
 @contextmanager
@@ -35,6 +39,32 @@ def listening(
             yield made
         finally:
             _remove(config.path, inode)
+
+
+def refuse_waiting(environment: MutableMapping[str, str], error: EngineError) -> None:
+    """Tell all who wait at a socket that was handed over why the daemon does not start.
+
+    Else the service manager would start it again for them, at once and for ever.
+    """
+    try:
+        handed = _handed_over(environment)
+    except (SocketError, OSError):
+        return
+    if handed is None:
+        return
+    answer = refusal(
+        NotStartedError(f"the daemon cannot start: {error.message}", remedy=error.remedy)
+    )
+    with handed:
+        for _ in range(MOST_REFUSED):
+            try:
+                caller, _ = handed.accept()
+            except OSError:
+                return
+            with caller, suppress(OSError):
+                caller.settimeout(REFUSE_WITHIN_S)
+                caller.recv(READ_BYTES)
+                caller.sendall(answer)
 
 
 def group_id(name: str) -> int | None:

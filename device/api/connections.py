@@ -16,7 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from device.api.json_form import json_object
 from device.api.limits import Limits
 from device.api.problems import PROBLEM, BusyError, HttpError, problem
-from engine import EngineError
+from engine import EngineError, TransientError
 
 REFUSE_WITHIN_S = 0.2
 
@@ -83,6 +83,15 @@ class Connection(RequestHandler):
         return response
 
 
+def refusal(error: TransientError) -> bytes:
+    """A whole answer, for whoever is not let in."""
+    body = json.dumps(json_object(problem(error, ""))).encode()
+    return (
+        b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+        b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n" % (PROBLEM.encode(), len(body)) + body
+    )
+
+
 class Refusal(asyncio.Protocol):
     """Says that there are too many connections already, and hangs up.
 
@@ -111,12 +120,7 @@ class Refusal(asyncio.Protocol):
         assert self._transport is not None
         if self._transport.is_closing():
             return
-        error = BusyError("too many connections are open already")
-        body = json.dumps(json_object(problem(error, ""))).encode()
-        self._transport.write(
-            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
-            b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n" % (PROBLEM.encode(), len(body)) + body
-        )
+        self._transport.write(refusal(BusyError("too many connections are open already")))
         self._transport.close()
 
 

@@ -36,6 +36,13 @@ class BusyError(TransientError):
     code = "busy"
 
 
+class NotStartedError(TransientError):
+    """The daemon cannot start; somebody has to do something first."""
+
+    code = "daemon-not-running"
+    exit_code = ExitCode.DAEMON_NOT_RUNNING
+
+
 class HttpError(EngineError):
     """A request that is wrong as HTTP, whatever it was meant to do."""
 

@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,41 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         listening(config_at(tmp_path / "no" / "api.sock"), {}),
     ):
         pass
+
+
+def test_who_waits_at_the_socket_is_told_why_the_daemon_does_not_start(tmp_path: Path) -> None:
+    """Else systemd starts it again for them, at once and for ever."""
+    config = tmp_path / "config.toml"
+    config.write_text("[devcie]\n")
+    handed_over = (
+        "bash",
+        "-c",
+        'n=$1; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&"$n"',
+        "bash",
+    )
+    daemon = (sys.executable, "-m", "device.daemon", "--config", str(config))
+    with socket.socket(socket.AF_UNIX) as handed, ExitStack() as callers:
+        handed.bind(str(tmp_path / "api.sock"))
+        handed.listen(8)
+        waiting = []
+        for said in (b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", b""):
+            caller = callers.enter_context(socket.socket(socket.AF_UNIX))
+            caller.connect(str(tmp_path / "api.sock"))
+            caller.sendall(said)
+            waiting.append(caller)
+        done = subprocess.run(
+            [*handed_over, str(handed.fileno()), *daemon],
+            pass_fds=(handed.fileno(),),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        handed.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            handed.accept()
+        answer = waiting[0].recv(10_000).decode()
+
+    assert done.returncode == 2
+    assert " 503 " in answer
+    assert "cannot start" in answer
+    assert "is 'device' meant?" in answer
