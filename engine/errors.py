@@ -39,7 +39,8 @@ class EngineError(Exception):
 
     def __str__(self) -> str:
         """One line: the message and, if there is one, the remedy."""
-        text = f"{self.message.rstrip('.')}. {self.remedy}" if self.remedy else self.message
+        end = "" if self.message.endswith(("?", "!")) else "."
+        text = f"{self.message.rstrip('.')}{end} {self.remedy}" if self.remedy else self.message
         return " ".join(text.split())
 
     def to_json(self) -> dict[str, object]:

@@ -177,7 +177,7 @@ def read_json(path: Path, folder: Path) -> dict[str, object]:
         value = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise MapNotFoundError(f"{folder} holds no offline map (no {path.name})") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MapError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise MapError(f"{path} is no JSON object")

@@ -159,3 +159,15 @@ def test_a_code_that_is_no_number_is_left_out(code: object) -> None:
 
     assert error.service_code is None
     json.dumps(error.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("it is gone", "it is gone. Look again"),
+        ("it is gone.", "it is gone. Look again"),
+        ("is 'device' meant?", "is 'device' meant? Look again"),
+    ],
+)
+def test_message_and_remedy_are_two_sentences(message: str, line: str) -> None:
+    assert str(EngineError(message, remedy="Look again")) == line
