@@ -396,8 +396,7 @@ class Governor:
 
     def _note_reach(self, end: RunEnd) -> None:
         outcome = end.outcome
-        is_complete = any(one.is_complete for one in outcome.targets) and end.stop is None
-        is_proven = bool(outcome.acknowledged) or is_complete
+        is_proven = any(one.is_acknowledged for one in outcome.targets)
         reach = reach_after(outcome.failure, is_acknowledged=is_proven)
         if reach is not None:
             self.links.note_reach(outcome.run.link.interface, reach)

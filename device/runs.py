@@ -202,10 +202,7 @@ class Runner:
         if self._stop is Stop.CANCEL:
             # A person who cancels it does not want it to begin again at once.
             known = {one.target: one for one in outcomes if one.failure is not None}
-            return [
-                known.get(target, TargetOutcome(target=target, is_complete=True))
-                for target in run.targets
-            ]
+            return [known.get(target) or _cancelled(target, outcomes) for target in run.targets]
         return outcomes
 
     async def _sync(
@@ -361,6 +358,15 @@ def _left(run: Run, kept: KeptMap, outcomes: Sequence[TargetOutcome]) -> list[Sy
 
 def _without(failure: FailureClass, one: TargetOutcome) -> TargetOutcome:
     return replace(one, failure=None) if one.failure is failure else one
+
+
+def _cancelled(target: SyncTarget, outcomes: Sequence[TargetOutcome]) -> TargetOutcome:
+    done = next((one for one in outcomes if one.target == target), None)
+    moved = 0 if done is None else done.acknowledged
+    is_done = done is not None and done.is_complete
+    return TargetOutcome(
+        target=target, is_complete=True, is_cancelled=not is_done, acknowledged=moved
+    )
 
 
 def _note(

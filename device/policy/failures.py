@@ -48,6 +48,8 @@ class TargetOutcome:
     target: SyncTarget
     is_complete: bool
     """It came to its end, whatever it found there."""
+    is_cancelled: bool = False
+    """A person did not want it now: it counts as complete, and shows nothing of the service."""
     acknowledged: int = 0
     """Edits that the service acknowledged, and changes that were merged here."""
     failure: FailureClass | None = None
@@ -55,9 +57,14 @@ class TargetOutcome:
     """What the service asked for."""
 
     @property
+    def is_acknowledged(self) -> bool:
+        """The service did what it was asked for, or a part of it."""
+        return bool(self.acknowledged) or (self.is_complete and not self.is_cancelled)
+
+    @property
     def is_reached(self) -> bool:
         """The service answered, and was who it should be."""
-        return bool(self.acknowledged) or self.is_complete or self.failure in _REACHED
+        return self.is_acknowledged or self.failure in _REACHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

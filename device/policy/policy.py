@@ -187,7 +187,7 @@ class Policy:
         link_class = outcome.run.link.link_class
         for one in outcome.targets:
             self._tried(outcome, one, now)
-            if one.is_complete or one.acknowledged:
+            if one.is_acknowledged:
                 self._backoff.acknowledged(link_class, one.target, but_for=one.failure)
                 self._refused_sign_ins.discard(one.target)
             if one.failure is FailureClass.AUTHENTICATION:

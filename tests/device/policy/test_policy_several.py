@@ -173,3 +173,24 @@ async def test_a_press_for_a_map_is_over_when_a_run_takes_that_map(
     assert set(run.targets) == {CITY, TREES}
     assert is_still_asked
     assert policy.state().press is None
+
+
+async def test_what_somebody_cancelled_shows_nothing_and_is_not_begun_again_at_once(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await several(policy, clock)
+    end_each(policy, clock, park=FailureClass.SERVER, city=FailureClass.AUTHENTICATION)
+    before = (blamed(policy), {hold.target for hold in policy.holds()})
+    policy.pressed(Gesture.SHORT)
+    run = run_of(policy)
+    policy.run_started(run)
+    cancelled = [
+        TargetOutcome(target=one, is_complete=True, is_cancelled=True) for one in run.targets
+    ]
+    ended = RunOutcome(run=run, started_at=clock.monotonic(), targets=tuple(cancelled))
+    policy.run_ended(ended)
+    policy.targets_changed(dict.fromkeys(ALL, 1))
+
+    assert (blamed(policy), {hold.target for hold in policy.holds()}) == before
+    assert before[1] == {PARK, CITY}
+    assert isinstance(policy.decide(), Wait)
