@@ -275,7 +275,7 @@ async def _breathes(machine: Machine) -> None:
 
 async def _hold(machine: Machine) -> None:
     """A long press: let go while SYNC is lit."""
-    await machine.until("grep -q daemon.ready /run/daemon.log")
+    await machine.until("grep -q daemon.ready /run/daemon.log", timeout_s=SYNC_S)
     await machine.board.press(3)
 
 
