@@ -109,7 +109,7 @@ class Machine:
         end = monotonic() + timeout_s
         while (done := await self.run(command)).code:
             assert monotonic() < end, f"{command}: never came true\n{done.output}{self.console()}"
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)  # each try costs the device a process
         return done.output
 
     def console(self) -> str:

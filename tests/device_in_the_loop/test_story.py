@@ -46,7 +46,7 @@ mode = "direct"
 apn = "field"
 user = "{USER}"
 secrets = "/etc/fieldsync/modem.toml"
-idle_s = 20
+idle_s = 8
 helper = "{{helper}}"
 [lamps]
 board = "three"
@@ -257,7 +257,8 @@ async def _is_tested(machine: Machine) -> None:
         await machine.board.until(lamp, is_lit=True, timeout_s=120)
     await machine.until("grep -q daemon.ready /run/daemon.log")
     await machine.put("/run/status", STATUS)
-    await machine.until("python3 /run/status | grep -q 'idle\\|waiting'")
+    await machine.until("grep sync.waiting /run/daemon.log | grep -vq starting")
+    assert "waiting" in await machine.output("python3 /run/status")
     memory = await machine.output("grep VmRSS /proc/$(cat /run/daemon.pid)/status")
     print(f"\nthe daemon at rest: {memory.split()[1]} kB resident")
 
