@@ -26,7 +26,7 @@ from engine.errors import (
     TransactionNotStartedError,
     TransactionOpenError,
 )
-from engine.geodatabase.sqlite_errors import engine_error
+from engine.geodatabase.sqlite_errors import SQLITE_ERRORS, engine_error
 from engine.geodatabase.transaction import (
     commit,
     reading,
@@ -103,7 +103,7 @@ class Database:
             if opening.exception() is None:
                 opening.result().close()
             raise
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise engine_error(error, path) or error from error
         # A connector that fails would leave aiosqlite's thread to outlive the loop, so it gets a
         # connection that is open already.
@@ -288,7 +288,7 @@ class Database:
         future = asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args))
         try:
             return await _to_the_end(future, self._raw.interrupt if interruptible else None)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise engine_error(error, self.path) or error from error
 
 

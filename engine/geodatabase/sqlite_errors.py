@@ -14,6 +14,10 @@ from engine.errors import (
     StorageFullError,
 )
 
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What a statement may raise. SQLite's message names what is damaged by its bytes as they are, and
+:mod:`sqlite3` raises that it is no UTF-8; texts of rows are read by a factory of our own."""
+
 _FREE_ENOUGH_BYTES = 1024 * 1024
 
 
@@ -22,6 +26,8 @@ def engine_error(error: BaseException, path: Path) -> EngineError | None:
 
     A sentence from one of our triggers becomes :exc:`EditRefusedError` word for word.
     """
+    if isinstance(error, UnicodeDecodeError):  # Python could not read the error's own text
+        return GeodatabaseDamagedError(f"{path} is damaged: names in it are no text any more")
     if not isinstance(error, sqlite3.Error):
         return None
     code = getattr(error, "sqlite_errorcode", 0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import LinkError, ServiceError
+from engine.geodatabase.sqlite_errors import SQLITE_ERRORS
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.sync.taking import NOTE, Taking, partial_path
@@ -36,7 +37,7 @@ def abandoned_in(folder: Path) -> list[Abandoned]:
 def recorded_in(path: Path) -> list[Abandoned]:
     """The replica that an unfinished geodatabase speaks of."""
     if path.is_file():
-        with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+        with suppress(*SQLITE_ERRORS), closing(sqlite3.connect(path)) as connection:
             query = "SELECT service_url,name FROM fieldsync_replica WHERE replica_id<>''"
             return [Abandoned(url, name) for url, name in connection.execute(query)]
     return []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from engine import atomic
+from engine.geodatabase.sqlite_errors import SQLITE_ERRORS
 from engine.layer_schema import JsonObject, LayerSchema
 from engine.model import PreplannedUpdateMode
 from engine.sync.job_json import parameters_json
@@ -104,6 +105,6 @@ def loaded_replica(path: Path) -> str | None:
                 "SELECT count(*) FROM fieldsync_table WHERE NOT is_loaded"
             ).fetchone()
             found = connection.execute("SELECT replica_id FROM fieldsync_replica").fetchone()
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         return None
     return None if unloaded or found is None else str(found[0])

@@ -141,6 +141,27 @@ async def test_file_whose_header_is_lost_gives_all_its_edits(world: Fleet) -> No
     assert len(await world.client.get("replicas")) == 1
 
 
+async def test_file_whose_schema_is_no_text_any_more_gives_all_its_edits(world: Fleet) -> None:
+    a = await taken(world)
+    await edited(a)
+    with closing(sqlite3.connect(a.path)) as other, other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute(
+            "UPDATE sqlite_schema SET name = CAST(x'818181' AS TEXT), sql = 'CREATE TRIGGER x'"
+            " WHERE rowid = (SELECT max(rowid) FROM sqlite_schema WHERE type = 'trigger')"
+        )
+    with pytest.raises(GeodatabaseDamagedError):
+        async with a.open():
+            pass
+
+    result = await repair(a)
+
+    (one,) = result.geodatabases
+    assert not one.salvaged.lost
+    assert len(one.salvaged.saved) == 8
+    await assert_all_sent(world, a)
+
+
 async def test_truncated_file_is_noticed_at_open_and_gives_what_is_left(world: Fleet) -> None:
     a = await taken(world)
     await edited(a)
