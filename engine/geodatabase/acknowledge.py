@@ -136,7 +136,7 @@ def _confirmed(
             return values
         owned = (c.name for c in logged.table.columns if not c.is_editable)
         return logged.with_cells(values, {name: logged.cell(present, name) for name in owned})
-    names = [name for name in sent.names(logged.table) if name not in sent.overtaken]
+    names = sent.standing(logged.table)
     return logged.with_cells(base, {name: logged.cell(values, name) for name in names})
 
 

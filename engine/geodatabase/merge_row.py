@@ -132,10 +132,11 @@ class RowMerge:
     ) -> tuple[Row, tuple[str, ...]]:
         """What the service should have, going by what it answers, and the columns in which it has
         something newer. Of a batch on its way nobody knows yet whether it arrived; but where the
-        service's value is no longer the base, either ours arrived or somebody else's did."""
-        names = sent.names(self._table)
+        service's value is no longer the base, either ours arrived or somebody else's did. Where
+        somebody else's was seen before, the base is that, and ours is of no concern any more."""
         if base is None:
-            return values, names
+            return values, sent.names(self._table)
+        names = sent.standing(self._table)
         arrived = names_of(self._table, self._logged.difference(base, theirs))
         cells = {n: self._logged.cell(values, n) for n in names if n in arrived}
         expected = self._logged.with_cells(base, cells)

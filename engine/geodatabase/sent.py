@@ -45,6 +45,10 @@ class SentEdit:
             return (table.geometry, *self.columns)
         return self.columns
 
+    def standing(self, table: LayerTable) -> tuple[str, ...]:
+        """Those of them for which nothing newer came; of the others the base is newer."""
+        return tuple(name for name in self.names(table) if name not in self.overtaken)
+
 
 def record_sent(connection: sqlite3.Connection, batch_id: BatchId, edits: Iterable[Edit]) -> None:
     """Note that ``edits``, in this order, make up the batch ``batch_id``.

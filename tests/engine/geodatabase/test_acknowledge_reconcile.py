@@ -27,6 +27,7 @@ from tests.engine.geodatabase.tree_rows import (
     brief,
     cells,
     entries,
+    merge,
     send,
     tree,
     two_rows,
@@ -80,6 +81,21 @@ def test_reconcile_when_one_column_was_overtaken_then_only_the_other_is_resent(
     (conflict,) = list_conflicts(engine, resolved=True)
     assert conflict.mine is not None
     assert (conflict.columns, conflict.mine["id"]) == (("id",), "mine")
+
+
+def test_reconcile_when_a_column_was_overtaken_twice_then_the_newest_stands(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    """A run may die between a merge and the acknowledgement; the next one merges once more."""
+    engine.execute(UPDATE)
+    send(engine, table)
+    merge(engine, table, [tree(table, G1, OBJECTID=1, id="somebody else's", geom=MOVED)])
+
+    merge(engine, table, [tree(table, G1, OBJECTID=1, id="the office's", geom=MOVED)])
+
+    assert cells(engine, G1, "id", "geom") == ("the office's", MOVED)
+    read_back(engine, table, tree(table, G1, OBJECTID=1, id="the office's", geom=MOVED))
+    assert entries(engine) == []
 
 
 def test_reconcile_when_an_overtaken_column_was_edited_again_here_then_the_newest_stands(
