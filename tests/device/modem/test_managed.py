@@ -148,8 +148,9 @@ def test_doctor_tells_what_modem_manager_says() -> None:
 def test_probe_of_a_managed_modem(
     fieldsync: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = tmp_path / "mmcli"
-    script.write_text(f"#!{sys.executable}\nprint({told().decode()!r})\n")
+    answer, script = tmp_path / "answer.json", tmp_path / "mmcli"
+    answer.write_bytes(told())
+    script.write_text(f"#!/bin/sh\nexec /bin/cat '{answer}'\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
