@@ -285,11 +285,20 @@ class Database:
     ) -> T:
         # An executor future, not a task: the end of the loop cannot cancel it away from under the
         # thread.
-        future = asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args))
+        work = partial(_ended, function, *args)
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             return await _to_the_end(future, self._raw.interrupt if interruptible else None)
         except SQLITE_ERRORS as error:
             raise engine_error(error, self.path) or error from error
+
+
+def _ended(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """A future takes no :exc:`StopIteration`: who waits for it would wait for ever."""
+    try:
+        return function(*args)
+    except StopIteration as error:
+        raise RuntimeError("an iterator had ended") from error
 
 
 async def _opened(connection: aiosqlite.Connection) -> None:

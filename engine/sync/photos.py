@@ -22,15 +22,19 @@ from engine.sync.photo_check import photo_of
 
 
 async def fetch_photos(context: SyncContext) -> None:
-    """Fetch what is in the queue. One that fails stays there for the next sync.
+    """Fetch what is in the queue. One that fails, or whose layer takes no part in this sync, stays
+    there for the next.
 
     Without a link, or with credentials refused, the rest is not tried.
     """
     total = await context.database.read(fetch_queue.count)
     done = 0
     after = (-1, "")
+    taking_part = {table.number for table in context.tables}
     while fetches := await context.database.read(_next, after):
         for fetch in fetches:
+            if fetch.number not in taking_part:
+                continue
             await context.narrator.breathe()
             try:
                 await _fetch(context, fetch)

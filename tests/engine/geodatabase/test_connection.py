@@ -448,3 +448,12 @@ def _counted(connection: sqlite3.Connection) -> int:
     """Rows of ``t``, while the staged row is there."""
     assert connection.execute("SELECT v FROM staged").fetchall() == [("x",)]
     return len(_values(connection))
+
+
+async def test_work_that_runs_out_of_an_iterator_ends_with_an_error(database: Database) -> None:
+    def next_of_none(connection: sqlite3.Connection) -> int:
+        found: list[int] = []
+        return next(number for number in found)
+
+    with pytest.raises(RuntimeError):
+        await asyncio.wait_for(database.read(next_of_none), 20)

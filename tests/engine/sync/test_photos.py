@@ -1,5 +1,6 @@
 """Photos go their own way: what becomes of one does not become of its row."""
 
+import asyncio
 import base64
 
 import pytest
@@ -9,6 +10,7 @@ from engine.model import ConflictPolicy, SyncDirection
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS
+from tests.feature_service import Fault
 
 NEW = gid(5001)
 
@@ -35,6 +37,27 @@ async def test_refused_photo_does_not_hold_back_its_row(world: Fleet, channel: P
         (refused,) = await geodatabase.quarantine()
     assert refused.global_id == bad.global_id
     assert refused.remedy
+
+
+async def test_photo_of_a_layer_that_cannot_be_read_now_waits_for_the_next_sync(
+    world: Fleet,
+) -> None:
+    a, b = await world.device("A"), await world.device("B")
+    async with b.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).add_attachment(gid(1), "new.jpg", None, b"new")
+    await b.sync()
+    world.server.faults.add(Fault(kind="status", operation="attachment", status=404, times=1))
+    await a.sync()
+    # All layers at once, then the hydrants alone.
+    world.server.faults.add(Fault(kind="expired-result", operation="layers"))
+    world.server.faults.add(Fault(kind="expired-result", operation="layer"))
+
+    result = await asyncio.wait_for(a.sync(), 20)
+
+    assert [one.layer_id for one in result.layer_results if one.error] == [HYDRANTS]
+    await a.sync()
+    assert len(await a.attachments()) == 2
+    await world.assert_agreed()
 
 
 @pytest.mark.parametrize("policy", ConflictPolicy)
