@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -37,14 +36,15 @@ RESTART_AFTER = 5
 """After so many failures in a row the modem is told to start anew,"""
 RESTART_EVERY_S = 600.0
 """but at most so often: each time it has to find its network again."""
-PAUSE_S = 30.0
-"""How long a configuration that cannot be used is looked at."""
 
 RunPppd = Callable[[asyncio.Event], Awaitable[int]]
 
 
-def main(arguments: Sequence[str] | None = None, *, pause_s: float = PAUSE_S) -> int:
-    """Dial until it is not wanted any more: 0; 1 if a person must do something first."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Dial until it is not wanted any more: 0; 1 if a person must do something first.
+
+    Whoever started us starts us again while the daemon's wish stands, and pauses before it does.
+    """
     parser = argparse.ArgumentParser(prog="device.modem.dialler", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="F")
     options = parser.parse_args(arguments)
@@ -57,9 +57,6 @@ def main(arguments: Sequence[str] | None = None, *, pause_s: float = PAUSE_S) ->
         return asyncio.run(_supervised(config, options.config, secrets, clock))
     except EngineError as error:
         print(error, file=sys.stderr)
-        if not isinstance(error, ModemSecretsError):
-            # The daemon's wish stands, so the service manager starts us again at once.
-            time.sleep(pause_s)
         return 1
 
 

@@ -4,7 +4,7 @@ The steps are a generator: it yields a :class:`Command`, to be sent, and gets it
 or it yields a :class:`Pause`, to be waited, and gets None. It returns what is known of the modem,
 or raises why it cannot go on.
 
-    AT … ATE0 ─▶ SIM ready? ─▶ registered? ─▶ signal, operator, clock ─▶ context, attached ─▶ dial
+    AT … ATE0 ─▶ SIM ready? ─▶ registered? ─▶ signal, operator ─▶ context, attached ─▶ clock ─▶ dial
 """
 
 from collections.abc import Generator
@@ -121,6 +121,7 @@ def dial(settings: DialSettings) -> Steps:
     attached = yield from _ask(Command(text="AT+CGATT?", prefix="+CGATT:", timeout_s=10))
     if attached.value == "0":
         yield from _must(status, Command(text="AT+CGATT=1", timeout_s=75))
+    status = yield from ask_time(status)  # last: the daemon takes it for the time of now
     answer = yield from _ask(Command(text="ATD*99***1#", timeout_s=60, begins_data=True))
     if answer.result is not Result.CONNECT:
         raise ModemError(
@@ -138,7 +139,8 @@ def probe() -> Steps:
     answer = yield from _ask(Command(text="AT+CPIN?", prefix="+CPIN:"))
     status = replace(status, sim=_sim(answer))
     status = replace(status, registration=(yield from _registration()))
-    return (yield from look(status))
+    status = yield from look(status)
+    return (yield from ask_time(status))
 
 
 def wake(*, may_interrupt: bool = False) -> Steps:
@@ -255,17 +257,18 @@ def register(status: ModemStatus, *, may_roam: bool) -> Steps:
 
 
 def look(status: ModemStatus) -> Steps:
-    """Who the network is, how well it is heard, and what time it has."""
+    """Who the network is, and how well it is heard. The modem is told to take the network's time,
+    which comes when it is attached."""
+    yield from _ask(Command(text="AT+CTZU=1"))
     name = yield from _operator()
     heard = yield from _ask(Command(text="AT+CSQ", prefix="+CSQ:"))
-    yield from _ask(Command(text="AT+CTZU=1"))
+    return replace(status, operator=name, signal_dbm=signal_dbm(heard.value))
+
+
+def ask_time(status: ModemStatus) -> Steps:
+    """What time the network has."""
     clock = yield from _ask(Command(text="AT+CCLK?", prefix="+CCLK:"))
-    return replace(
-        status,
-        operator=name,
-        signal_dbm=signal_dbm(heard.value),
-        clock=network_time(clock.value),
-    )
+    return replace(status, clock=network_time(clock.value))
 
 
 def _registration() -> Generator[Command | Pause, Answer | None, Registration]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,52 @@ def test_the_wish_for_a_link_starts_the_dialler() -> None:
     (stop_s,) = values("fieldsync-ppp.service", "TimeoutStopSec")
     assert f"-m {dialler.__name__} --config " in command
     assert float(stop_s) > pppd.STOP_S
+
+
+def test_a_path_unit_can_start_the_dialler_as_often_as_it_likes() -> None:
+    """A condition that fails, and a limit of starts, end the path unit for good (systemd.path(5),
+    ``TriggerLimitIntervalSec=``; systemd.unit(5), ``StartLimitIntervalSec=``)."""
+    text = (UNITS / "fieldsync-ppp.service").read_text(encoding="utf-8")
+
+    assert not re.findall(r"^(?:Condition|Assert)\w+=", text, re.MULTILINE)
+    assert values("fieldsync-ppp.service", "StartLimitIntervalSec") == ["0"]
+    assert values("fieldsync-ppp.service", "Restart") == ["no"]  # the path unit does it
+
+
+@pytest.mark.parametrize(
+    ("result", "is_wanted", "is_paused"),
+    [
+        ("exit-code", True, True),  # it crashed, or cannot be started at all
+        ("signal", True, True),
+        ("success", True, False),  # the daemon was started anew, and its wish is another
+        ("exit-code", False, False),  # a person must do something, and may have done it
+    ],
+)
+def test_a_dialler_that_fails_is_started_again_after_a_pause(
+    tmp_path: Path, result: str, is_wanted: bool, is_paused: bool
+) -> None:
+    """The path unit starts it again as soon as it has ended, and that is after ExecStopPost=."""
+    request = SocketConfig().path.with_name(REQUEST_NAME)
+    (command,) = values("fieldsync-ppp.service", "ExecStopPost")
+    (stop_s,) = values("fieldsync-ppp.service", "TimeoutStopSec")
+    assert str(request) in command
+    wish, sleep = tmp_path / REQUEST_NAME, tmp_path / "sleep"
+    if is_wanted:
+        wish.touch()
+    sleep.write_text(f'#!/bin/sh\necho "$1" >{tmp_path}/paused\n', encoding="utf-8")
+    sleep.chmod(0o755)
+
+    subprocess.run(
+        shlex.split(command.removeprefix("-").replace(str(request), str(wish))),
+        env={"SERVICE_RESULT": result, "PATH": f"{tmp_path}:/usr/bin:/bin"},
+        timeout=20,
+        check=True,
+    )
+
+    paused = tmp_path / "paused"
+    assert paused.exists() == is_paused
+    if is_paused:
+        assert 10 <= float(paused.read_text()) < float(stop_s)
 
 
 def test_the_folder_of_the_socket_stays_when_the_daemon_ends() -> None:

@@ -58,6 +58,13 @@ async def test_a_modem_that_is_not_attached_is_attached_first() -> None:
     assert modem.heard.index("AT+CGATT=1") < modem.heard.index("ATD*99***1#")
 
 
+async def test_the_time_is_asked_last_so_that_it_is_not_old_when_it_is_used() -> None:
+    """Each of the steps before may take more than a minute."""
+    modem = FakeModem(dialect=SIM800)
+    await run(modem, dial(SETTINGS))
+    assert modem.heard[-3:] == ["AT+CGATT=1", "AT+CCLK?", "ATD*99***1#"]
+
+
 async def test_a_modem_that_was_left_in_a_call_is_called_back_and_hung_up() -> None:
     modem = FakeModem(is_online=True)
     await run(modem, dial(SETTINGS))
