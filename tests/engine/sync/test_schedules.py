@@ -1,12 +1,16 @@
 """Random schedules leave no edit lost, doubled or stuck; and engines that lose some are noticed."""
 
+import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.engine.sync.schedules import soak
 from tests.engine.sync.schedules.sabotage import SABOTAGES, Sabotage
-from tests.engine.sync.schedules.schedule import draw_schedule
+from tests.engine.sync.schedules.schedule import Schedule, draw_schedule
 from tests.engine.sync.schedules.shrinking import shrunk
 from tests.engine.sync.schedules.soak import Player
 
@@ -49,6 +53,29 @@ def test_schedules_when_the_engine_breaks_its_promise_then_it_is_noticed(
         noticed = any(map(player.play, schedules))
 
     assert noticed
+
+
+def test_soak_when_a_schedule_hangs_or_its_process_dies_then_counted_and_the_rest_is_played(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def play(_: Player, schedule: Schedule) -> list[str]:
+        if schedule.seed == 3:
+            threading.Event().wait()
+        if schedule.seed == 6:
+            os._exit(7)
+        return []
+
+    monkeypatch.setattr(Player, "play", play)
+    monkeypatch.setattr(soak, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(soak, "RECORD", tmp_path / "runs.ndjson")
+
+    wrong = soak.soak(60.0, 1, 2, 9)
+
+    assert wrong == 2
+    printed = capsys.readouterr().out
+    assert "seed 3: it did not end within 0 s" in printed
+    assert "seed 6: its process ended with 7" in printed
+    assert "9 schedules, seeds 1 to 9, 2 violations" in printed
 
 
 def test_schedule_when_drawn_again_then_the_same() -> None:

@@ -146,22 +146,24 @@ class _Books:
 
     def __post_init__(self) -> None:
         """Rows that the service gave GlobalIDs of its own are known by their texts."""
-        by_token: dict[tuple[int, Value], str] = {}
+        by_token: dict[tuple[int, Value], list[str]] = {}
         for (layer, gid), versions in self.history.items():
-            for version in versions:
-                by_token.setdefault((layer, version.cells[TOKENS[layer]]), gid)
+            for token in {version.cells[TOKENS[layer]] for version in versions}:
+                by_token.setdefault((layer, token), []).append(gid)
         known = {*self.initial, *((w.layer, w.gid) for w in self.ledger.writes)}
         renamed: dict[Key, str] = {}
         for number, write in enumerate(self.ledger.entries):
             if not isinstance(write, Write):
                 continue
             token = write.values.get(TOKENS[write.layer])
-            new = by_token.get((write.layer, token))
-            if token is None or new is None:
+            holders = by_token.get((write.layer, token), [])
+            if token is None or not holders:
                 continue
             if (write.layer, write.gid) not in self.history:
-                self.alias.setdefault((write.layer, write.gid), new)
-            elif new != write.gid and (write.layer, new) not in known:
+                self.alias.setdefault((write.layer, write.gid), holders[0])
+                continue
+            new = next((gid for gid in holders if (write.layer, gid) not in known), None)
+            if new is not None and (write.is_decision or write.gid not in holders):
                 # The row was deleted by others, and is a new one since a person restored it.
                 self.ledger.entries[number] = replace(write, gid=new)
                 renamed[(write.layer, write.gid)] = new

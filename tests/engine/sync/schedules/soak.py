@@ -6,12 +6,14 @@ import functools
 import json
 import logging
 import multiprocessing
+import multiprocessing.connection
 import shutil
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import aiohttp.multipart
@@ -25,18 +27,21 @@ from tests.engine.sync.schedules.world import Templates
 ROOT = Path(__file__).parents[4]
 RECORD = ROOT / ".cache" / "soak" / "runs.ndjson"
 LONGEST_S = 120.0
+FORK = multiprocessing.get_context("fork")
+PATIENCE_S = LONGEST_S + 30  # a process that does not end its schedule by itself is killed
 
-Played = tuple[int, list[str]] | None
-"""A seed and what was wrong; None when a process is at its end."""
+
+def _fresh_folder() -> Path:
+    memory = Path("/dev/shm")
+    place = memory if memory.is_dir() else None
+    return Path(tempfile.mkdtemp(prefix="fieldsync-soak-", dir=place))
 
 
 class Player:
     """Plays schedules one after the other, in one folder that lies in memory where it can."""
 
-    def __init__(self) -> None:
-        memory = Path("/dev/shm")
-        place = memory if memory.is_dir() else None
-        self._folder = Path(tempfile.mkdtemp(prefix="fieldsync-soak-", dir=place))
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or _fresh_folder()
         _parse = aiohttp.multipart.parse_content_disposition
         if not hasattr(_parse, "cache_info"):  # a third of the reference service's time
             aiohttp.multipart.parse_content_disposition = functools.cache(_parse)
@@ -64,17 +69,62 @@ class Player:
             return [traceback.format_exc()]
 
 
-def _work(
-    first: int, step: int, until: float, last: int | None, found: "multiprocessing.Queue[Played]"
-) -> None:
-    """One process: every ``step``-th seed from ``first`` on."""
+def _work(folder: Path, seeds: range, until: float, told: Connection) -> None:
+    """One process: says each seed before it plays it, and afterwards what was wrong."""
     logging.disable(logging.CRITICAL)
-    seed = first
-    with Player() as player:
-        while time.monotonic() < until and (last is None or seed <= last):
-            found.put((seed, player.play(draw_schedule(seed))))
-            seed += step
-    found.put(None)
+    with Player(folder) as player:
+        for seed in seeds:
+            if time.monotonic() >= until:
+                break
+            told.send((seed, None))
+            told.send((seed, player.play(draw_schedule(seed))))
+    told.close()
+
+
+class _Worker:
+    """A process that plays every ``step``-th seed. Where it dies or hangs, its schedule was wrong,
+    and another process goes on behind that one."""
+
+    def __init__(self, first: int, step: int, last: int | None, until: float) -> None:
+        self._step, self._last, self._until = step, last, until
+        self._start(first)
+
+    def _start(self, first: int) -> None:
+        seeds = range(first, (sys.maxsize if self._last is None else self._last) + 1, self._step)
+        self.told, ours = FORK.Pipe(duplex=False)
+        self._folder = _fresh_folder()
+        self._process = FORK.Process(target=_work, args=(self._folder, seeds, self._until, ours))
+        self._process.start()
+        ours.close()
+        self._seed, self._since = first, time.monotonic()
+
+    def answer(self) -> tuple[int, list[str]] | None:
+        """The next schedule that was played; None if one has begun. Raises EOFError at the end."""
+        try:
+            self._seed, wrong = self.told.recv()
+        except EOFError:
+            self._process.join()
+            if self._process.exitcode:
+                return self._abandoned(f"its process ended with {self._process.exitcode}")
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        self._since = time.monotonic()
+        return None if wrong is None else (self._seed, wrong)
+
+    def hung(self) -> tuple[int, list[str]] | None:
+        """The schedule that will not end."""
+        if time.monotonic() - self._since < PATIENCE_S:
+            return None
+        self._process.kill()
+        self._process.join()
+        return self._abandoned(f"it did not end within {PATIENCE_S:.0f} s")
+
+    def _abandoned(self, why: str) -> tuple[int, list[str]]:
+        seed = self._seed
+        self.told.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._start(seed + self._step)
+        return seed, [why]
 
 
 def explain(seed: int, *, is_shrunk: bool = True) -> list[str]:
@@ -98,32 +148,32 @@ def explain(seed: int, *, is_shrunk: bool = True) -> list[str]:
     return wrong
 
 
+def _answers(workers: list[_Worker]) -> Iterator[tuple[int, list[str]]]:
+    """What the processes tell within a second; those that have ended leave the list."""
+    ready = multiprocessing.connection.wait([w.told for w in workers], timeout=1.0)
+    for worker in list(workers):
+        try:
+            answer = worker.answer() if worker.told in ready else worker.hung()
+        except EOFError:
+            workers.remove(worker)
+            continue
+        if answer is not None:
+            yield answer
+
+
 def soak(seconds: float, first: int, processes: int, count: int | None) -> int:
     """Play for so long; the number of schedules that went wrong."""
     started = time.monotonic()
     last = None if count is None else first + count - 1
-    queue: multiprocessing.Queue[Played] = multiprocessing.Queue()
-    workers = [
-        multiprocessing.Process(
-            target=_work, args=(first + n, processes, started + seconds, last, queue)
-        )
-        for n in range(processes)
-    ]
-    for worker in workers:
-        worker.start()
-    played, failed, open_workers, newest = 0, [], processes, first - 1
-    while open_workers:
-        answer = queue.get()
-        if answer is None:
-            open_workers -= 1
-            continue
-        seed, wrong = answer
-        played, newest = played + 1, max(newest, seed)
-        if wrong:
-            failed.append(seed)
-            print(f"seed {seed}: {wrong[0].strip().splitlines()[-1]}", flush=True)
-    for worker in workers:
-        worker.join()
+    workers = [_Worker(first + n, processes, last, started + seconds) for n in range(processes)]
+    played, failed, newest = 0, [], first - 1
+    while workers:
+        for answer in _answers(workers):
+            seed, wrong = answer
+            played, newest = played + 1, max(newest, seed)
+            if wrong:
+                failed.append(seed)
+                print(f"seed {seed}: {wrong[0].strip().splitlines()[-1]}", flush=True)
     seconds = time.monotonic() - started
     record = {"first": first, "last": newest, "played": played, "failed": failed}
     RECORD.parent.mkdir(parents=True, exist_ok=True)
