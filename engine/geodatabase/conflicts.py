@@ -18,6 +18,7 @@ from engine.geodatabase.fetch_queue import enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
+from engine.geodatabase.staging import has_row
 from engine.model import ConflictPolicy
 
 
@@ -297,7 +298,12 @@ def _store_dependents(
     ).fetchall()
     for (child_gid,) in found:
         entry, stored = child.entry(child_gid), child.stored(child_gid)
-        is_unsent = entry is not None and not entry.had_base
+        # One that arrived, though its answer was lost, comes in the same download.
+        is_unsent = (
+            entry is not None
+            and not entry.had_base
+            and not has_row(connection, child.table, child_gid)
+        )
         if stored is None or not (child.table.is_attachment or is_unsent):
             continue
         for below in dependent.dependents:

@@ -57,15 +57,22 @@ def record(
     now = context.now()
     watch_related(connection, context, cases, found)
     (newest,) = connection.execute("SELECT coalesce(max(id),0) FROM fieldsync_conflict").fetchone()
-    for table, some in by_table(cases):
+    grouped = by_table(cases)
+    for table, some in grouped:
         _acknowledge(connection, context, batch_id, table, some)
+    order = {layer_id: n for n, layer_id in enumerate(context.parents_first())}
+    rows = [(table, some) for table, some in grouped if not table.is_attachment]
+    # Children first: a new one that arrived is no part of a parent that goes to a store meanwhile.
+    for table, some in sorted(rows, key=lambda item: order[item[0].layer_id], reverse=True):
+        _settle_rows(connection, context, batch_id, table, some, found[table.number])
+    for table, some in grouped:
+        there = [c.global_id for c in some if c.is_there]
         if table.is_attachment:
             _settle_photos(connection, context, batch_id, table, some)
         else:
-            _settle_rows(connection, context, batch_id, table, some, found[table.number])
-            watch_loose(connection, context, table, [c.global_id for c in some if c.is_there])
+            watch_loose(connection, context, table, there)
     acknowledge.release(connection, batch_id)
-    for table, _ in by_table(cases):
+    for table, _ in grouped:
         change_log.drop_settled(connection, table, now=now)
     settled = Settled()
     for case in cases:
