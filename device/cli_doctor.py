@@ -13,7 +13,7 @@ from device.cli_run import run_async
 from device.cli_socket import daemon
 from device.config import Config
 from device.console import Console, Report
-from device.doctor import board
+from device.doctor import board, units
 from device.doctor.check import Check, ill, unknown, well
 from device.doctor.service import service
 from device.policy.clock_trust import built_at
@@ -22,8 +22,7 @@ from engine import ArcGISCredentialStore, Clock, EngineError, ExitCode, OfflineM
 
 DEFAULT_CONFIG = Path("/etc/fieldsync/config.toml")
 HANDED = Path("/etc/fieldsync/credentials.toml")
-UNIT = Path("/etc/systemd/system/fieldsync.service")
-"""It hands that file to the daemon, and so does not start without it."""
+"""The unit hands that file to the daemon, and so does not start without it."""
 WIDTH = 11
 
 
@@ -49,8 +48,10 @@ def examine(options: Namespace, clock: Clock, root: Path) -> Iterator[Check]:
     yield told
     yield from _credentials(config, root)
     yield from daemon_told
+    yield from units.compiled(root)
     yield board.links(status, root)
     yield from board.modem(config, status)
+    yield from units.dialler(config, root)
     urls: dict[str, None] = {}
     for one in config.maps:
         check, found = run_async(partial(_map, one.name, one.folder), when_stopped="")
@@ -81,7 +82,7 @@ def _credentials(config: Config, root: Path) -> Iterator[Check]:
     path = config.device.credentials
     if path is None:
         path = root / HANDED.relative_to("/")
-        if not path.exists() and not (root / UNIT.relative_to("/")).exists():
+        if not path.exists() and not (root / units.UNIT).exists():
             return  # it is not run by the unit, which wants the file
     if path.exists() and not os.access(path, os.R_OK):
         yield unknown("sign-in", f"{path}: this user may not read it", "Do it as root")

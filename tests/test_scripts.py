@@ -1,6 +1,7 @@
 """The scripts a person runs: executable, clear about what they need, right in their counts."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -169,6 +170,38 @@ def test_the_device_when_there_is_no_emulator_is_loudly_not_tested(
     assert done.returncode == code
     assert "*** THE DEVICE WAS NOT TESTED: no " in done.stderr
     assert "qemu-system-arm" in done.stderr
+
+
+# --- install --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_an_installation_puts_every_file_where_the_page_says(tmp_path: Path) -> None:
+    rows = re.findall(
+        r"^\| `(device/systemd/\S+)` \| `(\S+)` \|",
+        (ROOT / "docs/device.md").read_text(),
+        re.MULTILINE,
+    )
+
+    for _ in range(2):  # it is repeated after an update
+        done = run(
+            [ROOT / "scripts/install"],
+            cwd=tmp_path,
+            DESTDIR=f"{tmp_path}/image",
+            PYTHON=sys.executable,
+        )
+        assert done.returncode == 0, done.stderr
+        (tmp_path / "image/etc/fieldsync/credentials.toml").write_text("mine")
+
+    places = {Path(source): tmp_path / f"image{place}" for source, place in rows}
+    found = {s: p if p.is_file() else p / s.name for s, p in places.items()}
+    assert len(found) == len([*(ROOT / "device/systemd").iterdir()])
+    assert [s for s, p in found.items() if p.read_bytes() != (ROOT / s).read_bytes()] == []
+    assert os.access(found[Path("device/systemd/lamps-for-fieldsync")], os.X_OK)
+    kept = tmp_path / "image/etc/fieldsync/credentials.toml"
+    assert (kept.stat().st_mode & 0o777, kept.read_text()) == (0o600, "mine")
+    assert [*(tmp_path / "image").rglob("bin/fieldsyncd")]
+    assert [*(tmp_path / "image").rglob("native/_native.abi3.so")]
 
 
 # --- test, in a checkout of its own ---------------------------------------------------------------

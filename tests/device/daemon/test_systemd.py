@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from device import daemon
+from device import bytecode, daemon
 from device.config import CREDENTIAL_NAME, DeviceConfig, LampsConfig, SocketConfig
 from device.config_reader import ConfigError
 from device.modem import dialler, pppd
@@ -57,6 +57,9 @@ def test_the_daemon_is_measured_as_it_is_installed() -> None:
     (start,) = values("fieldsync.service", "ExecStart")
 
     assert start.startswith(f"/usr/bin/python3 {' '.join(AS_INSTALLED)} -m device.daemon ")
+    assert "PYTHONPYCACHEPREFIX=%C/fieldsync" in values("fieldsync.service", "Environment")
+    cache = Path("/var/cache")  # systemd.unit(5), Specifiers: %C
+    assert cache / "fieldsync" == bytecode.PREFIX
 
 
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
