@@ -17,6 +17,7 @@ from engine.errors import DeltaError, DeltaMismatchError
 from engine.geodatabase import fetch_queue, journal, replica
 from engine.geodatabase.difference import Cell
 from engine.geodatabase.fetch_queue import Fetch
+from engine.geodatabase.half_merged import last_keys, note_begun, note_ended
 from engine.geodatabase.journal import Batch, BatchKind, BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
@@ -157,7 +158,7 @@ async def import_changes(context: LocalContext, delta: DeltaFile) -> None:
         context.narrator.info(f"{delta.path} holds nothing new")
         return
     _check_start(delta, record, moved)
-    batch = await context.write(_batch, delta, context.now())
+    batch = await context.write(_batch, context, delta)
     blocks = _blocks(delta, batch.merge_offset or 0)
     while (block := await asyncio.to_thread(next, blocks, None)) is not None:
         await context.write(_apply, context, batch.id, *block)
@@ -206,18 +207,19 @@ def _list(generations: Mapping[int, int | None]) -> str:
     return ", ".join(str(number) for number in generations.values())
 
 
-def _batch(connection: sqlite3.Connection, delta: DeltaFile, now: str) -> Batch:
+def _batch(connection: sqlite3.Connection, context: LocalContext, delta: DeltaFile) -> Batch:
     """The journal's note of this import: a new one, or that of a run that was killed."""
     for batch in journal.unfinished(connection):
         if batch.kind is BatchKind.PULL and batch.channel == CHANNEL:
             if (batch.spool_name, batch.spool_sha256) == (delta.id, delta.seal):
                 return batch
             journal.discard(connection, batch.id)
+    note_begun(connection, last_keys(connection, context.tables))
     number = journal.add_batch(
         connection,
         BatchKind.PULL,
         CHANNEL,
-        now,
+        context.now(),
         spool_name=delta.id,
         spool_sha256=delta.seal,
         merge_offset=0,
@@ -292,6 +294,8 @@ def _finish(
     for state in (BatchState.SENDING, BatchState.FETCHED, BatchState.MERGED):
         journal.move(connection, batch_id, state, now)
     journal.remove_finished(connection, keep=100)
+    is_all = moved.server is not None
+    note_ended(connection, [t for t in context.tables if is_all or t.layer_id in moved.layers])
     for table in context.tables:
         if table.is_attachment:
             fetch_queue.forget_missing(connection, table)

@@ -20,6 +20,7 @@ from engine.errors import (
     ServiceRefusedError,
 )
 from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
+from engine.geodatabase.half_merged import last_keys, note_begun, note_ended, untold_rows
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.watched import Reason, forget, forget_inside, watch, watched
 from engine.layer_schema import JsonObject
@@ -210,7 +211,7 @@ async def _stage_others(
                 await context.database.stage(refetch_renamed, table)
             continue
         if table.is_attachment:
-            added = await context.database.stage(untold, table, Reason.ADDED)
+            added = await context.database.stage(_untold_new, table)
             gone = await photos_gone(context, table, added)
             await context.database.stage(staging.stage_deletes, table, gone)
             continue
@@ -317,8 +318,13 @@ def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str
     outside = untold(connection, table, Reason.OUTSIDE)
     others = [q.global_id for q in inbound if q.global_id]
     others = [gid for gid in others if not staging.is_staged(connection, table, gid)]
-    others += untold(connection, table, Reason.ADDED)
-    return outside, list(dict.fromkeys(others))
+    return outside, list(dict.fromkeys([*others, *_untold_new(connection, table)]))
+
+
+def _untold_new(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
+    """Rows that are here since the last download, by our own edits or by a merge that was broken
+    off, and of which this one says nothing: somebody may have deleted them."""
+    return [*untold(connection, table, Reason.ADDED), *untold_rows(connection, table)]
 
 
 def untold(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> list[str]:
@@ -344,6 +350,7 @@ class _MergeWork:
     position: int = 0
     counts: dict[int, merge.MergeCounts] = field(default_factory=dict)
     loose: dict[int, int] = field(default_factory=dict)
+    keys: dict[int, int] | None = None
 
 
 def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _MergeWork) -> bool:
@@ -353,6 +360,8 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
     slices asks again from the old generation: merging a row twice changes nothing.
     """
     end = context.clock.monotonic() + SLICE_S
+    if work.keys is None:
+        work.keys = last_keys(connection, work.tables)
     while work.table < len(work.tables):
         table = work.tables[work.table]
         last = work.staged.positions[table.number]
@@ -362,6 +371,7 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
             work.counts[table.number] = work.counts.get(table.number, merge.MergeCounts()) + merged
             work.position = part[1]
             if context.clock.monotonic() >= end:
+                note_begun(connection, work.keys)
                 return False
         if table.is_attachment:
             fetch_queue.enqueue(connection, staged_fetches(connection, table))
@@ -376,6 +386,9 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
             # From its generation on the service tells of these rows, but of those cut loose.
             forget(connection, table, Reason.ADDED)
             work.loose[table.number] = settle_related(connection, context, table)
+            note_ended(connection, [table])
+        elif work.staged.positions[table.number]:
+            note_begun(connection, {table.number: work.keys[table.number]})
     now = context.now()
     work.staged.set_aside(connection, now)
     if work.put is not None:
