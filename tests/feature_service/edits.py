@@ -91,6 +91,14 @@ class EditSession:
             except EditError as error:
                 self.first_error = self.first_error or error
                 results.append(self._failure(layer, item, error))
+        return self._told(results)
+
+    def _told(self, results: list[Result]) -> list[Result]:
+        match self._hosted.tells:
+            case "few":
+                return results[:-1]
+            case "reversed":
+                return results[::-1]
         return results
 
     def _failure(self, layer: Layer, item: Any, error: EditError) -> Result:

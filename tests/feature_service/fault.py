@@ -19,6 +19,8 @@ Kind = Literal[
     "expired-result",
     "token-expired",
     "job-failed",
+    "results-missing",
+    "results-reversed",
     "replica-unregistered",
     "uploads-purged",
     "generation-overtaken",

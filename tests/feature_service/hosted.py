@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from .attachments import Attachments
 from .clock import Clock
@@ -30,6 +31,9 @@ class Hosted:
     mint: Mint
     failure: ServiceError | None = None
     """What the next createReplica or synchronizeReplica fails with, before it commits."""
+
+    tells: Literal["all", "few", "reversed"] = "all"
+    """Which results of edits the next call has, and in which order."""
 
     def fail_if_told(self) -> None:
         """Raise the failure somebody ordered, once."""

@@ -36,6 +36,8 @@ def strike(hosted: Hosted, fault: Fault) -> None:
             add_strange_row(hosted, fault.change)
         case "clock-skewed":
             hosted.clock = SkewedClock(hosted.clock, fault.skew_s)
+        case "results-missing" | "results-reversed":
+            hosted.tells = "few" if fault.kind == "results-missing" else "reversed"
         case "job-failed":
             hosted.failure = ServiceError(500, "Unable to complete operation.", "The job failed.")
 

@@ -268,7 +268,7 @@ class FeatureServer:
             clear_away(answer)
             answer = self._site.answer(call)
         for hosted in struck:
-            hosted.failure = None
+            hosted.failure, hosted.tells = None, "all"
         return self._storage.redirected(call, answer)
 
 

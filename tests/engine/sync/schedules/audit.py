@@ -11,12 +11,12 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.engine.sync.schedules.evidence import (
     History,
@@ -27,6 +27,7 @@ from tests.engine.sync.schedules.evidence import (
     photo_history,
     stores,
 )
+from tests.engine.sync.schedules.extras import extra_fields, extras_here, extras_there
 from tests.engine.sync.schedules.ledger import OFFICE, Delete, Entry, Ledger, Photo, Write
 from tests.engine.sync.schedules.world import (
     COLUMNS,
@@ -36,8 +37,10 @@ from tests.engine.sync.schedules.world import (
     TABLES,
     TOKENS,
     Row,
+    Taken,
     Value,
     device_rows,
+    inside_of,
 )
 from tests.feature_service.hosted import Hosted
 
@@ -50,8 +53,12 @@ Cell = tuple[int, str, str]  # and column
 # --- agreement -----------------------------------------------------------------------------------
 
 
-def disagreements(name: str, path: Path, inside: Hosted) -> list[str]:
-    """Where the device's file is not what the service has, or is not at rest."""
+def disagreements(name: str, path: Path, inside: Hosted, taken: Taken) -> list[str]:
+    """Where the device's file is not what the service has, or is not at rest.
+
+    Of rows that do not belong to the map it may have any, as the service has them; but of those
+    that left it, a service need not tell.
+    """
     wrong = []
     there: dict[int, dict[str, Row]] = {layer: {} for layer in LAYERS}
     for (layer, gid), versions in history(inside).items():
@@ -64,11 +71,18 @@ def disagreements(name: str, path: Path, inside: Hosted) -> list[str]:
     }
     with closing(sqlite3.connect(path)) as connection:
         here = device_rows(connection)
+        wanted = inside_of(taken, there)
+        may_be_old = inside.profile.rows_leaving != "delete"
         for layer in LAYERS:
             for gid in sorted(there[layer].keys() | here[layer].keys()):
                 one, other = there[layer].get(gid), here[layer].get(gid)
+                is_outside = gid not in wanted[layer] and taken is not Taken.ALL
+                if is_outside and (other is None or may_be_old):
+                    continue
                 if one != other:
                     wrong.append(f"{name} {TABLES[layer]} {gid}: {_differing(one, other)}")
+            if taken is Taken.ALL:
+                wrong += _extras(name, layer, connection, inside)
         found = connection.execute(
             "SELECT GLOBALID,REL_GLOBALID,ATT_NAME,hex(DATA) FROM Hydrants__ATTACH"
         )
@@ -77,6 +91,7 @@ def disagreements(name: str, path: Path, inside: Hosted) -> list[str]:
             f"{name} attachment {gid}: {_differing(photos_there.get(gid), photos.get(gid))}"
             for gid in sorted(photos_there.keys() | photos.keys())
             if photos_there.get(gid) != photos.get(gid)
+            and (photos_there.get(gid) or photos[gid])["parent"] in wanted[HYDRANTS]
         ]
         wrong += [f"{name}: {what}" for what in _unrest(connection)]
     spool = path.with_name(f"{path.name}-spool")
@@ -84,7 +99,21 @@ def disagreements(name: str, path: Path, inside: Hosted) -> list[str]:
     return wrong
 
 
-def _differing(there: Row | None, here: Row | None) -> str:
+def _extras(name: str, layer: int, connection: sqlite3.Connection, inside: Hosted) -> Iterator[str]:
+    """Fields that came to the layer later."""
+    names = [field["name"] for field in extra_fields(inside, layer)]
+    try:
+        here = extras_here(connection, TABLES[layer], names)
+    except sqlite3.OperationalError as error:
+        yield f"{name} {TABLES[layer]}: {error}"
+        return
+    there = extras_there(inside, layer)
+    for gid in sorted(there.keys() & here.keys()):
+        if there[gid] != here[gid]:
+            yield f"{name} {TABLES[layer]} {gid}: {_differing(there[gid], here[gid])}"
+
+
+def _differing(there: Mapping[str, Any] | None, here: Mapping[str, Any] | None) -> str:
     if there is None or here is None:
         return f"on the service {there is not None}, on the device {here is not None}"
     return str({n: (there[n], here.get(n)) for n in there if there[n] != here.get(n)})[:300]
@@ -121,6 +150,7 @@ def audit(machine: "Machine", initial: History) -> list[str]:
         clears=profile.nulls_omitted_attributes,
         may_race=machine.has_raced,
         inserts=profile.update_of_missing == "insert",
+        carried=machine.carried.sent,
     )
     return [
         *books.lost_values(),
@@ -142,6 +172,7 @@ class _Books:
     clears: bool
     may_race: bool
     inserts: bool
+    carried: Mapping[str, int]
     alias: dict[Key, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -256,7 +287,8 @@ class _Books:
             for name, value in write.values.items():
                 if COLUMNS[write.layer][name] == "guid" and value is not None:
                     value = self._gid(PARENTS[write.layer][0], str(value))
-                allowed[((write.layer, gid, name), value)] += 1
+                # A device does not know that a file with its edits was sent, and what came after.
+                allowed[((write.layer, gid, name), value)] += 1 + self.carried.get(write.who, 0)
         for (layer, gid), versions in self.history.items():
             for name in COLUMNS[layer]:
                 for value, times in self._runs(versions, name).items():

@@ -1,12 +1,12 @@
-"""Edits drawn at random: through the engine's own tables, by another program, at the office."""
+"""Edits drawn at random: through the engine's own tables, and at the office."""
 
 import random
-import sqlite3
-import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from engine.errors import EngineError
 from engine.geodatabase.geodatabase import Geodatabase
 from tests.engine.sync.schedules.ledger import OFFICE, Delete, Entry, Ledger, Photo, Write
 from tests.engine.sync.schedules.world import (
@@ -15,7 +15,6 @@ from tests.engine.sync.schedules.world import (
     NOTES,
     PARENTS,
     PIPES,
-    TABLES,
     TOKENS,
     VISITS,
     Row,
@@ -36,10 +35,14 @@ class Values:
     """Values that nobody else writes: numbers from ``first`` on make them.
 
     ``is_narrow``: all parties work on few rows and columns, so that they meet all the time.
+    ``is_wide``: other programs do more to a table.
     """
 
-    def __init__(self, draw: random.Random, first: int, *, is_narrow: bool = False) -> None:
+    def __init__(
+        self, draw: random.Random, first: int, *, is_narrow: bool = False, is_wide: bool = False
+    ) -> None:
         self.draw = draw
+        self.is_wide = is_wide
         self._next = first
         self._is_narrow = is_narrow
 
@@ -71,7 +74,7 @@ class Values:
             {name: self.token()},
             {name: self.token()},
             {"status": self.draw.choice([1, 2])},
-            {"pressure": number / 100},
+            {"pressure": number / 100 if number < 1600 else (number + 0.5) / 1000},
             {"serial": 1000 + number},
             {"flow": single(number / 7)},
             {"checked": datetime.fromtimestamp(1_700_000_000 + number, UTC)},
@@ -148,6 +151,16 @@ async def _parent(geodatabase: Geodatabase, layer: int, values: Values) -> str |
     return values.pick(rows) if rows else None
 
 
+async def album(who: str, geodatabase: Geodatabase, values: Values, ledger: Ledger) -> None:
+    """Some attachments of one hydrant, added, replaced or deleted."""
+    table = geodatabase.table(HYDRANTS)
+    rows = [f.global_id async for f in table.query_features()]
+    if rows:
+        row = values.pick(rows)
+        for _ in range(values.draw.choice([1, 2, 4])):
+            await _photo(who, table, row, values, ledger)
+
+
 async def _photo(who: str, table: Any, row: str, values: Values, ledger: Ledger) -> None:
     draw = values.draw
     present = await table.attachments(row)
@@ -167,150 +180,18 @@ async def _photo(who: str, table: Any, row: str, values: Values, ledger: Ledger)
     ledger.note(Photo(who, photo.global_id, row, name, data))
 
 
-# --- by another program --------------------------------------------------------------------------
-
-
-def edit_by_foreigner(
-    who: str, connection: sqlite3.Connection, values: Values, ledger: Ledger
-) -> None:
-    """One transaction of a program that knows nothing of us, committed or rolled back."""
-    draw = values.draw
-    connection.execute("BEGIN IMMEDIATE")
-    noted: list[Entry] = []
-    for _ in range(draw.choice([1, 1, 2])):
-        noted += _statement(who, connection, values)
-    if draw.random() < 0.1:
-        connection.execute("ROLLBACK")
+async def burst(who: str, geodatabase: Geodatabase, values: Values, ledger: Ledger) -> None:
+    """A transaction of some edits, mostly of the same rows, kept or rolled back."""
+    noted = Ledger()
+    await geodatabase.begin_transaction()
+    for _ in range(values.draw.choice([2, 3, 4])):
+        with suppress(EngineError):  # refused: the others stay
+            await edit_by_api(who, geodatabase, values, noted)
+    if values.draw.random() < 0.2:
+        await geodatabase.rollback_transaction()
         return
-    connection.execute("COMMIT")
-    ledger.note(*noted)
-
-
-def _statement(who: str, connection: sqlite3.Connection, values: Values) -> list[Entry]:
-    draw = values.draw
-    layer, rows = _rows(connection, values)
-    table, name = TABLES[layer], TOKENS[layer]
-    kinds = ["insert", "update", "update", "update", "replace", "delete", "again", "back"]
-    kinds += {HYDRANTS: ["bad", "bad", "photo"], PIPES: ["rekey", "renumber"]}.get(layer, [])
-    what = draw.choice(kinds)
-    if what == "insert" or not rows:
-        return [_insert(who, connection, layer, values.guid(), values)]
-    row = values.pick(rows)
-    match what:
-        case "delete":
-            connection.execute(f"DELETE FROM {table} WHERE GlobalID=?", (row,))
-            return [Delete(who, layer, row)]
-        case "again":
-            connection.execute(f"DELETE FROM {table} WHERE GlobalID=?", (row,))
-            return [Delete(who, layer, row), _insert(who, connection, layer, row, values)]
-        case "replace":
-            return [_replace(who, connection, layer, row, values)]
-        case "rekey":
-            new, token = values.guid(), values.token()
-            connection.execute(
-                "UPDATE Pipes SET GlobalID=?,label=? WHERE GlobalID=?", (new, token, row)
-            )
-            shape = connection.execute(
-                "SELECT geom FROM Pipes WHERE GlobalID=?", (new,)
-            ).fetchone()[0]
-            cells = canonical(layer, {"label": token}, shape)
-            return [Delete(who, layer, row), Write(who, layer, new, cells, is_add=True)]
-        case "renumber":
-            connection.execute(
-                "UPDATE Pipes SET fid=(SELECT max(fid)+1 FROM Pipes) WHERE GlobalID=?", (row,)
-            )
-            return []
-        case "back":
-            old = connection.execute(f"SELECT {name} FROM {table} WHERE GlobalID=?", (row,))
-            text = old.fetchone()[0]
-            for value in (values.token(), text):
-                connection.execute(f"UPDATE {table} SET {name}=? WHERE GlobalID=?", (value, row))
-            return []
-        case "photo":
-            return _remove_photo(who, connection, draw)
-    some = _stored(values.some(layer, is_bad=what == "bad"))
-    settings = ",".join(f"{column}=?" for column in some)
-    connection.execute(f"UPDATE {table} SET {settings} WHERE GlobalID=?", (*some.values(), row))
-    return [Write(who, layer, row, canonical(layer, some))]
-
-
-def in_flight(connection: sqlite3.Connection) -> dict[int, list[str]]:
-    """The rows of a geodatabase that are on their way just now."""
-    found: dict[int, list[str]] = {}
-    condition = "WHERE GlobalID IN (SELECT gid FROM fieldsync_sent) ORDER BY fid"
-    for layer, name in TABLES.items():
-        for (gid_,) in connection.execute(f"SELECT GlobalID FROM {name} {condition}"):
-            found.setdefault(layer, []).append(gid_)
-    return found
-
-
-def _rows(connection: sqlite3.Connection, values: Values) -> tuple[int, list[str]]:
-    """A layer and its rows; during a sync mostly those that are on their way."""
-    sent = in_flight(connection) if values.draw.random() < 0.8 else {}
-    for layer, rows in sent.items():
-        return layer, rows
-    layer = values.layer()
-    found = connection.execute(f"SELECT GlobalID FROM {TABLES[layer]} ORDER BY fid")
-    return layer, [row[0] for row in found]
-
-
-def _insert(
-    who: str, connection: sqlite3.Connection, layer: int, row: str, values: Values
-) -> Write:
-    some = _stored(values.some(layer))
-    some[TOKENS[layer]] = values.token()
-    if layer in PARENTS:
-        above, key, _ = PARENTS[layer]
-        parents = connection.execute(f"SELECT GlobalID FROM {TABLES[above]} ORDER BY fid")
-        some[key] = values.draw.choice([*(r[0] for r in parents), None])
-    shape: bytes | None = None
-    if layer == HYDRANTS:
-        place = values.shape(layer)
-        assert place is not None
-        shape = struct.pack("<2sBBiBIdd", b"GP", 0, 1, 3857, 1, 1, place["x"], place["y"])
-        some |= {"geom": shape, "serial": 1000 + values.number()}
-    names = ",".join(["GlobalID", *some])
-    marks = ",?" * len(some)
-    connection.execute(
-        f"INSERT INTO {TABLES[layer]}({names}) VALUES(?{marks})", (row, *some.values())
-    )
-    some.pop("geom", None)
-    return Write(who, layer, row, canonical(layer, some, shape), is_add=True)
-
-
-def _replace(
-    who: str, connection: sqlite3.Connection, layer: int, row: str, values: Values
-) -> Write:
-    """The whole row again, as many programs save it, with one value changed."""
-    table, name, token = TABLES[layer], TOKENS[layer], values.token()
-    found = connection.execute(f"SELECT * FROM {table} WHERE GlobalID=?", (row,))
-    columns = [d[0] for d in found.description]
-    cells = dict(zip(columns, found.fetchone(), strict=True)) | {name: token}
-    connection.execute(
-        f"INSERT OR REPLACE INTO {table}({','.join(columns)}) VALUES({','.join('?' * len(cells))})",
-        tuple(cells.values()),
-    )
-    return Write(who, layer, row, canonical(layer, {name: token}))
-
-
-def _remove_photo(who: str, connection: sqlite3.Connection, draw: random.Random) -> list[Entry]:
-    names = "GLOBALID,REL_GLOBALID,ATT_NAME"
-    found = connection.execute(
-        f"SELECT {names} FROM Hydrants__ATTACH ORDER BY ATTACHMENTID"
-    ).fetchall()
-    if not found:
-        return []
-    row, parent, name = draw.choice(found)
-    connection.execute("DELETE FROM Hydrants__ATTACH WHERE GLOBALID=?", (row,))
-    return [Photo(who, row, parent, name, None)]
-
-
-def _stored(values: dict[str, Any]) -> dict[str, Any]:
-    """As a GeoPackage has them."""
-    return {
-        name: f"{value:%Y-%m-%dT%H:%M:%S}.000Z" if isinstance(value, datetime) else value
-        for name, value in values.items()
-    }
+    await geodatabase.commit_transaction()
+    ledger.note(*noted.entries)
 
 
 # --- at the office -------------------------------------------------------------------------------

@@ -6,59 +6,45 @@ import random
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
 
 from engine import faults
-from engine.errors import EngineError
-from engine.geodatabase.conflicts import Conflict, ConflictKind, Side
+from engine.errors import DeltaMismatchError, EngineError
 from engine.geodatabase.geodatabase import Geodatabase
-from engine.geodatabase.quarantine import Direction
+from engine.service.feature_service import FeatureService
+from engine.service.session import Session
+from engine.sync import registration
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
-from engine.sync.parameters import SyncGeodatabaseParameters
+from engine.sync.parameters import SyncGeodatabaseParameters, SyncLayerOption
 from engine.sync.results import SyncGeodatabaseResult
-from tests.engine.sync.fleet import SERVICE, Device, edit_inside
+from tests.engine.sync.fleet import SERVICE, edit_inside
 from tests.engine.sync.schedules import audit, evidence
+from tests.engine.sync.schedules.decisions import decide, decide_beside
 from tests.engine.sync.schedules.edits import (
     Values,
+    album,
+    burst,
     draw_office_edit,
     edit_by_api,
-    edit_by_foreigner,
-    in_flight,
 )
-from tests.engine.sync.schedules.ledger import Delete, Ledger, Write
+from tests.engine.sync.schedules.extras import change_layers, edit_photo
+from tests.engine.sync.schedules.foreign import edit_by_foreigner, in_flight
+from tests.engine.sync.schedules.ledger import Ledger
+from tests.engine.sync.schedules.playing import Carried, Playing
 from tests.engine.sync.schedules.power import Flushed, Killed, Remains
-from tests.engine.sync.schedules.schedule import Event, Party, Schedule, Step
-from tests.engine.sync.schedules.world import (
-    COLUMNS,
-    LAYERS,
-    TABLES,
-    Templates,
-    new_device,
-    new_server,
-    plain,
-)
+from tests.engine.sync.schedules.schedule import Schedule
+from tests.engine.sync.schedules.step import Event, Step
+from tests.engine.sync.schedules.world import new_device
 from tests.feature_service import Fault, FeatureServer, mishap
 
 _VALUES = 20  # numbers that a step may use up
 _LATER = 10  # of these, for what happens in the middle of its sync
-_THREADED = ("sync", "cancel")  # events that need a loop which runs beside the work
 _ROUNDS = 5  # of healing, at most, until no person is asked any more
-
-
-@dataclass(slots=True)
-class _Party:
-    """A device while a schedule runs."""
-
-    party: Party
-    device: Device
-    flushed: Flushed
-    geodatabase: Geodatabase | None = None
 
 
 class Machine:
@@ -71,12 +57,13 @@ class Machine:
         self.server = server
         self.folder = folder
         self.ledger = ledger
-        self.parties: dict[str, _Party] = {}
+        self.parties: dict[str, Playing] = {}
         self.past = evidence.Past()
+        self.carried = Carried(folder)
         self.wrong: list[str] = []
         self.has_raced = False  # somebody wrote in the middle of a sync
-        self._event: Event | None = None
-        self._syncing: _Party | None = None
+        self._events: list[Event] = []
+        self._syncing: Playing | None = None
         self._passed = 0
         self._is_acting = False
         self._remains: Remains | None = None
@@ -90,7 +77,7 @@ class Machine:
             device = new_device(self.folder, party.name, port, self.schedule.model)
             device.parameters.push_channel = party.channel
             device.parameters.conflict_policy = party.policy
-            self.parties[party.name] = _Party(party, device, Flushed(device.path))
+            self.parties[party.name] = Playing(party, device, Flushed(device.path))
         initial = evidence.initial_rows(self.inside)
         async with ClientSession() as self._session:
             try:
@@ -111,15 +98,23 @@ class Machine:
         return self.server.hosted(SERVICE)
 
     def _values(self, seed: int, first: int) -> Values:
-        return Values(random.Random(seed), first, is_narrow=self.schedule.is_narrow)
+        narrow, wide = self.schedule.is_narrow, self.schedule.is_wide
+        return Values(random.Random(seed), first, is_narrow=narrow, is_wide=wide)
 
     # --- steps ------------------------------------------------------------------------------------
 
     async def _step(self, step: Step) -> None:
         values = self._values(step.draw, step.number * _VALUES)
-        if step.what == "office":
-            await self._office(values)
-            return
+        match step.what:
+            case "office":
+                await self._office(values)
+                return
+            case "schema":
+                change_layers(self.inside, values)
+                return
+            case "uploads-purged":
+                mishap.strike(self.inside, Fault(kind="uploads-purged"))
+                return
         party = self.parties[step.device]
         match step.what:
             case "edit":
@@ -139,18 +134,30 @@ class Machine:
                 await self._close(party)
             case "sync":
                 await self._sync(party, step)
+            case "burst":
+                geodatabase = await self._open(party)
+                await burst(step.device, geodatabase, values, self.ledger)
+            case "album":
+                with suppress(EngineError):
+                    await album(step.device, await self._open(party), values, self.ledger)
+            case "clock":
+                party.device.clock.start += timedelta(hours=values.draw.randint(-10_000, 2_000))
+            case "register":
+                await self._register(party, step)
+            case "carry-out" | "carry-push" | "carry-in":
+                await self._carry(party, step, values)
 
-    async def _open(self, party: _Party) -> Geodatabase:
+    async def _open(self, party: Playing) -> Geodatabase:
         if party.geodatabase is None:
             party.geodatabase = await Geodatabase.open(party.device.path)
         return party.geodatabase
 
-    async def _close(self, party: _Party) -> None:
+    async def _close(self, party: Playing) -> None:
         if party.geodatabase is not None:
             await party.geodatabase.close()
             party.geodatabase = None
 
-    def _foreign(self, party: _Party, values: Values) -> None:
+    def _foreign(self, party: Playing, values: Values) -> None:
         path = party.device.path
         with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
             edit_by_foreigner(party.party.name, connection, values, self.ledger)
@@ -177,7 +184,7 @@ class Machine:
         if all(r["success"] for r in results):
             self.ledger.note(entry)
 
-    async def _cut(self, party: _Party) -> None:
+    async def _cut(self, party: Playing) -> None:
         """Power is lost while nobody syncs."""
         geodatabase = await self._open(party)
         kept = party.flushed.look(geodatabase.database._raw)
@@ -185,22 +192,72 @@ class Machine:
         await self._close(party)
         remains.put_back()
 
-    # --- syncs ------------------------------------------------------------------------------------
+    async def _decide(self, party: Playing, values: Values, *, everything: bool = False) -> bool:
+        geodatabase = await self._open(party)
+        return await decide(
+            party.party.name, geodatabase, values.draw, self.ledger, everything=everything
+        )
 
-    async def _sync(self, party: _Party, step: Step) -> None:
-        self._event, self._passed = step.event, 0
+    # --- work with a link -------------------------------------------------------------------------
+
+    async def _sync(self, party: Playing, step: Step) -> None:
+        options = [SyncLayerOption(layer_id=i, sync_direction=way) for i, way in step.directions]
+        async with self._under_way(party, step):
+            await self._sync_once(
+                party,
+                geodatabase_sync_direction=step.direction,
+                rollback_on_failure=step.rollback,
+                layer_options=options,
+            )
+
+    async def _register(self, party: Playing, step: Step) -> None:
+        async with self._under_way(party, step):
+            geodatabase = await self._open(party)
+            async with Session(clock=party.device.clock) as session:
+                service = FeatureService(party.device.url, session)
+                await registration.register(geodatabase, service, clock=party.device.clock)
+
+    async def _carry(self, party: Playing, step: Step, values: Values) -> None:
+        """Edits in a file, on their way to the service and back."""
+        if step.what == "carry-out":
+            await self.carried.write(party, await self._open(party))
+            return
+        is_back = step.what == "carry-in"
+        path = self.carried.pick(party, values.draw, is_answered=is_back)
+        if path is None:
+            return
+        if is_back:
+            async with self._under_way(party, step):
+                geodatabase = await self._open(party)
+                result = await self.carried.take_back(party, geodatabase, path)
+                self._check_sums(party.party.name, result)
+            return
+        sender = self.carried.sender(party, path)
+        async with self._under_way(sender, step):
+            self._job = job = self.carried.push(sender, path)
+            job.start()
+            try:
+                await job.result()
+            finally:
+                self._check_job(sender, job)
+
+    @asynccontextmanager
+    async def _under_way(self, party: Playing, step: Step) -> AsyncIterator[None]:
+        """While this work goes on, what the step has comes; it may fail, or the device may die."""
+        self._events, self._passed, self._syncing = list(step.events), 0, party
         for fault in step.faults:
             self.server.faults.add(fault)
-        is_clean = not step.faults and step.event is None and not step.rollback
+        is_clean = not step.faults and not step.events and not step.rollback
         try:
-            await self._sync_once(
-                party, geodatabase_sync_direction=step.direction, rollback_on_failure=step.rollback
-            )
+            yield
+        except Killed:
+            assert self._remains is not None
         except EngineError as error:
-            if is_clean:
+            # A file may be too old for the service, or for what the map is by now.
+            if is_clean and not isinstance(error, DeltaMismatchError):
                 self.wrong.append(f"step {step.number}: {party.party.name} failed: {error!r}")
         finally:
-            self._event = None
+            self._events, self._syncing = [], None
             self.server.faults.clear()
             self.inside.failure = None
             if self._remains is not None:
@@ -208,7 +265,7 @@ class Machine:
                 self._remains.put_back()
                 self._remains = None
 
-    async def _sync_once(self, party: _Party, **changes: Any) -> SyncGeodatabaseResult:
+    async def _sync_once(self, party: Playing, **changes: Any) -> SyncGeodatabaseResult:
         device = party.device
         geodatabase = await self._open(party)
         parameters = SyncGeodatabaseParameters(
@@ -229,14 +286,16 @@ class Machine:
             assert job.geodatabase_result is not None
             return job.geodatabase_result
 
-    def _check_job(self, party: _Party, job: Any) -> None:
+    def _check_job(self, party: Playing, job: Any) -> None:
         name = party.party.name
         if self._remains is None:
             self.wrong += [
                 f"{name}: {m.text}" for m in job.messages if "fault in fieldsync" in m.text
             ]
-        result = job.geodatabase_result
-        for layer in () if result is None or self._remains is not None else result.layer_results:
+            self._check_sums(name, getattr(job, "geodatabase_result", None))
+
+    def _check_sums(self, name: str, result: SyncGeodatabaseResult | None) -> None:
+        for layer in () if result is None else result.layer_results:
             for counts in (layer.uploaded, layer.attachments_uploaded):
                 if counts.found != counts.accounted:
                     self.wrong.append(f"{name}: {layer.table_name} does not add up: {counts}")
@@ -244,33 +303,35 @@ class Machine:
     # --- in the middle of a sync ------------------------------------------------------------------
 
     def _reached(self, point: str) -> None:
-        event, party = self._event, self._syncing
+        events, party = self._events, self._syncing
         if self._remains is not None:
             raise Killed
-        if event is None or party is None or self._is_acting:
+        if not events or party is None or self._is_acting:
             return
         self._passed += 1
-        if self._passed < event.at:
+        if self._passed < events[0].at:
             return
         self._is_acting = True
         try:
-            if self._act(event, party):
-                self._event = None
+            if self._act(events[0], party):
+                del events[0]
+                self._passed = 0
         finally:
             self._is_acting = False
         if self._remains is not None:
             raise Killed
 
-    def _act(self, event: Event, party: _Party) -> bool:
+    def _act(self, event: Event, party: Playing) -> bool:
         """Do it; False if it is not possible at this point."""
-        values = self._values(event.draw, self._number(event) * _VALUES + _LATER)
+        number = event.number or self._number(event)
+        values = self._values(event.draw, number * _VALUES + _LATER)
         match event.what:
             case "kill" | "power" | "overtaken":
                 if event.what == "overtaken":
                     self._on_loop(lambda: self._office_inside(values, party))
-                assert party.geodatabase is not None
                 kept = None
                 if event.what == "power":
+                    assert party.geodatabase is not None
                     kept = party.flushed.look(party.geodatabase.database._raw)
                 self._remains = Remains(party.device.path, self.folder / "remains", wal_bytes=kept)
                 # What still unravels reaches nobody.
@@ -278,12 +339,15 @@ class Machine:
             case "cancel":
                 job = self._job
                 self._loop.call_soon_threadsafe(lambda: self._loop.create_task(job.cancel()))
-            case "foreign":
+            case "foreign" | "decide" | "photo":
                 try:
-                    self._foreign(party, values)
+                    if not self._beside(event.what, party, values):
+                        return False
                 except sqlite3.OperationalError:
                     return False  # in the middle of our transaction it would have to wait
                 self.has_raced = True
+            case "schema":
+                self._on_loop(lambda: change_layers(self.inside, values))
             case "office":
                 self._on_loop(lambda: self._office_inside(values, party))
                 self.has_raced = True
@@ -297,17 +361,33 @@ class Machine:
                     asyncio.run_coroutine_threadsafe(sync, self._loop).result(60)
         return True
 
+    def _beside(self, what: str, party: Playing, values: Values) -> bool:
+        """What another program does to the file of a device that syncs; False if there is nothing
+        to be done."""
+        who, path = party.party.name, party.device.path
+        match what:
+            case "foreign":
+                self._foreign(party, values)
+            case "decide" if not decide_beside(who, path, values.draw, self.ledger):
+                return False
+            case "photo":
+                edit_photo(who, path, values, self.ledger)
+        party.flushed.was_flushed()
+        return True
+
     def _number(self, event: Event) -> int:
         return next(s.number for s in self.schedule.steps if s.event is event)
 
-    def _other(self, party: _Party) -> _Party | None:
+    def _other(self, party: Playing) -> Playing | None:
         others = [p for p in self.parties.values() if p is not party]
         return others[0] if others else None
 
-    def _office_inside(self, values: Values, party: _Party) -> None:
+    def _office_inside(self, values: Values, party: Playing) -> None:
         """The office edits a row that is on its way, if there is one."""
-        with closing(sqlite3.connect(party.device.path)) as connection:
-            wanted = in_flight(connection)
+        wanted = {}
+        if party.device.path.exists():  # that of a carrier may be yet to come
+            with closing(sqlite3.connect(party.device.path)) as connection:
+                wanted = in_flight(connection)
         drawn = draw_office_edit(self.inside, values, wanted)
         if drawn is not None:
             layer, edits, entry = drawn
@@ -331,53 +411,6 @@ class Machine:
         self._loop.call_soon_threadsafe(run)
         assert done.wait(60)
 
-    # --- a person decides -------------------------------------------------------------------------
-
-    async def _decide(self, party: _Party, values: Values, *, everything: bool = False) -> bool:
-        """What a person does with what is held and refused; False if there was nothing."""
-        draw, geodatabase = values.draw, await self._open(party)
-        who, has_acted = party.party.name, False
-        for item in await geodatabase.quarantine():
-            if item.direction is not Direction.OUTBOUND or not item.is_effective:
-                continue
-            has_acted = True
-            with suppress(EngineError):  # decided together with another
-                if everything or draw.random() < 0.5:
-                    await geodatabase.discard_quarantined(item.id)
-                else:
-                    await geodatabase.retry_quarantined(item.id)
-        for conflict in await geodatabase.conflicts():
-            is_stored = conflict.kind is ConflictKind.DELETED_THERE
-            if not conflict.is_held and not (is_stored and draw.random() < 0.3 and not everything):
-                continue
-            has_acted = True
-            side = draw.choice([Side.MINE, Side.THEIRS])
-            self._note_decision(who, geodatabase, conflict, side)
-            await geodatabase.resolve_conflict(conflict.id, side)
-        return has_acted
-
-    def _note_decision(
-        self, who: str, geodatabase: Geodatabase, conflict: Conflict, side: Side
-    ) -> None:
-        numbers = {
-            e.table.number: layer.schema.id
-            for layer in geodatabase.layers
-            for e in (layer.features, layer.attachments)
-            if e is not None and not e.table.is_attachment
-        }
-        layer = numbers.get(conflict.layer)
-        if layer not in LAYERS:
-            return
-        is_whole = conflict.kind is not ConflictKind.UPDATED
-        for version in (conflict.mine, conflict.theirs):
-            if version is not None:
-                names = {n if n else "geom": (n, k) for n, k in COLUMNS[layer].items()}
-                chosen = names if is_whole else [c for c in conflict.columns if c in names]
-                cells = {names[c][0]: plain(names[c][1], version.get(c)) for c in chosen}
-                self.ledger.note(Write(who, layer, conflict.global_id, cells, is_decision=True))
-        if conflict.kind is ConflictKind.DELETED_HERE and side is Side.MINE:
-            self.ledger.note(Delete(who, layer, conflict.global_id))
-
     # --- healing ----------------------------------------------------------------------------------
 
     async def _heal(self) -> None:
@@ -394,6 +427,7 @@ class Machine:
         else:
             self.wrong.append("a person is asked for ever")
         for name, party in self.parties.items():
+            party.device.clock.start += timedelta(days=1)  # layers are looked at once a day
             await self._sync_well(name, party)
         self.wrong += await self._agreement()
         if self.schedule.seed % 4 == 0 and not self.wrong:
@@ -404,7 +438,7 @@ class Machine:
                 self.wrong.append("devices with nothing to send go on changing the service")
             self.wrong += await self._agreement()
 
-    async def _sync_well(self, name: str, party: _Party) -> None:
+    async def _sync_well(self, name: str, party: Playing) -> None:
         try:
             await self._sync_once(party)
         except EngineError as error:
@@ -417,41 +451,5 @@ class Machine:
             if await geodatabase.has_local_edits():
                 wrong.append(f"{name} still has edits to send")
             await self._close(party)
-            wrong += audit.disagreements(name, party.device.path, self.inside)
+            wrong += audit.disagreements(name, party.device.path, self.inside, self.schedule.taken)
         return wrong
-
-
-class _AtOnce(ThreadPoolExecutor):
-    """Runs work in the thread that asks for it: much quicker than to go to another and back."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(function(*args, **options))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
-
-
-@asynccontextmanager
-async def _server(
-    schedule: Schedule, templates: Templates, folder: Path
-) -> AsyncIterator[FeatureServer]:
-    names = "".join(party.name for party in schedule.parties)
-    await templates.copy(schedule.model, names, folder)
-    server = new_server(folder / "service", templates.port, schedule.profile, schedule.seed)
-    async with server:
-        yield server
-
-
-async def play(schedule: Schedule, templates: Templates, folder: Path, ledger: Ledger) -> list[str]:
-    """Play it in an empty folder, noting in ``ledger`` what was saved; what was wrong."""
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda loop, context: None)
-    if not any(s.event is not None and s.event.what in _THREADED for s in schedule.steps):
-        loop.set_default_executor(_AtOnce())
-    async with _server(schedule, templates, folder) as server:
-        return await Machine(schedule, server, folder, ledger).run(templates.port)
-
-
-__all__ = ["TABLES", "Machine", "play"]

@@ -15,7 +15,8 @@ from engine.sync.case import Case, key_of
 from engine.sync.parameters import PushChannel
 from engine.sync.reconciling import give_up
 from engine.sync.recording import Outcome, Settled
-from tests.engine.sync.schedules.schedule import Event, Schedule, Step
+from tests.engine.sync.schedules.schedule import Schedule
+from tests.engine.sync.schedules.step import Event, Step
 
 Sabotage = Callable[[], AbstractContextManager[None]]
 
@@ -142,7 +143,7 @@ def dying_in_mid_sync(schedule: Schedule) -> Schedule:
         if step.what != "sync":
             return step
         event = Event(at=6 + step.draw % 14, what="overtaken", draw=step.draw)
-        return replace(step, faults=(), event=event)
+        return replace(step, faults=(), event=event, then=())
 
     steps = tuple(map(dying, schedule.steps))
     return replace(schedule, steps=steps, is_narrow=True)

@@ -5,44 +5,11 @@ from dataclasses import dataclass, replace
 
 from engine.model import ConflictPolicy, SyncDirection, SyncModel
 from engine.sync.parameters import PushChannel
+from tests.engine.sync.schedules.step import Event, Step
+from tests.engine.sync.schedules.wide import widened
+from tests.engine.sync.schedules.world import Taken
 from tests.feature_service import Fault, Profile
 from tests.feature_service.profile import switches
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something in the middle of a sync: when ``at`` fault points were passed."""
-
-    at: int
-    what: str
-    draw: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """``draw`` seeds the step's own choices, ``number`` makes its values unlike all others."""
-
-    number: int
-    draw: int
-    what: str
-    device: str = ""
-    faults: tuple[Fault, ...] = ()
-    event: Event | None = None
-    direction: SyncDirection = SyncDirection.BIDIRECTIONAL
-    rollback: bool = False
-
-    def __str__(self) -> str:
-        parts = [f"{self.number}: {self.what} {self.device}"]
-        if self.direction is not SyncDirection.BIDIRECTIONAL:
-            parts.append(self.direction.name)
-        if self.rollback:
-            parts.append("all or nothing")
-        for fault in self.faults:
-            given = f"{fault.kind} {fault.operation} skip={fault.skip} times={fault.times}"
-            parts.append(f"[{given} at_byte={fault.at_byte} status={fault.status}]")
-        if self.event is not None:
-            parts.append(f"<{self.event.what} at point {self.event.at}>")
-        return " ".join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +23,16 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
+    """``is_wide``: there is more in it than edits, syncs and decisions (``wide.py``)."""
+
     seed: int
     profile: Profile
     model: SyncModel
     parties: tuple[Party, ...]
     is_narrow: bool
     steps: tuple[Step, ...]
+    is_wide: bool = False
+    taken: Taken = Taken.ALL
 
     def __str__(self) -> str:
         usual = Profile()
@@ -69,6 +40,8 @@ class Schedule:
         shown = ", ".join(f"{n}={getattr(self.profile, n)}" for n in odd) or "as documented"
         lines = [f"seed {self.seed}, {self.model.name}; service: {shown}"]
         lines[0] += "; all at the same rows" if self.is_narrow else ""
+        lines[0] += "; all sizes small" if self.is_wide else ""
+        lines[0] += f"; taken: {self.taken.value}"
         lines += [f"  {p.name}: {p.channel.name}, {p.policy.name}" for p in self.parties]
         return "\n".join([*lines, *(f"  {step}" for step in self.steps)])
 
@@ -156,13 +129,16 @@ def draw_schedule(seed: int) -> Schedule:
         # that somebody else added: that is not proven here.
         steps = [replace(step, faults=(), event=None) for step in steps]
         profile = replace(profile, update_of_missing="fail")  # it would be an add
+    is_wide = not profile.remints_global_ids and draw.random() < 0.5
     return Schedule(
         seed=seed,
         profile=profile,
         model=model,
         parties=parties,
         is_narrow=is_narrow,
-        steps=tuple(steps),
+        steps=widened(draw, steps, names, model) if is_wide else tuple(steps),
+        is_wide=is_wide,
+        taken=draw.choice([Taken.ALL, *Taken]) if is_wide else Taken.ALL,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from tests.engine.sync.schedules.schedule import Schedule
+from tests.engine.sync.schedules.world import Taken
 from tests.feature_service import Profile
 from tests.feature_service.profile import switches
 
@@ -67,7 +68,12 @@ def _fewer_faults(schedule: Schedule) -> Iterable[Schedule]:
             for n in range(len(step.faults))
         ]
         if step.event is not None:
-            simpler.append(replace(step, event=None))
+            simpler.append(replace(step, event=None, then=()))
+        simpler += [
+            replace(step, then=step.then[:n] + step.then[n + 1 :]) for n in range(len(step.then))
+        ]
+        if step.directions:
+            simpler.append(replace(step, directions=()))
         if step.rollback:
             simpler.append(replace(step, rollback=False))
         for other in simpler:
@@ -75,6 +81,10 @@ def _fewer_faults(schedule: Schedule) -> Iterable[Schedule]:
 
 
 def _plainer(schedule: Schedule) -> Iterable[Schedule]:
+    if schedule.is_wide:
+        yield replace(schedule, is_wide=False)
+    if schedule.taken is not Taken.ALL:
+        yield replace(schedule, taken=Taken.ALL)
     for name in switches():
         usual = getattr(Profile(), name)
         if name != "sync_models" and getattr(schedule.profile, name) != usual:

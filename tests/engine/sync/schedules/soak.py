@@ -19,7 +19,7 @@ from pathlib import Path
 import aiohttp.multipart
 
 from tests.engine.sync.schedules.ledger import Ledger
-from tests.engine.sync.schedules.machine import play
+from tests.engine.sync.schedules.play import play
 from tests.engine.sync.schedules.schedule import Schedule, draw_schedule
 from tests.engine.sync.schedules.shrinking import kind, shrunk
 from tests.engine.sync.schedules.world import Templates

@@ -4,7 +4,9 @@ import json
 import shutil
 import sqlite3
 import struct
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,9 @@ TOKENS = {HYDRANTS: "name", PIPES: "label", VISITS: "note", NOTES: "text"}
 
 PARENTS = {VISITS: (HYDRANTS, "hydrant", True), NOTES: (VISITS, "visit", False)}
 """Child layer → its parent's layer, the column with its GlobalID, and whether it is composed."""
+
+EXTRA = "extra"
+"""How the names of fields begin that come to the layers later."""
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -118,14 +123,41 @@ def new_device(folder: Path, name: str, port: int, model: SyncModel) -> Device:
     return Device(url, folder / f"{name}.gpkg", model)
 
 
-async def take(device: Device) -> None:
-    """The whole service, also rows that are related to none."""
+class Taken(Enum):
+    """What of the service a map has."""
+
+    ALL = "all"
+    """Also rows that are related to none."""
+    RELATED = "related"
+    """Tables for their relationships only."""
+    OPEN = "open"
+    """The hydrants that are open, and what is related to them."""
+
+
+async def take(device: Device, taken: Taken) -> None:
+    """Make the map."""
     async with GeodatabaseSyncTask(device.url, clock=device.clock) as task:
         parameters = await task.create_default_generate_geodatabase_parameters(None)
     parameters.sync_model = device.model
     for option in parameters.layer_options:
-        option.query_option = QueryOption.ALL
+        if taken is Taken.ALL:
+            option.query_option = QueryOption.ALL
+        elif taken is Taken.OPEN and option.layer_id == HYDRANTS:
+            option.where_clause = "status = 1"
     await device.take(parameters)
+
+
+def inside_of(taken: Taken, rows: Mapping[int, Mapping[str, Row]]) -> dict[int, set[str]]:
+    """Layer → GlobalIDs of those of the service's rows that belong to a map."""
+    found = {layer: set(rows[layer]) for layer in LAYERS}
+    if taken is Taken.ALL:
+        return found
+    if taken is Taken.OPEN:
+        found[HYDRANTS] = {gid for gid, row in rows[HYDRANTS].items() if row["status"] == 1}
+    for child in (VISITS, NOTES):
+        parent, key, _ = PARENTS[child]
+        found[child] = {gid for gid, row in rows[child].items() if row[key] in found[parent]}
+    return found
 
 
 class Templates:
@@ -135,20 +167,20 @@ class Templates:
         self.port = free_port()
         self._folder = folder
 
-    async def copy(self, model: SyncModel, names: str, folder: Path) -> None:
-        template = self._folder / model.value
+    async def copy(self, model: SyncModel, taken: Taken, names: str, folder: Path) -> None:
+        template = self._folder / model.value / taken.value
         if not template.exists():
-            await self._make(model, template)
+            await self._make(model, taken, template)
         shutil.copytree(template / "service", folder / "service")
         for name in names:
             shutil.copy(template / f"{name}.gpkg", folder)
 
-    async def _make(self, model: SyncModel, folder: Path) -> None:
+    async def _make(self, model: SyncModel, taken: Taken, folder: Path) -> None:
         folder.mkdir(parents=True)
         write_data(folder / "service")
         async with new_server(folder / "service", self.port, Profile(), 0):
             for name in "ABC":
-                await take(new_device(folder, name, self.port, model))
+                await take(new_device(folder, name, self.port, model), taken)
 
 
 # --- cells ---------------------------------------------------------------------------------------
