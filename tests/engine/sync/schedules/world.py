@@ -134,7 +134,7 @@ class Taken(Enum):
     """The hydrants that are open, and what is related to them."""
 
 
-async def take(device: Device, taken: Taken) -> None:
+async def take(device: Device, taken: Taken = Taken.ALL) -> None:
     """Make the map."""
     async with GeodatabaseSyncTask(device.url, clock=device.clock) as task:
         parameters = await task.create_default_generate_geodatabase_parameters(None)
