@@ -8,8 +8,9 @@ sees), ``stop``.
 1 000 000 bytes; at rest means ten seconds after the last thing that happened. A first daemon is
 measured after its start, and after many syncs of one edited row each of a small map (the slope is
 that of a line through the second half of them, each measured as it ends); a second one at the peak
-and after the end of a sync that sends 20 000 edits and fetches them again, of 100 000 rows. The
-service is asked without TLS, which takes 2.5 MB more from the first sync on.
+and after the end of a sync that sends 20 000 edits and fetches them again, of 100 000 rows. With
+``--tls`` the service is asked over HTTPS by a device that trusts this machine's certificates, as
+/etc/ssl/certs has them, and one more.
 """
 
 import argparse
@@ -31,8 +32,10 @@ from device.api.status import Status
 from scripts.demo_story.service import Service
 from scripts.device_lab.board import Board
 from scripts.device_lab.story import edit, take
+from scripts.device_lab.trust import trust
 from tests.device.conftest import write_world
 from tests.engine.sync.test_memory import write_airports
+from tests.fakes.http_server import CERTIFICATES
 
 DESCRIPTION = "Measures what the daemon costs: memory, writes, waking, and how fast it answers."
 GOALS = {
@@ -53,6 +56,8 @@ GENTLY_S = 0.5
 AS_INSTALLED = ["-OO", "-X", "no_debug_ranges"]
 """The options of the interpreter in device/systemd/fieldsync.service."""
 
+CERTIFICATE, KEY = CERTIFICATES / "lasting.pem", CERTIFICATES / "key.pem"
+
 Row = dict[str, float]
 
 
@@ -67,11 +72,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="fail if a goal is missed")
     parser.add_argument("--syncs", type=int, default=200, help="for the slope of memory")
     parser.add_argument("--idle", type=float, default=120, help="seconds of rest that are watched")
+    parser.add_argument("--tls", action="store_true", help="ask the service over HTTPS")
     parser.add_argument("--python", default=sys.executable, help="another interpreter")
     options = parser.parse_args()
     if unknown := [row for row in options.rows if row not in MEASURES]:
         parser.error(f"there is no row {unknown[0]!r}; there are {', '.join(MEASURES)}")
-    lab = Lab(options.syncs, options.idle, [options.python, *AS_INSTALLED])
+    lab = Lab(options.syncs, options.idle, [options.python, *AS_INSTALLED], is_secure=options.tls)
     missed = 0
     for name in options.rows or MEASURES:
         for key, value in MEASURES[name](lab).items():
@@ -85,12 +91,16 @@ def main() -> int:
 
 
 class Lab:
-    """Devices for the measurements. ``python``: the interpreter that runs the daemon."""
+    """Devices for the measurements. ``python``: the interpreter that runs the daemon;
+    ``is_secure``: it speaks HTTPS."""
 
-    def __init__(self, syncs: int, idle_s: float, python: list[str]) -> None:
+    def __init__(
+        self, syncs: int, idle_s: float, python: list[str], *, is_secure: bool = False
+    ) -> None:
         self.syncs = syncs
         self.idle_s = idle_s
         self.python = python
+        self.is_secure = is_secure
 
     @contextmanager
     def device(self, *, is_large: bool = False, settle_s: float = 0.0) -> Iterator["Device"]:
@@ -98,8 +108,12 @@ class Lab:
             place = Path(name)
             kind = "airports" if is_large else "park"
             (write_airports if is_large else write_world)(place / "data")
+            flags = []
+            if self.is_secure:
+                flags = ["--certificate", str(CERTIFICATE), "--key", str(KEY)]
+                os.environ |= trust(CERTIFICATE, place / "certs")
             with (
-                Service(place / "data", kind, place / "service.log") as service,
+                Service(place / "data", kind, place / "service.log", *flags) as service,
                 tap(service.url) as (url, tapped),
                 Board(place / "board", place / "map", settle_s=settle_s) as board,
             ):

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of <name>/service.json")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument(
+        "--certificate", type=Path, metavar="PEM", help="speak HTTPS with it; needs --key"
+    )
+    parser.add_argument("--key", type=Path, metavar="PEM", help="the certificate's key")
     parser.add_argument("--control", action="store_true", help="open POST /control/…")
     parser.add_argument(
         "--fault", action="append", default=[], metavar="JSON", help="a fault to come; repeatable"
@@ -36,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         faults = Faults(fault_from(json.loads(text)) for text in chosen.fault)
         security = _security(chosen)
-    except (ValueError, TypeError) as error:
+        tls = _tls(chosen)
+    except (ValueError, TypeError, OSError) as error:
         parser.error(str(error))
     server = FeatureServer(
         chosen.data,
@@ -46,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allows_control=chosen.control,
         host=chosen.host,
         port=chosen.port,
+        tls=tls,
     )
     try:
         asyncio.run(_serve(server))
@@ -56,6 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"feature_service: cannot listen on port {chosen.port}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _tls(chosen: argparse.Namespace) -> ssl.SSLContext | None:
+    if chosen.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chosen.certificate, chosen.key)
+    return context
 
 
 def _add_security_flags(parser: argparse.ArgumentParser) -> None:

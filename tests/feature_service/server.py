@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -43,7 +44,8 @@ def seeded_mint(seed: int) -> Mint:
 class FeatureServer:
     """Serves every `<name>/service.json` of a data folder on a loopback port.
 
-    An async context manager; the base urls are in `services` while it is open. `faults` may
+    An async context manager; the base urls are in `services` while it is open. With `tls` it
+    speaks HTTPS. `faults` may
     be added to at any time; `log` names the operations called, in order, and `traffic` the bytes
     of the bodies sent in answer to each path. Stopped and started again, it has the same port.
     """
@@ -61,6 +63,7 @@ class FeatureServer:
         allows_control: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.profile = profile or Profile()
         self.clock: Clock = clock or SystemClock()
@@ -73,6 +76,7 @@ class FeatureServer:
         self._allows_control = allows_control
         self._host = host
         self._port = port
+        self._tls = tls
         self._hosted: dict[str, Hosted] = {}
         self._access = Access(security or Security(), self.clock, self._mint)
         self._portal = Portal(data_dir / "portal", self.clock)
@@ -98,13 +102,16 @@ class FeatureServer:
                 app, access_log=None, auto_decompress=not self.profile.ignores_request_gzip
             )
             await self._runner.setup()
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            sites = [(self._host, self._port)]
             if self.profile.results_on_other_origin:
-                await web.TCPSite(self._runner, self._host, 0).start()
+                sites.append((self._host, 0))
+            for host, port in sites:
+                await web.TCPSite(self._runner, host, port, ssl_context=self._tls).start()
         except BaseException:
             await self.stop()
             raise
-        origins = [f"http://{address[0]}:{address[1]}" for address in self._runner.addresses]
+        scheme = "http" if self._tls is None else "https"
+        origins = [f"{scheme}://{address[0]}:{address[1]}" for address in self._runner.addresses]
         self.origin = origins[0]
         self._port = self._runner.addresses[0][1]
         self._storage.origin = origins[-1] if len(origins) > 1 else ""
