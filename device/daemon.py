@@ -4,6 +4,8 @@ One process, one event loop, no root. Its parts are kept alive one by one; the e
 SIGTERM, SIGINT or SIGHUP, comes in good order from wherever they are.
 """
 
+from device import light_imports  # noqa: F401, I001 (before all that loads much)
+
 import argparse
 import asyncio
 import gc
@@ -17,7 +19,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from device import light_imports  # noqa: F401 (before all that loads aiohttp)
 from device.api.access import Access
 from device.api.server import ApiServer
 from device.config import Config, credentials

@@ -1,16 +1,88 @@
-"""Keeps out of the daemon what aiohttp would load for nothing. Import it before aiohttp.
+"""Keeps out of the daemon what aiohttp would load for nothing. Import it before all others.
 
-aiohttp before 3.9, as Debian 12 has it, loads a library to guess the encoding of a text that does
-not say it, which has tables of 2.5 MB; it takes ``cchardet`` where that is there. Everything we
-read is UTF-8 by its specification, and is decoded as such by the engine.
-
-The short lists that aiohttp keeps in ``frozenlist`` need no compiled one. That of today is written
-in C++, whose library is 1 MB.
+It loads aiohttp itself, with a stand-in for each module below. What is called in a stand-in is the
+real one's, which is loaded then: only what nobody ever calls here is saved. Afterwards all of them
+can be imported as ever. What it brings: docs/DESIGN.md, "Memory is imports".
 """
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from importlib import import_module
 from types import ModuleType
+
+STAND_INS = (
+    "aiohttp.tracing",  # hooks for those who watch requests
+    "argparse",  # aiohttp.web is a program, too
+    "ast",  # inspect, for the source of classes
+    "attr.converters",
+    "attr.filters",
+    "attr.validators",
+    "email.parser",  # for the parameters of a content type
+    "html",  # its names of characters
+    "http.server",  # for the texts of status codes
+    "idna",  # names of hosts that are not ASCII
+    "urllib.request",  # for proxies that the environment names
+)
+ABSENT = ("bz2", "lzma")
+"""What shutil can do without: kinds of archives. A zip file that needs one finds it later."""
+
+
+class _StandIn(ModuleType):
+    """A module that is loaded when something in it is called."""
+
+    def __getattr__(self, name: str) -> object:
+        if sys.modules.get(self.__name__) is not self:
+            return getattr(import_module(self.__name__), name)
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _deferred(self.__name__, name)
+
+
+def _deferred(module: str, name: str) -> type:
+    """What makes, or does, what ``name`` of ``module`` does. A class, so that types may name it."""
+
+    def call(_: type, *arguments: object, **named: object) -> object:
+        return getattr(import_module(module), name)(*arguments, **named)
+
+    return type(name, (), {"__new__": call})
+
+
+@contextmanager
+def _light() -> Iterator[None]:
+    """While modules are loaded: the stand-ins are there, and no certificates.
+
+    aiohttp of today reads all certificates of the system as it is loaded; the engine brings its own
+    (``engine/service/trust.py``).
+    """
+    stand_ins = {name: _StandIn(name) for name in STAND_INS if name not in sys.modules}
+    if handlers := stand_ins.get("http.server"):
+        told = {status: (status.phrase, status.description) for status in HTTPStatus}
+        handler = type("BaseHTTPRequestHandler", (), {"responses": told})
+        handlers.BaseHTTPRequestHandler = handler  # type: ignore[attr-defined]
+        import http
+
+        http.server = handlers  # type: ignore[attr-defined]
+    absent = [name for name in ABSENT if name not in sys.modules]
+    sys.modules.update(stand_ins)
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: there is none
+    kept = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    os.environ.update(dict.fromkeys(kept, os.devnull))
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        for name in (*stand_ins, *absent):
+            if sys.modules[name] in (stand_ins.get(name), None):
+                del sys.modules[name]
+        if handlers:
+            del http.server  # type: ignore[attr-defined]
 
 
 def _detect(data: bytes) -> dict[str, object]:
@@ -18,8 +90,15 @@ def _detect(data: bytes) -> dict[str, object]:
     return {"encoding": "utf-8", "confidence": 1.0}
 
 
+# The short lists that aiohttp keeps in it need no compiled code. That of today is written in C++,
+# whose library is 1 MB.
 os.environ.setdefault("FROZENLIST_NO_EXTENSIONS", "1")
 if "aiohttp" not in sys.modules:
+    # aiohttp before 3.9, as Debian 12 has it, loads a library to guess the encoding of a text that
+    # does not say it, which has tables of 2.5 MB; it takes cchardet where that is there. Everything
+    # we read is UTF-8 by its specification, and is decoded as such by the engine.
     _module = ModuleType("cchardet", __doc__)
     _module.detect = _detect  # type: ignore[attr-defined]
     sys.modules.setdefault("cchardet", _module)
+    with _light():
+        import aiohttp.web  # noqa: F401

@@ -27,7 +27,7 @@ def request_url(url: str, parameters: Mapping[str, str] | None = None) -> URL:
     try:
         is_plain = url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
         parsed = URL(url, encoded=is_plain and not parameters)
-        if parsed.scheme.casefold() in ("http", "https") and parsed.host and parsed.port:
+        if parsed.scheme.casefold() in ("http", "https") and parsed.raw_host and parsed.port:
             return parsed.update_query(parameters) if parameters else parsed
     except ValueError:
         pass

@@ -6,6 +6,7 @@ moved, never the whole: on a thin link a transfer may take hours.
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
@@ -50,6 +51,7 @@ from engine.service.sign_in import (
     SignInRefusedError,
     headers,
 )
+from engine.service.trust import tls_context
 
 T = TypeVar("T")
 Form = Mapping[str, str]
@@ -94,6 +96,7 @@ class Session:
         self._random = rng or random.Random()
         self.watch = watch or JobWatch()
         self._http: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
         self._sign_in = SignIn(credential, self)
         self.stall_timeout_s = stall_timeout_s
         self.answer_timeout_s = answer_timeout_s
@@ -125,7 +128,7 @@ class Session:
     ) -> None:
         if self._http is not None:
             await self._http.close()
-            self._http = None
+            self._http = self._tls = None
 
     async def get(
         self,
@@ -320,6 +323,7 @@ class Session:
                     data=body,
                     headers={**(wanted or {}), **({} if body is None else body.headers), **token},
                     allow_redirects=False,
+                    ssl=self._trust(url),
                 ) as answer:
                     limit.put_off(None)
                     now = self._clock.monotonic()
@@ -345,6 +349,13 @@ class Session:
             if body is not None and body.error is not None:
                 raise EngineError(f"cannot read what is to be sent: {body.error}") from error
             raise link_error(error, where) from error
+
+    def _trust(self, url: URL) -> ssl.SSLContext | bool:
+        """What vouches for the server; read at the first request over TLS. False: it is http."""
+        if url.scheme == "http":
+            return False
+        self._tls = self._tls or tls_context()
+        return self._tls
 
     def _progress(self, limit: Limit, answer_s: float) -> Callable[[int, bool], None]:
         """What to do for each piece of a body that was sent: count it, and put off the limit."""

@@ -6,6 +6,8 @@ A line ``up NAME NUMBER`` brings an interface with a default route, ``down`` tak
 and the button are files, which the configuration names.
 """
 
+from device import light_imports  # noqa: F401, I001 (as device.daemon does)
+
 import asyncio
 import os
 import sys

@@ -1,0 +1,69 @@
+"""What the daemon does not load, and that all of it is there when it is wanted."""
+
+import json
+import os
+import subprocess
+import sys
+
+from device.light_imports import STAND_INS
+
+HOST = "b\u00fccher.example"
+
+
+def told_by(*statements: str) -> list[object]:
+    """The list ``told`` after the daemon was loaded and those statements ran."""
+    code = ["import json, sys, device.daemon", *statements, "print(json.dumps(told))"]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        env=os.environ | {"SSL_CERT_FILE": "/nowhere.pem"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    told: list[object] = json.loads(done.stdout)
+    return told
+
+
+def test_the_daemon_loads_nothing_that_it_has_stand_ins_for() -> None:
+    loaded = told_by("told = [*sys.modules]")
+
+    assert "aiohttp.web" in loaded
+    assert not set(loaded) & ({*STAND_INS, "lzma"} - {"argparse"})  # which it uses itself
+
+
+def test_a_name_that_is_not_ascii_is_understood() -> None:
+    told = told_by(
+        "from yarl import URL",
+        f"url = URL('https://{HOST}/')",
+        "told = [url.raw_host, url.host, 'idna.core' in sys.modules]",
+    )
+    assert told == ["xn--bcher-kva.example", HOST, True]
+
+
+def test_what_is_called_in_a_stand_in_is_the_real_thing() -> None:
+    told = told_by(
+        "import attr, inspect",
+        "from aiohttp import helpers, web_protocol",
+        "text = web_protocol.html_escape('<&')",
+        "parsed = helpers.HeaderParser().parsestr('A: b')['a']",
+        "valid = repr(attr.validators.instance_of(int))",
+        "signature, proxies = inspect.signature(divmod), helpers.getproxies()",
+        "told = [text, parsed, valid, str(signature), type(proxies).__name__]",
+    )
+    assert told == [
+        "&lt;&amp;",
+        "b",
+        "<instance_of validator for type <class 'int'>>",
+        "(x, y, /)",
+        "dict",
+    ]
+
+
+def test_modules_can_be_imported_as_ever_afterwards() -> None:
+    told = told_by(
+        "import ast, html.parser, http.server, lzma, os, urllib.request, zipfile",
+        "told = [ast.literal_eval('[1]'), html.unescape('&lt;'), os.environ['SSL_CERT_FILE'],",
+        "        zipfile.lzma is lzma, hasattr(http.server, 'HTTPServer')]",
+    )
+    assert told == [[1], "<", "/nowhere.pem", True, True]
