@@ -6,7 +6,6 @@ SIGTERM, SIGINT or SIGHUP, comes in good order from wherever they are.
 
 from device import light_imports  # noqa: F401, I001 (before all that loads much)
 
-import argparse
 import asyncio
 import gc
 import logging
@@ -50,23 +49,33 @@ Wire = Callable[[Config, Clock], Hardware]
 
 def main(arguments: Sequence[str] | None = None, *, wire: Wire | None = None) -> int:
     """Run until a signal says otherwise; the exit code. ``wire`` gives what it is wired to."""
-    parser = argparse.ArgumentParser(prog="fieldsyncd", description=__doc__)
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="F", help="the configuration (docs/device.md)"
-    )
-    parser.add_argument("--check", action="store_true", help="only check the configuration")
-    options = parser.parse_args(arguments)
+    path, is_check = _options(sys.argv[1:] if arguments is None else arguments)
     try:
-        config = Config.read(options.config)
-        if options.check:
+        config = Config.read(path)
+        if is_check:
             credentials(config.device)
             return 0
-        wire = wire or partial(hardware, configuration=options.config.absolute())
+        wire = wire or partial(hardware, configuration=path.absolute())
         return run(config, SystemClock(), os.environ, wire=wire)
     except EngineError as error:
         print(f"<3>{error}" if "JOURNAL_STREAM" in os.environ else str(error), file=sys.stderr)
         refuse_waiting(os.environ, error)
         return int(error.exit_code)
+
+
+def _options(words: Sequence[str]) -> tuple[Path, bool]:
+    """The configuration, and whether it is only to be checked."""
+    if len(words) == 2 and words[0] == "--config" and not words[1].startswith("-"):
+        return Path(words[1]), False
+    import argparse  # 0.4 MB, which a daemon that its unit starts does not need
+
+    parser = argparse.ArgumentParser(prog="fieldsyncd", description=__doc__)
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="F", help="the configuration (docs/device.md)"
+    )
+    parser.add_argument("--check", action="store_true", help="only check the configuration")
+    options = parser.parse_args(words)
+    return options.config, options.check
 
 
 def run(

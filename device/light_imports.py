@@ -7,11 +7,12 @@ can be imported as ever. What it brings: docs/DESIGN.md, "Memory is imports".
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 STAND_INS = (
     "aiohttp.tracing",  # hooks for those who watch requests
@@ -20,7 +21,9 @@ STAND_INS = (
     "attr.converters",
     "attr.filters",
     "attr.validators",
-    "email.parser",  # for the parameters of a content type
+    "email.message",  # for the parameters of a content type, with the next two
+    "email.parser",
+    "email.policy",
     "html",  # its names of characters
     "http.server",  # for the texts of status codes
     "idna",  # names of hosts that are not ASCII
@@ -38,16 +41,35 @@ class _StandIn(ModuleType):
             return getattr(import_module(self.__name__), name)
         if name.startswith("__"):
             raise AttributeError(name)
-        return _deferred(self.__name__, name)
+        return deferred(self.__name__, name)
 
 
-def _deferred(module: str, name: str) -> type:
+def deferred(module: str, name: str) -> type:
     """What makes, or does, what ``name`` of ``module`` does. A class, so that types may name it."""
 
-    def call(_: type, *arguments: object, **named: object) -> object:
-        return getattr(import_module(module), name)(*arguments, **named)
+    def real() -> Any:
+        return getattr(import_module(module), name)
 
-    return type(name, (), {"__new__": call})
+    def call(kind: type, *arguments: object, **named: object) -> object:
+        if kind is not made:
+            raise TypeError(f"{kind.__qualname__} was made of a stand-in for {module}.{name}")
+        given = [_real(one) for one in arguments]
+        return real()(*given, **{key: _real(one) for key, one in named.items()})
+
+    made = type(name, (_Deferred,), {"__new__": call, "real": real})
+    return made
+
+
+class _Deferred:
+    """What is not loaded yet; ``real`` loads it."""
+
+    real: Callable[[], object]
+
+
+def _real(thing: object) -> object:
+    if isinstance(thing, type) and issubclass(thing, _Deferred):
+        return thing.real()
+    return thing
 
 
 @contextmanager
