@@ -76,5 +76,5 @@ def test_what_was_derived_from_a_stand_in_is_refused() -> None:
     kind = type("Half", (deferred("fractions", "Fraction"),), {})
 
     assert deferred("fractions", "Fraction")(1, 2) == Fraction(1, 2)
-    with pytest.raises(TypeError, match="stand-in for fractions.Fraction"):
+    with pytest.raises(TypeError, match="stand-in for fractions"):
         kind(1, 2)
