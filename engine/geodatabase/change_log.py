@@ -156,6 +156,21 @@ def edit_of(connection: sqlite3.Connection, table: LayerTable, global_id: str) -
     return _edit(table, entry, key, row, logged.base(entry, row), EditState(state))
 
 
+def is_unsent(connection: sqlite3.Connection, number: int, global_id: str) -> bool:
+    """Whether that row of the table ``number`` was added here and the service does not have it."""
+    found = connection.execute(
+        "SELECT t.name,json_extract(t.definition,'$.global_id') FROM fieldsync_change c"
+        " JOIN fieldsync_table t ON t.number=c.layer WHERE c.layer=? AND c.gid=? AND c.had_base=0",
+        (number, global_id),
+    ).fetchone()
+    if found is None:
+        return False
+    name, column = map(quote, found)
+    # Its entry may outlive it, where it is on its way or in a file.
+    row = connection.execute(f"SELECT 1 FROM {name} WHERE {column}=?", (global_id,))
+    return row.fetchone() is not None
+
+
 def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str) -> int:
     """Forget entries with nothing to send; returns how many. Rows in a batch keep theirs.
 

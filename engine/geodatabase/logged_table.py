@@ -13,6 +13,7 @@ from engine.geodatabase.difference import Cell, Difference, Row, difference
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.sql import quote, quoted
+from engine.geodatabase.watched import is_carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +211,8 @@ class LoggedTable:
         self.connection.execute("DELETE FROM fieldsync_change WHERE id=?", (entry.id,))
 
     def settle(self, gid: str) -> bool:
-        """Drop the row's entry if there is nothing to send and it is in no batch; True if done.
+        """Drop the row's entry if there is nothing to send and it is in no batch or file; True if
+        done.
 
         The entry also stays while a column that only the service may change differs from the base:
         the service's value would be forgotten.
@@ -218,6 +220,8 @@ class LoggedTable:
         entry = self.entry(gid)
         if entry is None or self.is_in_flight(gid) or self.is_edited(entry):
             return False
+        if not entry.had_base and is_carried(self.connection, self.table, gid):
+            return False  # deleted here, and perhaps yet to be added there
         stored = self.stored(gid)
         base = None if stored is None else self.base(entry, stored.row)
         if stored is not None and base is not None:

@@ -33,6 +33,7 @@ from engine.geodatabase.quarantine import settle_quarantine
 from engine.geodatabase.sent import SentEdit, mark_overtaken, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import stage_table
+from engine.geodatabase.watched import is_carried
 from engine.model import ConflictPolicy
 
 
@@ -184,7 +185,8 @@ class RowMerge:
     ) -> Result:
         """Deleted here: the row stays away, unless the service's change is to win."""
         logged = self._logged
-        if expected is None and not logged.is_in_flight(entry.gid):
+        is_ours = is_carried(self._connection, self._table, entry.gid)
+        if expected is None and not (is_ours or logged.is_in_flight(entry.gid)):
             logged.drop(entry)
             logged.insert(theirs)
             return Outcome.ADDED, 0

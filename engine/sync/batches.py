@@ -315,10 +315,6 @@ def _unsent_parents(connection: sqlite3.Connection, step: Step, edit: Edit) -> s
     cells = dict(zip(edit.table.row_names, edit.row, strict=True))
     for number, column in step.parents:
         parent = normalise_guid(cells[column])
-        found = connection.execute(
-            "SELECT 1 FROM fieldsync_change WHERE layer=? AND gid=? AND had_base=0",
-            (number, parent),
-        ).fetchone()
-        if parent is not None and found is not None:
+        if parent is not None and change_log.is_unsent(connection, number, parent):
             unsent.add((number, parent))
     return unsent

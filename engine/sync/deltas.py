@@ -3,11 +3,13 @@
 import asyncio
 from pathlib import Path
 
+from engine import faults
 from engine.clock import Clock, timestamp
 from engine.errors import DeltaMismatchError
 from engine.geodatabase.connection import Database
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.replica import Replica
+from engine.geodatabase.watched import watch_carried
 from engine.model import ConflictPolicy, normalise_guid
 from engine.sync.context import LocalContext
 from engine.sync.delta_acknowledge import import_acknowledgement
@@ -29,7 +31,11 @@ async def export_delta(geodatabase: Geodatabase, path: Path, *, clock: Clock) ->
     with exclusive(geodatabase):
         # A connection of its own: the program goes on using the other one meanwhile.
         async with await Database.open(geodatabase.path) as database:
-            return await database.read(export_edits, path, now, broken)
+            exported = await database.read(export_edits, path, now, broken)
+        if exported:
+            await geodatabase.database.write(watch_carried)
+            faults.point("delta.noted")
+        return exported
 
 
 async def import_delta(

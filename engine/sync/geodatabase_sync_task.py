@@ -222,7 +222,7 @@ class GeodatabaseSyncTask(Loadable):
     async def export_delta(geodatabase: Geodatabase, path: str | Path) -> bool:
         """Write all unsent edits, attachments included, to the delta file ``path``.
 
-        True if there were any, and so a file. No network is used, nothing is changed, and it may
+        True if there were any, and so a file. No network is used, no row is changed, and it may
         be done again; the edits are those of one moment, while other programs go on editing.
         Edits that were refused or are held for a decision are left out, and those of a layer
         whose change log is damaged. An older delta at ``path`` is replaced, whole or not at all.

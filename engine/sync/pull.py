@@ -22,7 +22,14 @@ from engine.errors import (
 from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
 from engine.geodatabase.half_merged import last_keys, note_begun, note_ended, untold_rows
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.watched import Reason, forget, forget_inside, watch, watched
+from engine.geodatabase.watched import (
+    Reason,
+    carried_and_deleted,
+    forget,
+    forget_inside,
+    watch,
+    watched,
+)
 from engine.layer_schema import JsonObject
 from engine.model import AttachmentSyncDirection, QueryOption, SyncModel
 from engine.service.download import using
@@ -323,8 +330,14 @@ def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str
 
 def _untold_new(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
     """Rows that are here since the last download, by our own edits or by a merge that was broken
-    off, and of which this one says nothing: somebody may have deleted them."""
-    return [*untold(connection, table, Reason.ADDED), *untold_rows(connection, table)]
+    off, and of which this one says nothing: somebody may have deleted them. And those that were
+    deleted here, and that somebody may have added there from a file."""
+    carried = carried_and_deleted(connection, table)
+    return [
+        *untold(connection, table, Reason.ADDED),
+        *untold_rows(connection, table),
+        *(gid for gid in carried if not staging.is_staged(connection, table, gid)),
+    ]
 
 
 def untold(connection: sqlite3.Connection, table: LayerTable, reason: Reason) -> list[str]:

@@ -1,0 +1,75 @@
+"""A row that was added here, left in a file, and was deleted here before anybody sent the file."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.sync.parameters import PushChannel
+from tests.engine.sync.carrying import export, push, take_back
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, gid
+
+NEW = gid(7001)
+
+
+async def exported(world: Fleet, path: Path, channel: PushChannel) -> Device:
+    """A device that has deleted a row which is in the file ``path``."""
+    a = await world.device("A", channel=channel)
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).add_feature({"GlobalID": NEW, "name": "new"})
+        await geodatabase.table(HYDRANTS).add_attachment(NEW, "new.jpg", None, b"new")
+    await export(a, path)
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(NEW)
+    return a
+
+
+@pytest.mark.parametrize(
+    ("channel", "syncs_first"),
+    [
+        (PushChannel.SYNCHRONIZE_REPLICA, True),
+        pytest.param(PushChannel.SYNCHRONIZE_REPLICA, False, marks=pytest.mark.slow),
+        pytest.param(PushChannel.APPLY_EDITS, True, marks=pytest.mark.slow),
+        pytest.param(PushChannel.APPLY_EDITS, False, marks=pytest.mark.slow),
+    ],
+)
+async def test_deleted_row_when_its_file_is_sent_then_the_delete_follows(
+    world: Fleet, tmp_path: Path, channel: PushChannel, syncs_first: bool
+) -> None:
+    a = await exported(world, tmp_path / "A.delta", channel)
+    if syncs_first:
+        await a.sync()
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    assert NEW in (await world.rows())[HYDRANTS]
+
+    await a.sync()
+
+    assert NEW not in (await world.rows())[HYDRANTS]
+    await a.sync()
+    await world.assert_agreed()
+
+
+async def test_deleted_row_when_the_answer_comes_back_then_the_delete_follows(
+    world: Fleet, tmp_path: Path
+) -> None:
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await exported(world, tmp_path / "A.delta", channel)
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    await take_back(a, tmp_path / "A.answer")
+    assert (await a.pending())["Hydrants"] == 2  # the attachment, too
+
+    await a.sync()
+
+    await a.sync()
+    await world.assert_agreed()
+
+
+async def test_child_of_a_deleted_row_that_is_in_a_file_is_not_held_up(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await exported(world, tmp_path / "A.delta", PushChannel.AUTO)
+    async with a.open() as geodatabase:
+        await geodatabase.table(VISITS).add_feature({"hydrant": NEW, "note": "lonely"})
+
+    await a.sync()
+
+    assert not any((await a.pending()).values())
