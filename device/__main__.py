@@ -2,7 +2,7 @@
 
 import sys
 
-from device.cli import main
+from device.commands import fieldsync
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fieldsync())
