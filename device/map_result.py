@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from device.api.status import Failure, LayerResult, MapResult
 from device.kept_map import KeptMap
 from device.model import FailureClass, SyncTarget
-from device.policy.failures import TargetOutcome, classify, retry_after_s
+from device.policy.failures import TargetOutcome, classify, retry_after
 from device.sync_exit_code import exit_code
 from engine import (
     EditCounts,
@@ -93,13 +93,15 @@ def outcomes(
             failure = classify(why, is_clock_trusted=is_clock_trusted)
         elif map_result(target.map, here, {}).edits.quarantined:
             failure = FailureClass.REFUSED
+        seconds, asked_by = (why is not None and retry_after(why)) or (None, "")
         found.append(
             TargetOutcome(
                 target=target,
                 is_complete=why is None or is_left,
                 acknowledged=acknowledged(here),
                 failure=failure,
-                retry_after_s=None if why is None else retry_after_s(why),
+                retry_after_s=seconds,
+                asked_by=asked_by,
             )
         )
     return found

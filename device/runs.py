@@ -351,9 +351,10 @@ class _Meter:
 
 
 def _left(run: Run, kept: KeptMap, outcomes: Sequence[TargetOutcome]) -> list[SyncTarget]:
-    """The run's services of that map, but for those of a host that asked to be left alone."""
-    asked = {one.target.host for one in outcomes if one.retry_after_s is not None}
-    return [one for one in run.targets if one.map == kept.name and one.host not in asked]
+    """The run's services of that map, but for what is to be left alone, as it came out."""
+    busy = frozenset[str]().union(*(one.busy for one in outcomes))
+    here = [one for one in run.targets if one.map == kept.name]
+    return [one for one in here if not busy & {one.host, one.url}]
 
 
 def _without(failure: FailureClass, one: TargetOutcome) -> TargetOutcome:

@@ -107,15 +107,25 @@ class CaptivePortalError(LinkError):
 
 
 class ServiceBusyError(ServiceError, TransientError):
-    """The service is overloaded or restarting (HTTP 429, 500, 502, 503, 504)."""
+    """The service is overloaded or restarting (HTTP 429, 500, 502, 503, 504).
+
+    ``retry_after_s``: how long ``host`` (name, and the port if the URL has one) asks to be left
+    alone; that may be another server than the service's, as one that signs in.
+    """
 
     code = "service-busy"
 
     def __init__(
-        self, message: str, *, remedy: str | None = None, retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        retry_after_s: float | None = None,
+        host: str = "",
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
+        self.host = host
 
 
 class NotAFeatureServiceError(ServiceError):

@@ -54,7 +54,19 @@ class TargetOutcome:
     """Edits that the service acknowledged, and changes that were merged here."""
     failure: FailureClass | None = None
     retry_after_s: float | None = None
-    """What the service asked for."""
+    """How long it was asked that somebody be left alone,"""
+    asked_by: str = ""
+    """and by whom, if not by the service's own host: a server that signs in, say."""
+
+    @property
+    def busy(self) -> frozenset[str]:
+        """What is to be left alone: the host that asked for it; and, if that is another one than
+        the service's, the service itself, which could not do without."""
+        if self.retry_after_s is None:
+            return frozenset()
+        if self.asked_by in ("", self.target.host):
+            return frozenset({self.target.host})
+        return frozenset({self.asked_by, self.target.url})
 
     @property
     def is_acknowledged(self) -> bool:
@@ -111,12 +123,12 @@ def classify(error: BaseException, *, is_clock_trusted: bool) -> FailureClass:
     return first
 
 
-def retry_after_s(error: BaseException) -> float | None:
-    """How long the service asks to be left alone."""
+def retry_after(error: BaseException) -> tuple[float, str] | None:
+    """For how many seconds which host asks to be left alone; empty: the service's own."""
     for one in chain(error):
         asked = getattr(one, "retry_after_s", None)
         if isinstance(asked, int | float) and asked >= 0:
-            return float(asked)
+            return float(asked), getattr(one, "host", "")
     return None
 
 

@@ -27,13 +27,18 @@ def refused_sign_in(state: PolicyState, one: TargetState) -> Wait | None:
 
 
 def asked_for_time(state: PolicyState, one: TargetState, now: float) -> Wait | None:
-    """The service, or another one of its host, asked to be left alone."""
-    until = state.retry_after.get(one.target.host)
+    """The service, another one of its host, or a server that it needs asked to be left alone."""
+    until = state.left_alone_until(one.target)
     if until is None or now >= until:
         return None
-    return _wait(
-        WaitReason.RETRY_AFTER, f"{_the_service(state, one)} asked to be left alone for a while."
-    )
+    it = _the_service(state, one)
+    if now < state.retry_after.get(one.target.host, now):
+        told = f"{it} asked to be left alone for a while."
+    else:
+        told = (
+            f"A server that {_lower(it)} needs, as to sign in, asked to be left alone for a while."
+        )
+    return _wait(WaitReason.RETRY_AFTER, told)
 
 
 def refused_by_link(
@@ -78,7 +83,7 @@ def holds(state: PolicyState, now: float, link_class: LinkClass | None) -> tuple
             told = _wait(reason, _own_failure(worst, _the_service(state, one)))
             until = worst.until
         elif told is not None and told.reason is WaitReason.RETRY_AFTER:
-            until = state.retry_after[one.target.host]
+            until = state.left_alone_until(one.target)
         if told is not None:
             wait = Wait(until=until, reason=told.reason, detail=told.detail)
             found.append(Hold(target=one.target, wait=wait))

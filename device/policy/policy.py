@@ -221,10 +221,12 @@ class Policy:
     def _asked_for_time(self, outcome: RunOutcome, now: float) -> None:
         asked: dict[str, float] = {}
         for one in outcome.targets:
-            self._retry_after.pop(one.target.host, None)
-            if one.retry_after_s is not None:
+            for name in (one.target.host, one.target.url):
+                self._retry_after.pop(name, None)
+            for name in one.busy:
+                assert one.retry_after_s is not None
                 seconds = min(one.retry_after_s, self._rules.retry_after_limit_s)
-                asked[one.target.host] = max(seconds, asked.get(one.target.host, 0.0))
+                asked[name] = max(seconds, asked.get(name, 0.0))
         self._retry_after |= {host: now + seconds for host, seconds in asked.items()}
 
     def _tried(self, outcome: RunOutcome, one: TargetOutcome, now: float) -> None:

@@ -106,4 +106,10 @@ class PolicyState:
     budgets: Mapping[LinkClass, BudgetState] = field(default_factory=dict)
     waits: tuple[BackoffWait, ...] = ()
     retry_after: Mapping[str, float] = field(default_factory=dict)
-    """Hosts that asked to be left alone, and until when."""
+    """Hosts that asked to be left alone, and until when; and URLs of services that cannot be used
+    meanwhile, though their own host asked for nothing."""
+
+    def left_alone_until(self, target: SyncTarget) -> float | None:
+        """Of one service; None if nobody asked for it."""
+        asked = (self.retry_after.get(name) for name in (target.host, target.url))
+        return max((until for until in asked if until is not None), default=None)

@@ -288,17 +288,19 @@ def _spare_host(
     results: Iterable[SyncGeodatabaseResult],
     geodatabases: Iterable[Geodatabase],
 ) -> None:
-    """:exc:`ServiceBusyError` if another service of the same host has just said for how long it
-    wants to be left alone (RFC 9110, 10.2.3 Retry-After)."""
+    """:exc:`ServiceBusyError` if its host has just said, when another service was synced, for how
+    long it wants to be left alone (RFC 9110, 10.2.3 Retry-After)."""
     urls = {one.path: one.service_url for one in geodatabases}
     for one in results:
         error = one.error
         if not isinstance(error, ServiceBusyError) or error.retry_after_s is None:
             continue
-        if is_same_host(urls[one.geodatabase_path], geodatabase.service_url):
+        asked_by = f"https://{error.host}" if error.host else urls[one.geodatabase_path]
+        if is_same_host(asked_by, geodatabase.service_url):
             raise ServiceBusyError(
                 f"{geodatabase.service_url} was left alone: {error.message}",
                 retry_after_s=error.retry_after_s,
+                host=error.host,
             )
 
 

@@ -54,7 +54,9 @@ def check_status(
     """
     if status in _BUSY_STATUS:
         raise ServiceBusyError(
-            f"{where} is busy (HTTP {status})", retry_after_s=_retry_after(headers, now)
+            f"{where} is busy (HTTP {status})",
+            retry_after_s=_retry_after(headers, now),
+            host=urlsplit(where).netloc,
         )
     if status == 511:
         raise CaptivePortalError(f"the network wants a sign-in before {where} (HTTP 511)")

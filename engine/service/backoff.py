@@ -33,5 +33,6 @@ def pause_s(rng: random.Random, number: int, error: Exception, now: datetime) ->
             remedy=f"It asks to come back in {asked:.0f} seconds, at {moment:%Y-%m-%d %H:%M:%S} "
             "UTC; nothing is lost, sync again then",
             retry_after_s=asked,
+            host=error.host,
         ) from error
     return asked + pause

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from engine.clock import Clock
-from engine.errors import AuthenticationError, CredentialsError
+from engine.errors import AuthenticationError, CredentialsError, ServiceBusyError
 from engine.service.answer import place
 from engine.service.hosts import host_name, is_private, origin, server_context
 
@@ -70,6 +70,7 @@ class ArcGISCredential(ABC):
         self.grants: dict[str, Grant] = {}
         self.lock = asyncio.Lock()
         self._refusal: tuple[AuthenticationError, Clock, float] | None = None
+        self._busy: dict[str, tuple[ServiceBusyError, Clock, float]] = {}
 
     @property
     def server_context(self) -> str:
@@ -112,6 +113,25 @@ class ArcGISCredential(ABC):
             if clock.monotonic() < until:
                 raise error
             self._refusal = None
+
+    def leave_alone(self, token_service: str, error: ServiceBusyError, clock: Clock) -> None:
+        """Ask there for no token before the time that it asked for is over."""
+        if error.retry_after_s is not None:
+            until = clock.monotonic() + error.retry_after_s
+            self._busy[token_service] = (error, clock, until)
+
+    def check_not_busy(self, token_service: str) -> None:
+        """:exc:`ServiceBusyError`, with the time that is left, while it is to be left alone."""
+        if token_service not in self._busy:
+            return
+        error, clock, until = self._busy[token_service]
+        left_s = until - clock.monotonic()
+        if left_s <= 0:
+            del self._busy[token_service]
+            return
+        raise ServiceBusyError(
+            error.message, remedy=error.remedy, retry_after_s=left_s, host=error.host
+        )
 
 
 class FixedCredential(ArcGISCredential):

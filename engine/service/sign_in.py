@@ -315,9 +315,14 @@ class SignIn:
         referer: str = "",
     ) -> Grant:
         credential.check_is_private(token_service)
+        credential.check_not_busy(token_service)
         clock = self._asker.clock
         asked_at = clock.monotonic()
-        answer, now = await self._asker.ask(token_service, form)
+        try:
+            answer, now = await self._asker.ask(token_service, form)
+        except ServiceBusyError as error:
+            credential.leave_alone(token_service, error, clock)
+            raise
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise ProtocolError(f"{host_name(token_service)} gave no token that can be used")

@@ -191,7 +191,9 @@ states = st.builds(
         ),
     ),
     waits=waits,
-    retry_after=st.dictionaries(st.sampled_from(["one.example", "two.example"]), moments),
+    retry_after=st.dictionaries(
+        st.sampled_from(["one.example", "two.example", TARGETS[0].url]), moments
+    ),
 )
 
 
@@ -265,7 +267,7 @@ def test_a_run_is_never_refused_at_the_same_time(state: PolicyState) -> None:
     assert answer.targets
     assert len(set(answer.targets)) == len(answer.targets)
     assert set(answer.targets) <= set(works)
-    assert all(state.retry_after.get(target.host, NOW) <= NOW for target in answer.targets)
+    assert all((state.left_alone_until(target) or NOW) <= NOW for target in answer.targets)
     assert answer.link in [candidate.link for candidate in state.links]
     if answer.is_bound:
         preferred = [c.link for c in state.links if c.link.is_preferred]
@@ -382,12 +384,12 @@ def test_what_ails_one_service_keeps_no_other_from_being_synced(
 ) -> None:
     """What is synced without it is synced with it, too, whatever holds it back."""
     others = tuple(one for one in state.targets if one.target != sick)
-    hosts = {one.target.host for one in others}
+    names = {name for one in others for name in (one.target.host, one.target.url)}
     without = replace(
         state,
         targets=others,
         waits=tuple(wait for wait in state.waits if wait.target != sick),
-        retry_after={host: at for host, at in state.retry_after.items() if host in hosts},
+        retry_after={name: at for name, at in state.retry_after.items() if name in names},
     )
 
     alone, among = decide(without, NOW), decide(state, NOW)

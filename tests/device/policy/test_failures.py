@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from device.model import FailureClass
-from device.policy.failures import classify, retry_after_s
+from device.policy.failures import classify, retry_after
 from engine import errors
 from engine.errors import EngineError
 
@@ -101,10 +101,16 @@ def test_errors_of_the_system_are_told_apart(error: Exception, expected: Failure
 def test_how_long_a_service_wants_to_be_left_alone_is_found() -> None:
     busy = errors.ServiceBusyError("busy", retry_after_s=90.0)
 
-    assert retry_after_s(busy) == 90.0
-    assert retry_after_s(caused(errors.ServiceError("failed"), busy)) == 90.0
-    assert retry_after_s(errors.ServiceBusyError("busy")) is None
-    assert retry_after_s(ValueError()) is None
+    assert retry_after(busy) == (90.0, "")
+    assert retry_after(caused(errors.ServiceError("failed"), busy)) == (90.0, "")
+    assert retry_after(errors.ServiceBusyError("busy")) is None
+    assert retry_after(ValueError()) is None
+
+
+def test_who_wants_to_be_left_alone_is_found() -> None:
+    busy = errors.ServiceBusyError("busy", retry_after_s=90.0, host="portal.example.org")
+
+    assert retry_after(busy) == (90.0, "portal.example.org")
 
 
 def test_errors_that_caused_one_another_come_to_an_end() -> None:

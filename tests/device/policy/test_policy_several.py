@@ -27,11 +27,16 @@ def end_each(
     for one in tried:
         how = failures.get(one.url.split("/")[3])
         failure = how if isinstance(how, FailureClass) else None
-        seconds = how if isinstance(how, float) else None
+        asked_by, seconds = how if isinstance(how, tuple) else ("", how)
+        seconds = seconds if isinstance(seconds, float) else None
         failure = FailureClass.SERVER if seconds is not None else failure
         done.append(
             TargetOutcome(
-                target=one, is_complete=failure is None, failure=failure, retry_after_s=seconds
+                target=one,
+                is_complete=failure is None,
+                failure=failure,
+                retry_after_s=seconds,
+                asked_by=asked_by,
             )
         )
     policy.run_ended(RunOutcome(run=run, started_at=clock.monotonic(), targets=tuple(done)))
@@ -115,6 +120,35 @@ async def test_retry_after_binds_the_host_alone_also_over_a_restart(
     assert {h.target for h in again.holds()} == {PARK, TREES}
     await later.advance(5000)
     assert set(run_of(again).targets) == set(ALL)
+
+
+async def test_what_a_portal_asked_for_binds_who_needs_it_and_not_the_host_of_the_service(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await several(policy, clock)
+    end_each(policy, clock, tried=(PARK, CITY), park=("portal.example", 5000.0))
+    again, later = restarted(policy, was_clean=True)
+    again.targets_changed(dict.fromkeys(ALL, 1))
+    await up(again, later)
+
+    assert set(run_of(again).targets) == {CITY, TREES}, "of one host, and it asked for nothing"
+    (hold,) = again.holds()
+    assert (hold.target, hold.wait.reason) == (PARK, WaitReason.RETRY_AFTER)
+    assert "needs" in hold.wait.detail
+    assert hold.wait.until == pytest.approx(later.monotonic() + 5000, abs=60)
+    again.pressed(Gesture.SHORT)
+    assert set(run_of(again).targets) == {CITY, TREES}, "a press does not override it"
+    await later.advance(5000)
+    assert set(run_of(again).targets) == set(ALL)
+
+
+async def test_what_a_portal_asked_for_binds_its_own_services(
+    policy: Policy, clock: VirtualClock
+) -> None:
+    await several(policy, clock)
+    end_each(policy, clock, tried=(PARK,), park=(CITY.host, 5000.0))
+
+    assert set(run_of(policy).targets) == {TREES}
 
 
 async def test_what_one_service_did_not_answer_is_no_answer_of_its_host(

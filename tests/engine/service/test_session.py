@@ -129,6 +129,7 @@ async def test_a_wait_too_long_to_sit_out_is_left_to_the_caller(
             await session.get(server.origin)
 
     assert caught.value.retry_after_s == wait
+    assert f"http://{caught.value.host}" == server.origin
     assert "at 2024-05-01 12:02:01 UTC" in str(caught.value)
     assert clock.monotonic() == 0
 

@@ -13,6 +13,7 @@ from engine.errors import (
     EngineError,
     LinkError,
     ProtocolError,
+    ServiceBusyError,
     ServiceRefusedError,
 )
 from engine.layer_schema import JsonObject
@@ -469,6 +470,29 @@ async def test_a_wrong_password_is_not_tried_again_for_a_while(
 
     await clock.sleep(REFUSED_PAUSE_S)
 
+    assert await shown(ann, servers) == "t1"
+
+
+@pytest.mark.parametrize("is_exchange", [False, True])
+async def test_a_token_service_that_asks_for_time_is_left_alone(
+    serve: Serve, clock: VirtualClock, is_exchange: bool
+) -> None:
+    """All services of a map sign in with one credential."""
+    busy = ServiceBusyError("busy", retry_after_s=900.0, host="portal.example.org")
+    first: list[Reply] = [token("portal"), busy] if is_exchange else [busy, token("portal")]
+    servers = serve({INFO: [federated()], GENERATE: [*first, token("t1")]})
+    ann = TokenCredential(PORTAL, "ann", "pw")
+    with pytest.raises(ServiceBusyError):
+        await shown(ann, servers)
+    asked = servers.asked.count(GENERATE)
+    await clock.sleep(300)
+
+    with pytest.raises(ServiceBusyError) as again:
+        await shown(ann, servers)
+
+    assert servers.asked.count(GENERATE) == asked
+    assert (again.value.retry_after_s, again.value.host) == (600.0, "portal.example.org")
+    await clock.sleep(600)
     assert await shown(ann, servers) == "t1"
 
 
