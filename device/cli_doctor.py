@@ -11,7 +11,7 @@ from device.api.json_form import as_json
 from device.api.status import Health, Status
 from device.cli_run import run_async
 from device.cli_socket import daemon
-from device.config import Config
+from device.config import HANDED_FROM, Config
 from device.console import Console, Report
 from device.doctor import board, units
 from device.doctor.check import Check, ill, unknown, well
@@ -21,8 +21,6 @@ from device.tables import duration, number, printable
 from engine import ArcGISCredentialStore, Clock, EngineError, ExitCode, OfflineMap, SystemClock
 
 DEFAULT_CONFIG = Path("/etc/fieldsync/config.toml")
-HANDED = Path("/etc/fieldsync/credentials.toml")
-"""The unit hands that file to the daemon, and so does not start without it."""
 WIDTH = 11
 
 
@@ -81,7 +79,7 @@ def _credentials(config: Config, root: Path) -> Iterator[Check]:
     """What the daemon signs in with, if it has a file of it."""
     path = config.device.credentials
     if path is None:
-        path = root / HANDED.relative_to("/")
+        path = root / HANDED_FROM.relative_to("/")
         if not path.exists() and not (root / units.UNIT).exists():
             return  # it is not run by the unit, which wants the file
     if path.exists() and not os.access(path, os.R_OK):

@@ -28,6 +28,8 @@ Percent = Annotated[float, Between(0, 100)]
 
 CREDENTIAL_NAME = "credentials"
 """What the unit file calls the credentials that it hands over (systemd.exec, LoadCredential=)."""
+HANDED_FROM = Path("/etc/fieldsync/credentials.toml")
+"""Where it takes them from. The daemon may not read this, only see whether it has changed."""
 
 
 class LogLevel(Enum):

@@ -96,7 +96,14 @@ def run(
             heard.remove(signal.SIGHUP)
         for number in heard:
             loop.add_signal_handler(number, _stop, task, manager, loop)
-        daemon = Daemon(config, clock, manager, wire(config, clock), sign_in.store)
+        daemon = Daemon(
+            config,
+            clock,
+            manager,
+            wire(config, clock),
+            sign_in.store,
+            sign_in_mark=lambda: sign_in.mark,
+        )
         try:
             await daemon.run(environment)
         finally:
@@ -141,6 +148,7 @@ class Daemon:
         wired: Hardware,
         sign_in: Callable[[], ArcGISCredentialStore],
         *,
+        sign_in_mark: Callable[[], str | None] = lambda: None,
         rng: random.Random | None = None,
     ) -> None:
         self._config = config
@@ -159,6 +167,7 @@ class Daemon:
             clock=clock,
             rng=rng or random.Random(),
             read_conditions=wired.read_conditions,
+            sign_in_mark=sign_in_mark,
         )
         self.governor = Governor(
             config,

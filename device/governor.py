@@ -350,7 +350,9 @@ class Governor:
             self.policy.run_cancelled()
         else:
             self.policy.run_ended(outcome)
-        self._stored.put("policy", self.policy.kept())
+        is_refused = any(one.failure is FailureClass.AUTHENTICATION for one in outcome.targets)
+        # A device that is switched off and on must not lock its account.
+        self._stored.put("policy", self.policy.kept(), is_urgent=is_refused)
         self._note_reach(end)
         if self._clock_watch.look() is not ClockTrust.NONE:
             self._stored.put("clock", {"earliest": self.clock.now().isoformat(timespec="minutes")})

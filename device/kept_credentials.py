@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from device.config import DeviceConfig, credentials, credentials_file
+from device.config import HANDED_FROM, DeviceConfig, credentials, credentials_file
 from device.log import event
 from engine import ArcGISCredentialStore, EngineError
 
@@ -23,6 +23,16 @@ class KeptCredentials:
         self._path = credentials_file(config, environment)
         self._read_at = _stamp(self._path)
         self._store = self._take(credentials(config, environment))
+        is_handed = config.credentials is None and self._path is not None
+        self._source = HANDED_FROM if is_handed else None
+        """What the service manager hands over is another file after each start; this is not."""
+
+    @property
+    def mark(self) -> str | None:
+        """What is another if the present credentials are; it holds nothing of them. None if nobody
+        can tell: they are in the environment, say."""
+        stamp = self._read_at if self._source is None else _stamp(self._source)
+        return None if stamp is None else "-".join(map(str, stamp))
 
     def store(self) -> ArcGISCredentialStore:
         """The present ones. What cannot be read any more, or not yet, leaves the last ones."""

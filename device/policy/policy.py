@@ -34,7 +34,10 @@ class Policy:
         clock: Clock,
         rng: random.Random,
         read_conditions: Reader = Conditions,
+        sign_in_mark: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """``sign_in_mark``: what is another when the credentials are, and is no secret; None if
+        nobody can tell."""
         self._rules = rules
         self._budgets = budgets
         self._clock = clock
@@ -46,7 +49,9 @@ class Policy:
         self._broken_maps: tuple[str, ...] = ()
         self._press: Press | None = None
         self._is_paused = False
-        self._refused_sign_ins: set[SyncTarget] = set()
+        self._sign_in_mark = sign_in_mark
+        self._refused_sign_ins: dict[SyncTarget, str | None] = {}
+        """With the mark of what was refused."""
         self._is_clock_trusted = False
         self._retry_after: dict[str, float] = {}
         self._running: LinkClass | None = None
@@ -139,7 +144,8 @@ class Policy:
         self._broken_maps = tuple(broken_maps)
         if not broken_maps:
             self._backoff.keep_only(pending_edits.keys())
-            self._refused_sign_ins &= pending_edits.keys()
+            for gone in self._refused_sign_ins.keys() - pending_edits.keys():
+                del self._refused_sign_ins[gone]
 
     def pressed(self, gesture: Gesture, maps: Collection[str] | None = None) -> None:
         """Somebody used the button, or asked for a sync, of these maps, in another way."""
@@ -189,9 +195,9 @@ class Policy:
             self._tried(outcome, one, now)
             if one.is_acknowledged:
                 self._backoff.acknowledged(link_class, one.target, but_for=one.failure)
-                self._refused_sign_ins.discard(one.target)
+                self._refused_sign_ins.pop(one.target, None)
             if one.failure is FailureClass.AUTHENTICATION:
-                self._refused_sign_ins.add(one.target)
+                self._refused_sign_ins[one.target] = self._sign_in_mark()
         for failure, target in self._blamed(outcome):
             self._backoff.failed(link_class, failure, now, target)
         if outcome.failure is None and not outcome.is_complete and not outcome.acknowledged:
@@ -254,6 +260,11 @@ class Policy:
         return {
             "waits": self._backoff.kept(now),
             "retry_after_s": asked,
+            "refused_sign_ins": [
+                [one.map, one.url, mark]
+                for one, mark in self._refused_sign_ins.items()
+                if mark is not None
+            ],
             "running": None if self._running is None else self._running.value,
         }
 
@@ -266,6 +277,11 @@ class Policy:
         for host, left_s in asked.items() if isinstance(asked, Mapping) else ():
             if isinstance(left_s, int | float) and 0 < left_s <= self._rules.retry_after_limit_s:
                 self._retry_after[str(host)] = now + left_s
+        refused, mark = saved.get("refused_sign_ins"), self._sign_in_mark()
+        for one in refused if isinstance(refused, list) else ():
+            match one:
+                case [str(name), str(url), str(by)] if by == mark:
+                    self._refused_sign_ins[SyncTarget(map=name, url=url)] = mark
         if was_clean:
             return
         for link_class in LinkClass:

@@ -78,7 +78,7 @@ class TargetState:
     target: SyncTarget
     work: Work = field(default_factory=Work)
     is_sign_in_refused: bool = False
-    """Until somebody presses the button, or the program is started anew."""
+    """Until somebody presses the button, or the program is started anew with other credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

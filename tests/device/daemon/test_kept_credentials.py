@@ -40,6 +40,46 @@ def test_a_file_that_was_changed_is_read_again(tmp_path: Path) -> None:
     assert kept.secrets == {"first", "second"}
 
 
+def test_the_mark_of_credentials_is_another_when_they_are_and_holds_nothing_of_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "credentials.toml"
+    write(path, "first")
+    config = DeviceConfig(credentials=path)
+    kept = KeptCredentials(config, {})
+    before = kept.mark
+    after_restart = KeptCredentials(config, {}).mark
+    write(path, "other")
+    unread = kept.mark
+    kept.store()
+
+    assert before == after_restart == unread, "it is that of what was signed in with"
+    assert kept.mark != before
+    assert before is not None
+    assert set(before) <= set("0123456789-")
+
+
+def test_the_mark_of_credentials_that_are_handed_over_is_that_of_where_they_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source.toml"
+    monkeypatch.setattr("device.kept_credentials.HANDED_FROM", source)
+
+    def started() -> str | None:
+        write(tmp_path / "credentials", "handed")  # by each start anew
+        return KeptCredentials(DeviceConfig(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}).mark
+
+    elsewhere = started()
+    write(source, "handed")
+    before, again = started(), started()
+    write(source, "other")
+
+    assert elsewhere is None
+    assert before is not None
+    assert before == again != started()
+    assert KeptCredentials(DeviceConfig(), {}).mark is None
+
+
 @pytest.mark.parametrize("damage", ["gone", "open to all", "half written"])
 def test_a_file_that_cannot_be_used_leaves_the_last_credentials_until_it_can(
     tmp_path: Path, damage: str

@@ -88,6 +88,30 @@ async def test_a_refused_sign_in_waits_for_a_person(world: World) -> None:
     assert still == (WaitReason.AUTHENTICATION, tried)
 
 
+async def test_a_refused_sign_in_is_not_tried_again_by_a_device_that_is_switched_off_and_on(
+    world: World,
+) -> None:
+    """Five failures lock an account."""
+    world.sign_in_mark = "first"
+    world.service.faults.add(Fault(kind="status", status=401, times=0))
+    await started(world)
+    await world.until(lambda: waits(world, WaitReason.AUTHENTICATION))
+    asked = dict(world.service.traffic)
+    for _ in range(5):
+        await world.stop()
+        await world.started()
+        await world.clock.sleep(600)
+    after_restarts, reason = dict(world.service.traffic), world.status.reason
+    world.service.faults.clear()
+
+    await world.stop()
+    world.sign_in_mark = "corrected"
+    await world.started()
+    await synced(world)
+
+    assert (reason, after_restarts) == (WaitReason.AUTHENTICATION, asked)
+
+
 @pytest.mark.slow
 async def test_a_service_in_trouble_is_tried_less_and_less(world: World) -> None:
     world.service.faults.add(Fault(kind="status", status=404, times=0))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from device import bytecode, daemon
-from device.config import CREDENTIAL_NAME, DeviceConfig, LampsConfig, SocketConfig
+from device.config import CREDENTIAL_NAME, HANDED_FROM, DeviceConfig, LampsConfig, SocketConfig
 from device.config_reader import ConfigError
 from device.modem import dialler, pppd
 from device.modem.report import REQUEST_NAME
@@ -88,7 +88,7 @@ def test_the_units_agree_with_the_defaults_of_the_configuration() -> None:
     assert values("fieldsync.service", "ExecStopPost")[1].endswith(f"rm -f {request}")
     assert values("fieldsync.service", "StateDirectory") == [DeviceConfig().state.name]
     (credential,) = values("fieldsync.service", "LoadCredential")
-    assert credential.partition(":")[0] == CREDENTIAL_NAME
+    assert credential == f"{CREDENTIAL_NAME}:{HANDED_FROM}"
 
 
 def test_the_wish_for_a_link_starts_the_dialler() -> None:

@@ -67,6 +67,7 @@ class World:
     conditions: Conditions = field(default_factory=Conditions)
     trust: ClockTrust = ClockTrust.NTP
     more: str = ""
+    sign_in_mark: str | None = None
     _daemon: Daemon | None = None
     _task: "asyncio.Task[None] | None" = None
 
@@ -152,6 +153,7 @@ class World:
             ServiceManager(),
             self.wire(config, self.clock),
             ArcGISCredentialStore,
+            sign_in_mark=lambda: self.sign_in_mark,
             rng=random.Random(1),
         )
         self._task = asyncio.create_task(self._daemon.run({}), name="daemon")

@@ -343,6 +343,8 @@ async def test_a_program_that_is_stopped_in_good_order_has_not_failed(
         {"waits": [{"link_class": "wifi", "failure": "link", "failures": -1, "left_s": 1}]},
         {"waits": [{"link_class": "wifi", "failure": "link", "failures": 2, "left_s": 1e300}]},
         {"waits": [{"link_class": "wifi", "failure": "link", "failures": 1e999, "left_s": 1}]},
+        {"refused_sign_ins": [["park"], 7, ["park", 3, "mark"], None]},
+        {"refused_sign_ins": {"park": PARK.url}},
         {"retry_after_s": {"one.example": float("nan"), "two.example": 1e9, "three": -1}},
         {"waits": [{"link_class": "wifi", "failure": "link", "target": ["park"], "failures": 1}]},
         {"waits": [{"link_class": "wifi", "failure": "link", "target": 7, "failures": 1}]},
@@ -355,3 +357,4 @@ def test_what_was_kept_and_is_not_understood_is_left_out(
 
     assert policy.state().waits == ()
     assert policy.state().retry_after == {}
+    assert policy.troubles == frozenset()

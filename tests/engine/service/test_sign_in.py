@@ -11,15 +11,12 @@ from engine.errors import (
     AuthenticationError,
     CredentialsError,
     EngineError,
-    LinkError,
     ProtocolError,
-    ServiceBusyError,
     ServiceRefusedError,
 )
 from engine.layer_schema import JsonObject
 from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.credentials import (
-    REFUSED_PAUSE_S,
     ApiKey,
     ArcGISCredential,
     OAuthApplicationCredential,
@@ -456,50 +453,3 @@ async def test_without_a_credential_the_host_and_those_known_are_named(serve: Se
     assert told.remedy == (
         "Give credentials for gis.example.org; those given are for other.example.org"
     )
-
-
-async def test_a_wrong_password_is_not_tried_again_for_a_while(
-    serve: Serve, clock: VirtualClock
-) -> None:
-    servers = serve({INFO: [alone()], OWN: [refused(), token("t1")]})
-    ann = TokenCredential(GIS, "ann", "pw")
-    for _ in range(3):
-        with pytest.raises(AuthenticationError, match="refuses the user ann: Invalid user"):
-            await shown(ann, servers)
-    assert servers.asked.count(OWN) == 1
-
-    await clock.sleep(REFUSED_PAUSE_S)
-
-    assert await shown(ann, servers) == "t1"
-
-
-@pytest.mark.parametrize("is_exchange", [False, True])
-async def test_a_token_service_that_asks_for_time_is_left_alone(
-    serve: Serve, clock: VirtualClock, is_exchange: bool
-) -> None:
-    """All services of a map sign in with one credential."""
-    busy = ServiceBusyError("busy", retry_after_s=900.0, host="portal.example.org")
-    first: list[Reply] = [token("portal"), busy] if is_exchange else [busy, token("portal")]
-    servers = serve({INFO: [federated()], GENERATE: [*first, token("t1")]})
-    ann = TokenCredential(PORTAL, "ann", "pw")
-    with pytest.raises(ServiceBusyError):
-        await shown(ann, servers)
-    asked = servers.asked.count(GENERATE)
-    await clock.sleep(300)
-
-    with pytest.raises(ServiceBusyError) as again:
-        await shown(ann, servers)
-
-    assert servers.asked.count(GENERATE) == asked
-    assert (again.value.retry_after_s, again.value.host) == (600.0, "portal.example.org")
-    await clock.sleep(600)
-    assert await shown(ann, servers) == "t1"
-
-
-async def test_a_link_that_breaks_is_no_refusal(serve: Serve) -> None:
-    servers = serve({INFO: [alone()], OWN: [LinkError("gone"), token("t1")]})
-    ann = TokenCredential(GIS, "ann", "pw")
-    with pytest.raises(LinkError):
-        await shown(ann, servers)
-
-    assert await shown(ann, servers) == "t1"
