@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.geodatabase import catalog
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.log_schema import value_names
+from engine.geodatabase.log_schema import sent_table, value_names
 from engine.geodatabase.page_file import PageFile
 from engine.geodatabase.page_tables import Damage, Damaged, Record, loose_rows, walk
 from engine.geodatabase.sql import quote
@@ -38,6 +38,15 @@ _ENGINE_TABLES: dict[str, tuple[str, ...]] = {
     ),
     "fieldsync_state": ("id", "seq", "applying"),
     "fieldsync_change": ("id", "layer", "gid", "had_base", "seq", "data"),
+    "fieldsync_sent": (
+        *("id", "batch", "number", "layer", "gid", "operation", "columns", "geometry", "data"),
+        *("key", "first", "last", "overtaken"),
+    ),
+    "fieldsync_batch": (
+        *("id", "kind", "channel", "state", "spool_name", "spool_sha256", "status_url"),
+        *("result_url", "upload_item", "upload_parts", "generations_before"),
+        *("generations_after", "counts", "merge_offset", "error", "created_at", "updated_at"),
+    ),
     "fieldsync_conflict": (
         *("id", "layer", "gid", "kind", "policy", "columns", "base", "mine", "theirs", "held"),
         *("recorded_at", "resolved_at", "resolution"),
@@ -102,6 +111,7 @@ class _Salvage:
             self._copy(source, check or _never, is_checked=check is not None)
         for entry in _entries(self._connection):
             self._copy_base(entry)
+            self._copy_sent(entry)
             self._copy_rows(entry)
 
     def _read_schema(self) -> dict[str, tuple[int, str]]:
@@ -201,6 +211,17 @@ class _Salvage:
             lambda record: record.rowid in ids,
         )
 
+    def _copy_sent(self, table: LayerTable) -> None:
+        columns = ("id", *value_names(table))
+        source = self._source(sent_table(table), columns, "id")
+        ids = {
+            id_
+            for (id_,) in self._connection.execute(
+                "SELECT id FROM fieldsync_sent WHERE layer = ?", (table.number,)
+            )
+        }
+        self._copy(source, _never, lambda record: record.rowid in ids)
+
     def _copy_rows(self, table: LayerTable) -> None:
         """The rows that the log names; all of them if it could not be read whole."""
         geometry = () if table.geometry is None else (table.geometry,)
@@ -293,6 +314,8 @@ _CHECKS: dict[str, Callable[[list[object]], bool]] = {
         and isinstance(c[4], int)
         and isinstance(c[5], int)
     ),
+    "fieldsync_sent": lambda c: isinstance(c[3], int) and _is_guid(c[4]) and _has_list(c[6]),
+    "fieldsync_batch": lambda c: isinstance(c[3], str) and _has_members(c[12] or "{}"),
     "fieldsync_table": lambda c: isinstance(c[1], int) and _has_members(c[3], "global_id"),
     "fieldsync_layer": lambda c: _has_members(c[3]) and _has_members(c[4], "fields"),
     "fieldsync_replica": lambda c: c[0] == 1 and _has_members(c[13], "capabilities"),

@@ -25,6 +25,7 @@ from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.merge import merge_table
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.salvage import damaged
+from engine.geodatabase.salvaged_batches import OnTheWay
 from engine.geodatabase.sql import quote, quoted
 from engine.geodatabase.staging import clear_staging, stage_deletes, stage_rows
 from engine.model import ConflictPolicy, EditOperation
@@ -86,13 +87,16 @@ def adopt(
         present = {entry.table.number: entry.table for entry in catalog.entries(connection)}
         _go_on_counting(connection, old)
         _copy_conflicts(connection, old)
+        on_the_way = OnTheWay(connection, old)
         with applying(connection):
             for before in (entry.table for entry in catalog.entries(old)):
                 table = present.get(before.number)
                 if table is None:
                     salvaged.edits += _without_table(old, before)
                 else:
-                    adoption = _Adoption(connection, old, before, table, salvaged, folder, now)
+                    adoption = _Adoption(
+                        connection, old, before, table, salvaged, on_the_way, folder, now
+                    )
                     adoption.run(is_logged=table.number not in every)
         for number in sorted(present):
             merged = merge_table(
@@ -150,6 +154,7 @@ class _Adoption:
         before: LayerTable,
         table: LayerTable,
         salvaged: Salvaged,
+        on_the_way: OnTheWay,
         folder: Path,
         now: str,
     ) -> None:
@@ -158,10 +163,11 @@ class _Adoption:
         self._before = before
         self._table = table
         self._salvaged = salvaged
+        self._on_the_way = on_the_way
         self._folder = folder
         self._now = now
         self._logged = LoggedTable(connection, table)
-        names = _counterparts(before, table)
+        self._counterparts = names = _counterparts(before, table)
         self._missing = [name for name, there in names.items() if there is None]
         values = {n: "NULL" if there is None else quote(there) for n, there in names.items()}
         self._row = (
@@ -183,18 +189,20 @@ class _Adoption:
             "SELECT id, gid, had_base, seq, data FROM fieldsync_change WHERE layer = ? ORDER BY id",
             (self._before.number,),
         ).fetchall()
-        for id_, gid, had_base, _, data in entries:
+        for id_, gid, had_base, seq, data in entries:
             self._entry(id_, gid, bool(had_base), bool(data))
+            self._on_the_way.keep(self._logged, self._before, self._counterparts, gid, seq)
         if not is_logged or "fieldsync_change" in self._salvaged.damage:
             self._compare({gid for _, gid, *_ in entries})
 
     def _entry(self, id_: int, gid: str, had_base: bool, has_data: bool) -> None:
         key, row = self._row_of(gid)
         fresh = self._logged.stored(gid)
+        is_sent = self._on_the_way.has(self._before.number, gid)
         if row is None and not self._is_whole:
             self._tell(gid, None, "its row could not be read: it is as the service has it")
             return
-        if row is None and (fresh is None or not had_base):
+        if row is None and (fresh is None or not (had_base or is_sent)):
             return  # deleted on both sides, or never sent
         base = self._base_of(id_, gid, row) if had_base else None
         theirs = None if fresh is None else fresh.row
@@ -208,7 +216,7 @@ class _Adoption:
                 )
                 return
         if row is not None and base is not None:
-            if not (has_data or difference(self._table, base, row)):
+            if not (has_data or is_sent or difference(self._table, base, row)):
                 return  # touched, but not edited
             operation = EditOperation.UPDATE
         else:
@@ -249,10 +257,10 @@ class _Adoption:
 
     def _place(self, gid: str, row: Row | None, base: Row | None, theirs: Row | None) -> None:
         """Lay the device's row and base over the fresh row, which waits to be merged."""
-        if theirs is None:
-            stage_deletes(self._connection, self._table, [gid])
-        else:
+        if theirs is not None:
             stage_rows(self._connection, self._table, [theirs])
+        elif base is not None:  # what was added may be there under another GlobalID
+            stage_deletes(self._connection, self._table, [gid])
         if row is None:
             self._logged.delete(gid)
         elif theirs is None:
