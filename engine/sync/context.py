@@ -3,10 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
+from uuid import uuid4
 
 from engine.clock import Clock, timestamp
 from engine.errors import GeodatabaseBusyError
@@ -169,11 +170,12 @@ class LocalContext:
 @dataclass(slots=True, kw_only=True)
 class SyncContext(LocalContext):
     """What all steps of a sync share. ``needs_snapshot``: the service cannot tell what has changed,
-    so all rows must be fetched."""
+    so all rows must be fetched. ``run`` is unlike that of any other sync."""
 
     schema: ServiceSchema
     service: FeatureService
     needs_snapshot: bool = False
+    run: str = field(default_factory=lambda: uuid4().hex)
 
     def wire_layers(self) -> dict[int, Layer]:
         """All feature tables for the encoder, by layer id.

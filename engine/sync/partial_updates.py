@@ -108,6 +108,7 @@ class PartialUpdates:
                 continue
             note: Note = {
                 "batch": _NO_BATCH,
+                "run": self._context.run,
                 "table": edit.table.number,
                 "global_id": edit.global_id,
                 "before": before,
@@ -140,6 +141,7 @@ class PartialUpdates:
         (edit,) = batch.edits
         note = {
             "batch": batch.id,
+            "run": self._context.run,
             "table": edit.table.number,
             "global_id": edit.global_id,
             "before": _editable(edit.table, before),
@@ -208,7 +210,9 @@ class PartialUpdates:
                 f"{gid} was mended, and whole rows are sent from now on"
             )
             await refresh(context, table, gid)
-        elif clearable and arrived and not known:
+        elif clearable and arrived and not known and note.get("run") == context.run:
+            # After a run that died the same edit may have come from a file, or through the other
+            # channel, and whole: then the row tells nothing of this update.
             await self._conclude(KEEPS)
 
     async def _clears(

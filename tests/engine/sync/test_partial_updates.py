@@ -422,3 +422,22 @@ async def test_newer_value_of_others_survives_a_proof_that_breaks_off_twice(
 
         row = (await world.rows())[HYDRANTS][gid(2)]
         assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)
+
+
+async def test_edit_that_came_there_in_another_way_proves_nothing_of_a_canary(
+    tmp_path: Path,
+) -> None:
+    """The first update through one channel never left; the same edit went up whole by another."""
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+        with faults.armed(link_dies_at(world, "canary.noted")), pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        await a.sync(push_channel=PushChannel.SYNCHRONIZE_REPLICA)
+        foreign(a, f"UPDATE Hydrants SET name='mine, too' WHERE GlobalID='{gid(2)}'")
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["serial"], row["pressure"]) == ("mine, too", 2, 1.0)
