@@ -7,7 +7,7 @@ can be imported as ever. What it brings: docs/DESIGN.md, "Memory is imports".
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from importlib import import_module
@@ -15,7 +15,10 @@ from types import ModuleType
 from typing import Any
 
 STAND_INS = (
+    "aiohttp.client_ws",  # WebSockets
     "aiohttp.tracing",  # hooks for those who watch requests
+    "aiohttp.web_fileresponse",  # files that are served, with their types
+    "aiohttp.web_ws",
     "argparse",  # aiohttp.web is a program, too
     "ast",  # inspect, for the source of classes
     "attr.converters",
@@ -27,6 +30,7 @@ STAND_INS = (
     "html",  # its names of characters
     "http.server",  # for the texts of status codes
     "idna",  # names of hosts that are not ASCII
+    "locale",  # subprocess, where it warns
     "urllib.request",  # for proxies that the environment names
 )
 ABSENT = ("bz2", "lzma")
@@ -44,31 +48,36 @@ class _StandIn(ModuleType):
         return deferred(self.__name__, name)
 
 
-def deferred(module: str, name: str) -> type:
-    """What makes, or does, what ``name`` of ``module`` does. A class, so that types may name it."""
+class _Later(type):
+    """The type of what is not loaded yet, and of what derives from it."""
 
-    def real() -> Any:
-        return getattr(import_module(module), name)
-
-    def call(kind: type, *arguments: object, **named: object) -> object:
-        if kind is not made:
-            raise TypeError(f"{kind.__qualname__} was made of a stand-in for {module}.{name}")
+    def __call__(cls, *arguments: object, **named: object) -> Any:
+        found = _real(cls)
         given = [_real(one) for one in arguments]
-        return real()(*given, **{key: _real(one) for key, one in named.items()})
+        more = {key: _real(one) for key, one in named.items()}
+        return super().__call__(*given, **more) if found is cls else found(*given, **more)
 
-    made = type(name, (_Deferred,), {"__new__": call, "real": real})
-    return made
-
-
-class _Deferred:
-    """What is not loaded yet; ``real`` loads it."""
-
-    real: Callable[[], object]
+    def __getitem__(cls, _: object) -> type:
+        return cls
 
 
-def _real(thing: object) -> object:
-    if isinstance(thing, type) and issubclass(thing, _Deferred):
-        return thing.real()
+def deferred(module: str, name: str) -> type:
+    """What makes, or does, what ``name`` of ``module`` does. A class, so that types may name it and
+    classes derive from it: these get their real base as soon as one of them is wanted."""
+    return _Later(name, (_Nothing,), {"load": lambda: getattr(import_module(module), name)})
+
+
+class _Nothing:
+    """The base until then: that of a class without one could not be changed."""
+
+
+def _real(thing: Any) -> Any:
+    """The thing itself, unless it is not loaded yet, or derived from what is not."""
+    if not isinstance(thing, _Later):
+        return thing
+    if "load" in vars(thing):
+        return thing.load()  # type: ignore[attr-defined]
+    thing.__bases__ = tuple(_real(base) for base in thing.__bases__)
     return thing
 
 

@@ -117,6 +117,8 @@ class Lab:
                 tap(service.url) as (url, tapped),
                 Board(place / "board", place / "map", settle_s=settle_s) as board,
             ):
+                if self.is_secure:  # by a name, as services have them: that is looked up
+                    url = url.replace("127.0.0.1", "localhost")
                 take(url, place / "map")
                 yield Device(self, board, tapped)
 
