@@ -28,7 +28,7 @@ from device.kept_map import KeptMap
 from device.links.bound_loop import BoundLoop
 from device.listening import group_id, listening, refuse_waiting
 from device.log import event, set_up
-from device.memory import share_one_heap, trim
+from device.memory import forget_annotations, share_one_heap, trim
 from device.notify import Pulse, ServiceManager
 from device.parts import Parts
 from device.policy.budgets import Budgets
@@ -231,6 +231,7 @@ class Daemon:
             await stack.enter_async_context(
                 ApiServer(self.appliance, handed, clock=self._clock, access=access)
             )
+            forget_annotations()
             trim()
             gc.freeze()
             self._manager.ready()

@@ -133,3 +133,6 @@ if "aiohttp" not in sys.modules:
     sys.modules.setdefault("cchardet", _module)
     with _light():
         import aiohttp.web  # noqa: F401
+
+        from device.memory import forget_annotations
+    forget_annotations()  # here as well as at the end: what is loaded next takes the room
