@@ -61,6 +61,18 @@ def test_what_is_called_in_a_stand_in_is_the_real_thing() -> None:
     ]
 
 
+def test_what_functions_say_of_their_types_is_forgotten() -> None:
+    told = told_by(
+        "import aiohttp",
+        "from device.memory import forget_annotations",
+        "made, own = aiohttp.web.json_response, device.daemon.run",
+        "told = [len(made.__annotations__), len(own.__annotations__) > 0]",
+        "forget_annotations()",
+        "told += [len(own.__annotations__), len(device.config.Config.__annotations__) > 0]",
+    )
+    assert told == [0, True, 0, True]
+
+
 def test_modules_can_be_imported_as_ever_afterwards() -> None:
     told = told_by(
         "import ast, html.parser, http.server, lzma, os, urllib.request, zipfile",
