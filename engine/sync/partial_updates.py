@@ -8,11 +8,12 @@ with our columns on top. So does an update that could show nothing, as long as n
 
 Somebody else may have emptied the row at that moment, and it looks the same. So before that is
 believed, a second update sets a column that is empty already: a service that clears attributes
-clears now what the first one has set.
+clears now what the first one has set. Where nothing is left to be cleared, another row shows it.
 """
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any  # of JSON
@@ -23,6 +24,7 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.remembered import recall, remember
+from engine.geodatabase.sql import quote
 from engine.layer_schema import LayerSchema
 from engine.model import EditOperation, normalise_guid
 from engine.service.feature_service import NO_SUCH_LAYER
@@ -37,6 +39,7 @@ from engine.sync.renamed_rows import same_place
 KEEPS, CLEARS = "keeps", "clears"
 
 _WITNESS = "witness"
+_OTHER_ROW = "other_row"
 _NO_BATCH = -1
 """In place of a batch: the update was made to find out, and carries no edit."""
 
@@ -99,11 +102,9 @@ class PartialUpdates:
             layer = self._context.layers[edit.table.layer_id]
             if not _can_prove(edit, layer):
                 continue
-            row = (await find(self._context, edit.table, [edit.global_id])).get(edit.global_id)
+            row = await self._read(edit.table, edit.global_id)
             before: Attributes = {} if row is None else _editable(edit.table, row)
-            clearable = [n for n in before if _is_clearable(layer, n)]
-            empty = next((n for n in clearable if before[n] is None), None)
-            present = {n: before[n] for n in clearable if before[n] is not None}
+            empty, present = _proof(layer, before)
             if empty is None or not present:
                 continue
             note: Note = {
@@ -160,22 +161,28 @@ class PartialUpdates:
         this sync. ``taken``: the batch of which the service
         said that it took it; otherwise only values can show that the canary arrived.
         """
-        context = self._context
         if not self._path.exists():
             return
         note: Note = json.loads(await asyncio.to_thread(self._path.read_bytes))
-        table = next((t for t in context.tables if t.number == note["table"]), None)
-        if table is None or not context.direction(table.layer_id).uploads:
+        table = self._uploading(note)
+        if table is None or (_OTHER_ROW in note and self._uploading(note[_OTHER_ROW]) is None):
             return
-        row = await self._read(table, note)
+        row = await self._read(table, note["global_id"])
         if row is not None:
             await self._judge_row(table, note, row, was_taken=taken == note["batch"])
+        await self._mend_other_row(note)
         await asyncio.to_thread(self._mended.unlink, missing_ok=True)  # of a run that died
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
         faults.point("canary.judged")
 
-    async def _read(self, table: LayerTable, note: Note) -> Row | None:
-        gid = note["global_id"]
+    def _uploading(self, of_row: Note) -> LayerTable | None:
+        """The row's table, if anything may be sent to its layer."""
+        for table in self._context.tables:
+            if table.number == of_row["table"]:
+                return table if self._context.direction(table.layer_id).uploads else None
+        return None
+
+    async def _read(self, table: LayerTable, gid: str) -> Row | None:
         return (await find(self._context, table, [gid])).get(gid)
 
     async def _judge_row(self, table: LayerTable, note: Note, row: Row, *, was_taken: bool) -> None:
@@ -194,7 +201,9 @@ class PartialUpdates:
         if empty is not None and known != KEEPS:
             # A note that is still there after the conclusion tells of a mending that failed.
             if known != CLEARS:
-                clears = await self._clears(table, note, after, empty)
+                clears = await self._clears(table, note, note, after, empty)
+                if clears is None:
+                    clears = await self._clears_other_row(note)
                 if clears is False:
                     await self._conclude(KEEPS)
                 if not (arrived if clears is None else clears):
@@ -216,25 +225,70 @@ class PartialUpdates:
             await self._conclude(KEEPS)
 
     async def _clears(
-        self, table: LayerTable, note: Note, after: Attributes, empty: str
+        self, table: LayerTable, note: Note, of_row: Note, after: Attributes, empty: str
     ) -> bool | None:
         """Whether an update that sets a column that is empty anyhow clears one that has a value;
         None if there is none that has.
 
-        What has a value is noted first, so that a run that dies then does not lose it.
+        What has a value is noted first, so that a run that dies then does not lose it; ``of_row``
+        is the part of ``note`` that is about this row.
         """
         layer = self._context.layers[table.layer_id]
-        present = {n: v for n, v in after.items() if v is not None and _is_clearable(layer, n)}
-        noted = note.get(_WITNESS, {})
+        _, present = _proof(layer, after)
+        noted = of_row.get(_WITNESS, {})
         if not present:
             return True if noted else None  # an earlier run sent it
         if noted != present:  # others may have written since an earlier run
-            note[_WITNESS] = {**noted, **present}
+            of_row[_WITNESS] = {**noted, **present}
             await asyncio.to_thread(atomic.write_json, self._path, note)
             faults.point("canary.doubted")
-        await self._update(table, {empty: None}, note["global_id"])
-        row = await self._read(table, note)
+        await self._update(table, {empty: None}, of_row["global_id"])
+        row = await self._read(table, of_row["global_id"])
         return row is None or all(_editable(table, row).get(n) is None for n in present)
+
+    async def _clears_other_row(self, note: Note) -> bool | None:
+        """The same by any row that has an empty column and a value; None if there is no such row.
+        It is mended when the canary is judged."""
+        context = self._context
+        tables = [t for t in context.tables if context.direction(t.layer_id).uploads]
+        if (noted := note.get(_OTHER_ROW)) is not None:
+            tables = [t for t in tables if t.number == noted["table"]]
+        for table in tables:
+            layer = context.layers[table.layer_id]
+            if noted is not None:
+                gids = [noted["global_id"]]
+            elif table.is_attachment:
+                continue
+            else:
+                names = [c.name for c in table.columns if c.is_editable]
+                names = [name for name in names if _is_clearable(layer, name)]
+                gids = await context.database.read(_filled_in_part, table, names)
+            for gid in gids:
+                row = await self._read(table, gid)
+                after: Attributes = {} if row is None else _editable(table, row)
+                empty, present = _proof(layer, after)
+                if empty is None or (not present and noted is None):
+                    continue
+                of_row = note.setdefault(_OTHER_ROW, {"table": table.number, "global_id": gid})
+                return await self._clears(table, note, of_row, after, empty)
+        return None
+
+    async def _mend_other_row(self, note: Note) -> None:
+        """Give the row that was tried in place of the canary back what it lost by that."""
+        of_row = note.get(_OTHER_ROW)
+        if of_row is None:
+            return
+        if not await self.known() and (clears := await self._clears_other_row(note)) is not None:
+            await self._conclude(CLEARS if clears else KEEPS)
+        table = self._uploading(of_row)
+        row = None if table is None else await self._read(table, of_row["global_id"])
+        if table is None or row is None or await self.known() != CLEARS:
+            return
+        after = _editable(table, row)
+        lost = {n: v for n, v in of_row[_WITNESS].items() if after.get(n) is None}
+        if lost:
+            await self._update(table, {**after, **lost}, of_row["global_id"])
+            await refresh(self._context, table, of_row["global_id"])
 
     async def _orphaned(
         self, table: LayerTable, omitted: Attributes, after: Attributes
@@ -332,6 +386,27 @@ def _editable(table: LayerTable, row: Row) -> Attributes:
     """The attributes that a client may set, as they are on the wire."""
     cells = dict(zip(table.row_names, row, strict=True))
     return {c.name: values.to_wire(c.type, cells[c.name]) for c in table.columns if c.is_editable}
+
+
+def _proof(layer: LayerSchema, row: Attributes) -> tuple[str | None, Attributes]:
+    """A column that is empty, and those with values that an update of it would clear."""
+    clearable = {name: value for name, value in row.items() if _is_clearable(layer, name)}
+    empty = next((name for name, value in clearable.items() if value is None), None)
+    return empty, {name: value for name, value in clearable.items() if value is not None}
+
+
+def _filled_in_part(
+    connection: sqlite3.Connection, table: LayerTable, names: Sequence[str]
+) -> list[str]:
+    """A few rows in which one of the columns is empty and another one is not."""
+    if len(names) < 2:
+        return []
+    empty = "+".join(f"({quote(name)} IS NULL)" for name in names)
+    found = connection.execute(
+        f"SELECT {quote(table.global_id)} FROM {quote(table.name)}"
+        f" WHERE {empty} BETWEEN 1 AND {len(names) - 1} LIMIT 5"
+    )
+    return [gid for (gid,) in found]
 
 
 def _is_clearable(layer: LayerSchema, name: str) -> bool:

@@ -1,0 +1,78 @@
+"""A row that was emptied when our update of it was sent: by the service, or by somebody else."""
+
+from pathlib import Path
+
+import pytest
+
+from engine import faults
+from engine.errors import LinkError
+from engine.sync.parameters import PushChannel
+from tests.engine.sync.fleet import HYDRANTS, Fleet, fleet, gid
+from tests.engine.sync.test_edits_meanwhile import CHANNELS
+from tests.engine.sync.test_lost_answers import link_dies_at
+from tests.engine.sync.test_partial_updates import CLEARING
+from tests.feature_service import Fault
+
+KEPT = ("name", "status", "pressure", "serial")
+
+
+async def move(world: Fleet, number: int, **attributes: object) -> None:
+    """The office moves a hydrant, and sends all else as it is."""
+    (feature,) = await world.features(HYDRANTS, f"GlobalID='{gid(number)}'")
+    feature["geometry"] |= {"x": 5000.0, "y": 6000.0}
+    feature["attributes"] |= attributes
+    await world.edit(HYDRANTS, updates=[world.editable(HYDRANTS, feature)])
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("breaks", ["never", "before the other row", "at the other row"])
+async def test_canary_of_a_geometry_that_others_moved_before_it_was_found_out_about_is_mended(
+    tmp_path: Path, channel: PushChannel, breaks: str
+) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=channel)
+        before = (await world.rows())[HYDRANTS]
+        async with a.open() as geodatabase:
+            hydrants = geodatabase.table(HYDRANTS)
+            await hydrants.update_feature(gid(2), geometry={"x": 1.5, "y": 2.5})
+        world.server.faults.add(Fault(kind="drop-after-commit", operation=channel.value))
+        with faults.armed(link_dies_at(world, "batch.reconciling")), pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        await move(world, 2)
+        if breaks == "before the other row":
+            with faults.armed(link_dies_at(world, "canary.doubted")), pytest.raises(LinkError):
+                await a.sync()
+        elif breaks == "at the other row":
+            world.server.faults.add(
+                Fault(kind="drop-after-commit", operation=channel.value, times=0)
+            )
+            with pytest.raises(LinkError):
+                await a.sync()
+        world.server.faults.clear()
+
+        await a.sync()
+
+        for global_id, row in (await world.rows())[HYDRANTS].items():
+            assert {n: row[n] for n in KEPT} == {n: before[global_id][n] for n in KEPT}
+        await world.assert_agreed()
+
+
+async def test_row_that_others_moved_and_emptied_when_it_was_sent_stays_empty(world: Fleet) -> None:
+    a = await world.device("A")
+    before = (await world.rows())[HYDRANTS]
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_feature(gid(2), geometry={"x": 1.5, "y": 2.5})
+    world.server.faults.add(Fault(kind="drop-after-commit", operation="applyEdits"))
+    with faults.armed(link_dies_at(world, "batch.reconciling")), pytest.raises(LinkError):
+        await a.sync()
+    world.server.faults.clear()
+    await move(world, 2, name=None, status=None, pressure=None, checked=None)
+
+    await a.sync()
+
+    rows = (await world.rows())[HYDRANTS]
+    row = rows.pop(gid(2))
+    assert (row["name"], row["status"], row["pressure"]) == (None, None, None)
+    for global_id, row in rows.items():
+        assert {n: row[n] for n in KEPT} == {n: before[global_id][n] for n in KEPT}
