@@ -33,10 +33,12 @@ from engine.geodatabase.sent import (
     SentEdit,
     forget_sent,
     in_flight,
+    move_sent,
     read_sent,
     record_sent,
     release,
     sent_edits,
+    sent_tables,
 )
 from engine.layer_schema import FieldType
 from engine.model import EditOperation
@@ -44,10 +46,12 @@ from engine.model import EditOperation
 __all__ = [
     "acknowledge",
     "in_flight",
+    "move_sent",
     "record_sent",
     "release",
     "rename_global_ids",
     "sent_edits",
+    "sent_tables",
     "set_object_ids",
 ]
 

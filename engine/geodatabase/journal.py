@@ -139,6 +139,19 @@ def add_batch(
     return done.lastrowid
 
 
+def copy_batch(connection: sqlite3.Connection, batch_id: int, now: str) -> int:
+    """A batch for some of the edits of another, of which as little is known; its id."""
+    names = "kind, channel, state, status_url, counts, created_at"
+    done = connection.execute(
+        f"INSERT INTO fieldsync_batch ({names}, updated_at) SELECT {names}, ? FROM fieldsync_batch"
+        " WHERE id = ?",
+        (now, batch_id),
+    )
+    assert done.lastrowid is not None
+    faults.point("batch.copied")
+    return done.lastrowid
+
+
 def move(
     connection: sqlite3.Connection,
     batch_id: int,

@@ -118,6 +118,24 @@ def sent_edits(
     return edits
 
 
+def sent_tables(connection: sqlite3.Connection, batch_id: BatchId) -> list[int]:
+    """The numbers of the tables of which the batch has edits."""
+    found = connection.execute(
+        "SELECT DISTINCT layer FROM fieldsync_sent WHERE batch=? ORDER BY layer", (batch_id,)
+    )
+    return [number for (number,) in found]
+
+
+def move_sent(
+    connection: sqlite3.Connection, batch_id: BatchId, other: BatchId, tables: Iterable[int]
+) -> None:
+    """Make the batch's edits of those tables a part of another batch."""
+    connection.executemany(
+        "UPDATE fieldsync_sent SET batch=? WHERE batch=? AND layer=?",
+        [(other, batch_id, number) for number in tables],
+    )
+
+
 def read_sent(connection: sqlite3.Connection, table: LayerTable, gid: str) -> SentEdit | None:
     """The edit of the row ``gid`` that is in flight, or None."""
     found = connection.execute(

@@ -248,8 +248,10 @@ def remove_spool(spool: Path) -> None:
 
 
 def begun(connection: sqlite3.Connection, context: SyncContext) -> list[Batch]:
-    """The batches whose upload an earlier run began, and that are still to be sent."""
+    """The batches whose upload an earlier run began, and that are to be sent in this one: all their
+    layers send edits now."""
     tables = [entry.table for entry in catalog.entries(connection)]
+    sending = {t.number for t in context.tables if context.direction(t.layer_id).uploads}
     return [
         Batch(
             id=batch.id,
@@ -259,6 +261,7 @@ def begun(connection: sqlite3.Connection, context: SyncContext) -> list[Batch]:
         )
         for batch in journal.unfinished(connection)
         if batch.state is journal.BatchState.PREPARED
+        and sending.issuperset(acknowledge.sent_tables(connection, batch.id))
     ]
 
 

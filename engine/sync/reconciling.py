@@ -32,10 +32,12 @@ async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
     kept: set[str | None] = set()
     for batch in await context.database.read(journal.unfinished):
         if batch.state in _UNKNOWN:
-            await reconcile_batch(context, channel, batch.id)
-            found_out = True
+            if not await context.database.read(_waits, context, batch.id):
+                await reconcile_batch(context, channel, batch.id)
+                found_out = True
         elif batch.state is BatchState.PREPARED:
-            if await asyncio.to_thread(_can_go_on, context, channel, batch):
+            is_whole = not await context.database.read(_left_out, context, batch.id)
+            if is_whole and await asyncio.to_thread(_can_go_on, context, channel, batch):
                 kept.add(batch.spool_name)
             else:
                 await context.write(give_up, batch.id)
@@ -46,9 +48,15 @@ async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
 
 
 async def reconcile_batch(context: SyncContext, channel: Channel, batch_id: int) -> Settled:
-    """Find out what became of one batch that may have been sent."""
+    """Find out what became of one batch that may have been sent.
+
+    Edits of layers that take no part in this sync wait in a batch of their own for one in which
+    they do.
+    """
     batch = await context.database.read(journal.get_batch, batch_id)
     edits = await context.database.read(_sent, context, batch_id)
+    if await context.database.read(_left_out, context, batch_id):
+        await context.write(_put_apart, context, batch_id)
     context.narrator.info(f"finding out about {len(edits)} edits without an answer")
     if batch.state in (BatchState.SENDING, BatchState.SUBMITTED):
         await context.write(_reconciling, batch)
@@ -81,11 +89,29 @@ async def _answers_of_job(
 
 
 def _sent(connection: sqlite3.Connection, context: SyncContext, batch_id: int) -> list[Edit]:
-    """The batch's edits; those of a layer that takes no part now are pending again."""
+    """The batch's edits of layers that take part."""
     tables = [entry.table for entry in catalog.entries(connection)]
     taking_part = {t.number for t in context.tables}
     edits = acknowledge.sent_edits(connection, batch_id, tables)
     return [e for e in edits if e.table.number in taking_part]
+
+
+def _left_out(connection: sqlite3.Connection, context: SyncContext, batch_id: int) -> list[int]:
+    """The numbers of the batch's tables that take no part in this sync."""
+    taking_part = {t.number for t in context.tables}
+    return [n for n in acknowledge.sent_tables(connection, batch_id) if n not in taking_part]
+
+
+def _waits(connection: sqlite3.Connection, context: SyncContext, batch_id: int) -> bool:
+    """Whether all of the batch is of layers that take no part in this sync."""
+    left_out = _left_out(connection, context, batch_id)
+    return bool(left_out) and left_out == acknowledge.sent_tables(connection, batch_id)
+
+
+def _put_apart(connection: sqlite3.Connection, context: SyncContext, batch_id: int) -> None:
+    left_out = _left_out(connection, context, batch_id)
+    other = journal.copy_batch(connection, batch_id, context.now())
+    acknowledge.move_sent(connection, batch_id, other, left_out)
 
 
 def give_up(connection: sqlite3.Connection, batch_id: int) -> None:
