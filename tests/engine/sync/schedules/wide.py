@@ -112,6 +112,10 @@ def _fuller(draw: random.Random, step: Step, numbers: Iterator[int], model: Sync
         step = replace(step, then=tuple(then))
     if model is SyncModel.PER_LAYER and draw.random() < 0.3:
         step = replace(step, directions=_directions(draw))
+    if draw.random() < 0.1:  # a layer that cannot be read, after all layers at once
+        unread = Fault(kind="expired-result", operation="layer", skip=draw.randrange(4))
+        together = Fault(kind="expired-result", operation="layers")
+        step = replace(step, faults=(*step.faults, together, unread))
     return step
 
 
