@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from device.kept_map import KeptMap
+from device.kept_map import DAMAGED, KeptMap
 from device.model import (
     Attention,
     FailureClass,
@@ -17,7 +17,7 @@ from device.model import (
 SUCCESS_S = 10.0
 """How long a success is shown."""
 
-_DAMAGED = frozenset({"geodatabase-damaged", "not-a-geodatabase", "map", "map-not-found"})
+_DAMAGED = frozenset({DAMAGED, "not-a-geodatabase", "map", "map-not-found"})
 _REASONS = {
     WaitReason.UNDERVOLTAGE: Attention.POWER,
     WaitReason.TEMPERATURE: Attention.POWER,

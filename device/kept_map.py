@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,15 +53,15 @@ class Counts:
         return sum(one.unsent for one in self.services.values())
 
 
-class RottenSchemaError(EngineError):
-    """What a geodatabase says of its tables is no text any more."""
-
-    code = "geodatabase-damaged"
-    default_remedy = "Repair the map: fieldsync repair MAP. It keeps the file and what can be read"
+DAMAGED = "geodatabase-damaged"
 
 
 class KeptMap:
-    """A map and what is known of it. ``is_usable`` False: nothing of it can be synced."""
+    """A map and what is known of it. ``is_usable`` False: nothing of it can be synced.
+
+    ``damage``: the geodatabases, by their file names, in which a check found any. They are
+    left alone until the file is another one; the others are synced.
+    """
 
     def __init__(self, config: MapConfig) -> None:
         self.config = config
@@ -73,8 +73,9 @@ class KeptMap:
         self.run_errors: dict[str, Failure] = {}
         """Why the last sync with a service, by its URL, did not do all of its work."""
         self._turn = asyncio.Lock()
-        self._damage: EngineError | None = None
-        self._damaged_files: set[tuple[str, int]] = set()
+        self.damage: dict[str, EngineError] = {}
+        self._damaged: dict[str, int] = {}
+        """The numbers of those files (inodes)."""
 
     @property
     def is_in_doubt(self) -> bool:
@@ -143,12 +144,12 @@ class KeptMap:
 
     async def _look(self) -> frozenset[str]:
         before = self.counts
-        if self._damage is not None and self._files() != self._damaged_files:
-            self._damage = None  # it was repaired, or taken again
+        for name in [name for name in self.damage if self._number(name) != self._damaged[name]]:
+            del self.damage[name]  # it was repaired, or taken again
         try:
             async with asyncio.timeout(LOOK_LIMIT_S), self.opened() as map_:
-                self.counts = await _counted(map_)
-                self.is_usable = self._damage is None and bool(map_.geodatabases)
+                self.counts = await _counted(map_, self.damage)
+                self.is_usable = bool(self.counts.services)
             self.run_errors = {
                 url: error for url, error in self.run_errors.items() if url in self.counts.services
             }
@@ -158,8 +159,6 @@ class KeptMap:
             self._fail(before, EngineError(f"the map in {self.folder} cannot be read in time"))
         except Exception as error:  # none of it may keep the other maps from being synced
             self._fail(before, _told(error))
-        if self._damage is not None:
-            self._fail(self.counts, self._damage)
         _tell_change(self.name, before.error, self.counts.error)
         return frozenset(
             url
@@ -170,27 +169,37 @@ class KeptMap:
     async def check(self, limit_s: float) -> bool:
         """After an unclean stop: look for damage, each geodatabase for at most ``limit_s``.
 
-        False if there is any; the map is not synced until its files are others, because a sync
-        would build on what is wrong. A check that is not done in time counts
+        False if there is any; that geodatabase is not synced until its file is another one, because
+        a sync would build on what is wrong. A check that is not done in time counts
         as passed: each opening looks at what the engine itself needs.
         """
         try:
             async with self.opened() as map_:
                 for geodatabase in map_.geodatabases:
-                    await _check(geodatabase, limit_s)
+                    await self._check(geodatabase, limit_s)
         except Exception as error:
-            told = _told(error)
-            if told.code == "geodatabase-damaged":
-                self._damage, self._damaged_files = told, self._files()
+            event("check.failed", map=self.name, error=_told(error).message)  # a look tells more
         await self.look()
-        return self._damage is None
+        return self.counts.error is None or self.counts.error.code != DAMAGED
 
-    def _files(self) -> set[tuple[str, int]]:
+    async def _check(self, geodatabase: Geodatabase, limit_s: float) -> None:
         try:
-            with os.scandir(self.folder) as entries:
-                return {(e.name, e.inode()) for e in entries if e.name.endswith(".gpkg")}
+            async with asyncio.timeout(limit_s):
+                await geodatabase.check()
+        except TimeoutError:
+            event("check.cut", file=geodatabase.path.name, seconds=limit_s)
+        except Exception as error:
+            self._found(geodatabase.path.name, _told(error))
+
+    def _found(self, name: str, error: EngineError) -> None:
+        if error.code == DAMAGED:
+            self.damage[name], self._damaged[name] = error, self._number(name)
+
+    def _number(self, name: str) -> int:
+        try:
+            return os.stat(self.folder / name).st_ino
         except OSError:
-            return set()
+            return 0
 
     def _fail(self, before: Counts, error: EngineError) -> None:
         self.is_usable = False
@@ -205,45 +214,55 @@ class KeptMap:
         )
 
 
-async def _check(geodatabase: Geodatabase, limit_s: float) -> None:
-    try:
-        async with asyncio.timeout(limit_s):
-            await geodatabase.check()
-    except TimeoutError:
-        event("check.cut", file=geodatabase.path.name, seconds=limit_s)
-
-
-async def _counted(map_: OfflineMap) -> Counts:
-    edits: int | None = None if map_.errors else 0
-    conflicts = quarantined = 0
+async def _counted(map_: OfflineMap, damage: Mapping[str, EngineError]) -> Counts:
+    broken = {**map_.errors, **damage}
+    counts = Counts(title=map_.info.title, edits=0)
     synced: list[datetime | None] = []
-    services: dict[str, ServiceCounts] = {}
-    error = next(iter(map_.errors.values()), None)
+    left_alone = set()
     for geodatabase in map_.geodatabases:
-        here, failure = await _edits(geodatabase)
-        if failure is not None:
-            error, edits = error or failure, None
-        edits = None if edits is None else edits + here
-        open_conflicts, set_aside = await geodatabase.conflicts(), await geodatabase.quarantine()
-        conflicts, quarantined = conflicts + len(open_conflicts), quarantined + len(set_aside)
-        # Edits among them that wait for a person, and not for a link.
-        held = sum(one.is_held for one in open_conflicts)
-        held += sum(one.seq > 0 and one.is_effective for one in set_aside)
-        before = services.get(geodatabase.service_url, ServiceCounts())
-        services[geodatabase.service_url] = ServiceCounts(
-            unsent=before.unsent + max(0, here - held),
-            sequence=before.sequence + await geodatabase.edit_sequence(),
-        )
-        synced.append(_moment(geodatabase.replica.last_sync_at))
+        name, url = geodatabase.path.name, geodatabase.service_url
+        try:
+            if name not in damage:
+                counts = await _with(counts, geodatabase)
+                synced.append(_moment(geodatabase.replica.last_sync_at))
+                continue
+        except EngineError as error:
+            if error.code != DAMAGED:
+                raise
+            broken[name] = error
+        left_alone.add(url)  # with the other geodatabases that are synced with that service
     known = [moment for moment in synced if moment is not None]
-    return Counts(
-        title=map_.info.title,
-        edits=edits,
-        conflicts=conflicts,
-        quarantined=quarantined,
+    first = next(iter(broken.values()), None)
+    return replace(
+        counts,
+        edits=None if broken else counts.edits,
         last_sync_at=min(known) if known and len(known) == len(synced) else None,
-        services=services,
-        error=None if error is None else Failure.of(error),
+        services={url: one for url, one in counts.services.items() if url not in left_alone},
+        error=counts.error if first is None else Failure.of(first),
+    )
+
+
+async def _with(counts: Counts, geodatabase: Geodatabase) -> Counts:
+    """With what waits in that geodatabase, too."""
+    here, error = await _edits(geodatabase)
+    open_conflicts, set_aside = await geodatabase.conflicts(), await geodatabase.quarantine()
+    # Edits among them that wait for a person, and not for a link.
+    held = sum(one.is_held for one in open_conflicts)
+    held += sum(one.seq > 0 and one.is_effective for one in set_aside)
+    url = geodatabase.service_url
+    before = counts.services.get(url, ServiceCounts())
+    service = ServiceCounts(
+        unsent=before.unsent + max(0, here - held),
+        sequence=before.sequence + await geodatabase.edit_sequence(),
+    )
+    failure = counts.error or (None if error is None else Failure.of(error))
+    return replace(
+        counts,
+        edits=None if failure is not None or counts.edits is None else counts.edits + here,
+        conflicts=counts.conflicts + len(open_conflicts),
+        quarantined=counts.quarantined + len(set_aside),
+        services={**counts.services, url: service},
+        error=failure,
     )
 
 
@@ -271,8 +290,6 @@ def _moment(text: str | None) -> datetime | None:
 def _told(error: Exception) -> EngineError:
     if isinstance(error, EngineError):
         return error
-    if isinstance(error, UnicodeDecodeError):  # SQLite tells of rotten names with their own bytes
-        return RottenSchemaError("a geodatabase of the map is damaged: its schema is no text")
     if not isinstance(error, OSError | sqlite3.Error):
         log.error("a map cannot be read", exc_info=error)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

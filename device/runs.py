@@ -255,7 +255,7 @@ class Runner:
         error = error_in(job.geodatabase_results, broken) or job.error
         if error is not None and error.code != CANCELLED:
             event("map.unsynced", map=kept.name, code=error.code, error=error.message)
-        found = map_result(kept.name, job.geodatabase_results, map_.errors)
+        found = map_result(kept.name, job.geodatabase_results, {**map_.errors, **kept.damage})
         return _MapEnd(found, outcomes, error)
 
     def _unsynced(

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from device.api.status import Cause
 from device.cli_status import status_lines
 from device.model import Attention, FailureClass, Gesture, WaitReason
+from device.state import FLAG_NAME
 from engine import JobStatus
 from engine.maps.package_info import MapService, PackageInfo
 from tests.device.conftest import write_world
+from tests.device.daemon.test_kept_map import damage
 from tests.device.daemon.world import World, note_of, take, world_in
 from tests.fakes.clock import VirtualClock
 from tests.feature_service import FeatureServer, Profile
@@ -149,15 +152,58 @@ async def test_a_sync_of_one_map_that_must_wait_does_not_keep_the_others_waiting
     assert waiting.reason is WaitReason.RETRY_AFTER
 
 
-async def test_one_service_of_a_map_is_left_alone_while_another_is_synced(
-    tmp_path: Path, city: FeatureServer, clock: VirtualClock
-) -> None:
-    async with world_in(tmp_path, clock) as world:
-        await take(city.services["park"], tmp_path / "city")
-        shutil.move(tmp_path / "city" / "park.gpkg", world.map / "city.gpkg")
+@asynccontextmanager
+async def of_two_services(
+    folder: Path, city: FeatureServer, clock: VirtualClock
+) -> AsyncIterator[World]:
+    """A device whose map has layers of two services: park.gpkg and city.gpkg."""
+    async with world_in(folder, clock) as world:
+        await take(city.services["park"], folder / "city")
+        shutil.move(folder / "city" / "park.gpkg", world.map / "city.gpkg")
         info = PackageInfo.read(world.map)
         more = MapService(file="city.gpkg", url=city.services["park"])
         replace(info, services=(*info.services, more)).write(world.map)
+        yield world
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+async def test_a_damaged_geodatabase_of_a_map_is_left_alone_while_another_is_synced(
+    tmp_path: Path,
+    city: FeatureServer,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    is_large: bool,
+) -> None:
+    """The rows of a large one are looked at after an unclean stop alone, else at each opening."""
+    if is_large:
+        monkeypatch.setattr("engine.geodatabase.broken_file.SMALL_FILE_BYTES", 0)
+    async with of_two_services(tmp_path, city, clock) as world:
+        damaged = world.map / "city.gpkg"
+        shutil.copy(damaged, tmp_path / "sound")
+        damage(damaged)
+        (tmp_path / "state").mkdir(mode=0o700)
+        (tmp_path / "state" / FLAG_NAME).touch()
+        asked = dict(city.traffic)
+        await started(world)
+
+        await arrives(world, 2, "meanwhile")
+        (told,) = world.status.maps
+        asked_meanwhile = dict(city.traffic)
+        damaged.unlink()
+        shutil.copy(tmp_path / "sound", damaged)
+        await world.until(lambda: world.status.maps[0].error is None, within_s=400)
+
+        assert told.error is not None
+        assert told.error.code == "geodatabase-damaged"
+        assert "repair" in told.error.remedy
+        assert told.edits is None
+        assert asked_meanwhile == asked
+
+
+async def test_one_service_of_a_map_is_left_alone_while_another_is_synced(
+    tmp_path: Path, city: FeatureServer, clock: VirtualClock
+) -> None:
+    async with of_two_services(tmp_path, city, clock) as world:
         city.faults.add(Fault(kind="status", status=503, retry_after_s=5000, times=0))
         await started(world)
         await world.until(lambda: bool(world.status.maps[0].holds))
