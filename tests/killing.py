@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from engine import faults
+from tests.fault_points import KILLED_BY
 
 KILLED = 75
 MOST_KILLS = 5000
@@ -42,9 +43,13 @@ def kill_at_points(scenario: type[Scenario], folder: Path) -> list[str]:
     """Kill at every fault point in turn; returns the names of the points, in order.
 
     A scenario may name the points that matter in a set ``only``: the others are passed. Where
-    another scenario has the same points, its ``stride`` says how many to go on by.
+    another scenario has the same points, its ``stride`` says how many to go on by. Those that
+    the table of fault points has for the scenario must be among them.
     """
-    return _kill(scenario, folder, "points")
+    places = _kill(scenario, folder, "points")
+    promised = {point for point, killer in KILLED_BY.items() if killer == scenario.__name__}
+    assert promised <= set(places), promised - set(places)
+    return places
 
 
 def kill_at_lines(scenario: type[Scenario], folder: Path, source: str) -> list[str]:

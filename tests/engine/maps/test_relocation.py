@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from engine import faults
 from engine.errors import BadParameterError, EngineError, ProtocolError
 from engine.maps.offline_map import OfflineMap
 from engine.maps.offline_map_task import OfflineMapTask
@@ -18,6 +17,8 @@ from tests.engine.maps.syncing import sync_map
 from tests.engine.sync.fleet import HYDRANTS, HastyClock, gid
 from tests.fakes.http_server import HttpServer, Request
 from tests.feature_service import FeatureServer, ManualClock
+from tests.killing import kill_at_points
+from tests.served_story import ServedStory
 from tests.test_feature_service.world import write_world
 
 CLOCK = HastyClock()
@@ -118,25 +119,40 @@ async def test_wrong_geodatabase_is_named(tmp_path: Path) -> None:
             await relocate(tmp_path / "map", server.url("water"), file="other.gpkg")
 
 
-async def test_relocation_that_is_broken_off_is_finished_by_the_next(tmp_path: Path) -> None:
-    service, folder = tmp_path / "service", tmp_path / "map"
-    write_service(service, "item-1")
-    async with served(service) as old:
-        await take(old.url("water"), folder)
-        old_url = old.url("water")
+class Relocate(ServedStory):
+    """A map whose service has moved to another address; an edit waits meanwhile."""
 
-    def fail(point: str) -> None:
-        if point == "service.relocated":
-            raise EngineError("broken off")
+    only = frozenset({"service.relocated", "file.renamed"})
 
-    async with served(service) as moved:
-        with faults.armed(fail), pytest.raises(EngineError, match="broken off"):
-            await relocate(folder, moved.url("water"))
-        await sync(folder)
-        await relocate(folder, moved.url("water"))
+    async def _make(self, folder: Path) -> None:
+        write_service(folder / "service", "item-1")
+        async with served(folder / "service") as old:
+            await take(old.url("water"), folder / "map")
+            (folder / "old").write_text(old.url("water"))
+        await edit(folder / "map")
 
-        assert old_url not in (folder / "package.info").read_text()
-        assert old_url not in (folder / "map.json").read_text()
+    def moved(self, folder: Path) -> FeatureServer:
+        return FeatureServer(folder / "service", clock=ManualClock(), port=self.port)
+
+    async def _act(self, folder: Path) -> None:
+        async with self.moved(folder) as server:
+            await relocate(folder / "map", server.url("water"))
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        old = (folder / "old").read_text()
+        for name in ("package.info", "map.json"):
+            assert not finished or old not in (folder / "map" / name).read_text()
+        if finished:
+            async with self.moved(folder) as server:
+                await sync(folder / "map")
+                assert name_at(server) == "mine"
+
+
+@pytest.mark.slow
+def test_a_relocation_that_dies_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
+    points = kill_at_points(Relocate, tmp_path)
+
+    assert points == ["service.relocated", "file.renamed", "file.renamed"]
 
 
 async def test_service_that_redirects_names_its_new_url(tmp_path: Path) -> None:

@@ -166,6 +166,13 @@ class SyncKeeping(Sync):
             DeltaFile.open(path)  # whole
 
 
+class SyncCallRefused(Sync):
+    """A call that is refused as a whole is taken back and goes in smaller ones."""
+
+    only = frozenset({"batch.discarded"})
+    faults = (Fault(kind="status", operation="applyEdits", status=400),)
+
+
 class Unregister(Story):
     """The end of a replica; the map and its unsent edit stay."""
 

@@ -76,6 +76,27 @@ class Push(Story):
         await world.assert_agreed()
 
 
+class Export(Push):
+    """What was not sent, into a file."""
+
+    async def _make(self, folder: Path) -> None:
+        await super()._make(folder)
+        self.delta(folder).unlink()
+
+    async def _act(self, folder: Path) -> None:
+        await export(self.device(folder), self.delta(folder))
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        if self.delta(folder).exists():
+            DeltaFile.open(self.delta(folder))  # whole or not there
+        else:
+            assert not finished
+        assert sum((await self.device(folder).pending()).values()) == 2, "nothing was sent yet"
+        if finished:
+            await Push._act(self, folder)
+            await super()._check(folder, finished=True)
+
+
 class Import(Push):
     """The acknowledgement back on the device; with a photo, a delete, and an edit refused."""
 
@@ -149,6 +170,13 @@ def test_a_push_dies_anywhere(tmp_path: Path) -> None:
     points = kill_at_points(Push, tmp_path)
 
     assert {"folder.renamed", "edits.acknowledged", "acknowledgement.written"} <= set(points)
+
+
+@pytest.mark.slow
+def test_an_export_dies_anywhere(tmp_path: Path) -> None:
+    points = kill_at_points(Export, tmp_path)
+
+    assert {"file.renamed", "delta.noted"} <= set(points)
 
 
 def test_an_import_of_an_acknowledgement_dies_anywhere(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from tests.engine.sync.stories import (
     Sync,
     SyncAgain,
     SyncAnswerLost,
+    SyncCallRefused,
     SyncClearing,
     SyncKeeping,
     SyncReplica,
@@ -53,6 +54,7 @@ def test_sync_dies_anywhere(tmp_path: Path, scenario: type[Sync]) -> None:
     [
         (SyncTogether, {"canary.prepared", "canary.judged"}),
         (SyncKeeping, {"delta.exported", "changes.kept"}),
+        (SyncCallRefused, {"batch.discarded"}),
         (Unregister, {"registration.ended"}),
     ],
 )
