@@ -4,6 +4,7 @@ KILLED_BY = {
     "acknowledgement.applied": "Import",
     "acknowledgement.written": "Push",
     "batch.acknowledged": "SyncAgain",
+    "batch.copied": "SyncLeavingOut",
     "batch.discarded": "SyncCallRefused",
     "batch.fetched": "SyncAgain",
     "batch.merged": "SyncAgain",

@@ -1,6 +1,7 @@
 """Edits that are on their way when their layer is left out of a sync wait for it."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,10 @@ from engine.sync import batch_sizer
 from engine.sync.parameters import PushChannel
 from engine.sync.results import SyncGeodatabaseResult
 from tests.engine.sync.fleet import HYDRANTS, PIPES, Device, Fleet, gid
+from tests.engine.sync.stories import Story
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.feature_service import Fault
+from tests.killing import kill_at_points
 
 
 class Died(Exception):
@@ -64,6 +67,45 @@ async def test_edit_without_an_answer_when_its_layer_is_left_out_then_it_is_foun
 
     assert (await world.rows())[HYDRANTS][gid(2)]["name"] == "office"
     await world.assert_agreed()
+
+
+class SyncLeavingOut(Story):
+    """Of a batch without an answer a part is found out about, and a part has to wait."""
+
+    only = frozenset({"batch.copied"})
+
+    async def _make(self, folder: Path) -> None:
+        async with self.fleet(folder) as world:
+            a = self.device(folder)
+            await a.take()
+            foreign(a, f"UPDATE Hydrants SET name='first' WHERE GlobalID='{gid(1)}'")
+            await a.sync()
+            foreign(
+                a,
+                f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'",
+                f"UPDATE Pipes SET label='mine' WHERE GlobalID='{gid(2001)}'",
+            )
+            await dies_without_an_answer(world, a)
+            await world.change(HYDRANTS, gid(2), name="office")
+
+    async def _act(self, folder: Path) -> None:
+        async with self.fleet(folder) as world:
+            await sync_without_hydrants(world, self.device(folder))
+
+    async def _check(self, folder: Path, finished: bool) -> None:
+        if not finished:
+            return
+        async with self.fleet(folder) as world:
+            world.devices["A"] = self.device(folder)
+            await world.devices["A"].sync()
+            assert (await world.rows())[HYDRANTS][gid(2)]["name"] == "office"
+            assert (await world.rows())[PIPES][gid(2001)]["label"] == "mine"
+            await world.assert_agreed()
+
+
+@pytest.mark.slow
+def test_a_sync_that_leaves_a_layer_out_dies_anywhere(tmp_path: Path) -> None:
+    assert kill_at_points(SyncLeavingOut, tmp_path) == ["batch.copied"]
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
