@@ -201,6 +201,9 @@ class _Books:
         for number, write in enumerate(self.ledger.entries):
             new = renamed.get((write.layer, write.gid)) if isinstance(write, Write) else None
             if isinstance(write, Write) and new is not None and not self._was_there(write):
+                later = self.ledger.entries[number:]
+                if Delete(write.who, write.layer, write.gid) in later:
+                    continue  # by its own device
                 # Written over before the restored row went up.
                 self.ledger.entries[number] = replace(write, gid=new)
 
