@@ -11,7 +11,7 @@ from engine.geodatabase.attachments import delete_attachments
 from engine.geodatabase.catalog import StoredLayer
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.relations import Relation
-from engine.geodatabase.rows import Row, delete_row, get_row
+from engine.geodatabase.rows import Row, delete_row, find_row, get_row
 from engine.geodatabase.sql import quote
 from engine.values import ColumnValue
 
@@ -50,12 +50,14 @@ def delete_with_parts(
     relations: Sequence[Relation],
     table: LayerTable,
     global_id: str,
+    within: frozenset[str] = frozenset(),
 ) -> None:
     """Delete a row, its attachments, and the rows that a composite relationship ties to it.
 
     ``layers`` are by table number. A part whose layer allows no deletes is left to the service,
-    which removes it with its whole.
+    which removes it with its whole. ``within``: GlobalIDs of the wholes that it goes with.
     """
+    within |= {global_id}
     get_row(connection, table, global_id)  # before its parts: there may be no such row
     for relation in relations:
         if not relation.is_composite or relation.origin.number != table.number:
@@ -63,9 +65,13 @@ def delete_with_parts(
         child = relation.destination
         if not layers[child.number].features.permissions.can_delete:
             continue
-        while parts := find_related(connection, relation, table, global_id, -(2**63))[0]:
-            for _, row in parts:
-                delete_with_parts(connection, layers, relations, child, str(row[0]))
+        after = -(2**63)
+        while parts := find_related(connection, relation, table, global_id, after)[0]:
+            after = parts[-1][0]
+            for gid in (str(row[0]) for _, row in parts):
+                # Rows may be related in a ring, and be parts of more than one.
+                if gid not in within and find_row(connection, child, gid) is not None:
+                    delete_with_parts(connection, layers, relations, child, gid, within)
     attachments = layers[table.number].attachments
     if attachments is not None and attachments.permissions.can_delete:
         delete_attachments(connection, attachments.table, "REL_GLOBALID", global_id)

@@ -426,3 +426,26 @@ async def test_cancelled_edits_are_whole(geodatabase: Geodatabase) -> None:
     added = [f async for f in table.get_added_features()]
 
     assert all(f.geometry and f.attributes["species"] == "OAK" for f in added)
+
+
+async def test_deleting_rows_that_are_parts_of_each_other_takes_them_all(tmp_path: Path) -> None:
+    end = {"id": 5, "name": "parts", "relatedTableId": 0, "composite": True}
+    end["cardinality"] = "esriRelCardinalityOneToMany"
+    ends = [
+        {**end, "role": "esriRelRoleOrigin", "keyField": "GlobalID"},
+        {**end, "role": "esriRelRoleDestination", "keyField": "whole"},
+    ]
+    guid = field("whole", "esriFieldTypeGUID")
+    ring = layer(fields=[guid], relationships=ends)
+    async with await made(tmp_path / "x.gpkg", [ring]) as geodatabase:
+        table = geodatabase.table(0)
+        first = (await table.add_feature()).global_id
+        second = (await table.add_feature({"whole": first})).global_id
+        alone = (await table.add_feature()).global_id
+        await table.update_feature(first, {"whole": second})
+        await table.update_feature(alone, {"whole": alone})
+
+        await table.delete_feature(second)
+        await table.delete_feature(alone)
+
+        assert await table.count() == 0
