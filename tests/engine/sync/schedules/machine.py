@@ -234,12 +234,15 @@ class Machine:
             return
         sender = self.carried.sender(party, path)
         async with self._under_way(sender, step):
-            self._job = job = self.carried.push(sender, path)
-            job.start()
-            try:
-                await job.result()
-            finally:
-                self._check_job(sender, job)
+            await self._push(sender, path)
+
+    async def _push(self, sender: Playing, path: Path) -> None:
+        self._job = job = self.carried.push(sender, path)
+        job.start()
+        try:
+            await job.result()
+        finally:
+            self._check_job(sender, job)
 
     @asynccontextmanager
     async def _under_way(self, party: Playing, step: Step) -> AsyncIterator[None]:
@@ -414,7 +417,11 @@ class Machine:
     # --- healing ----------------------------------------------------------------------------------
 
     async def _heal(self) -> None:
-        """The link is good again; everybody syncs and decides, then syncs twice."""
+        """The link is good again; who was sending a file sends it again, everybody syncs and
+        decides, then syncs twice."""
+        for name, path in self.carried.broken():
+            with suppress(EngineError):  # too old for the service, or for what the map is by now
+                await self._push(self.carried.sender(self.parties[name], path), path)
         for number in range(_ROUNDS):
             for name, party in self.parties.items():
                 await self._sync_well(name, party)

@@ -49,9 +49,18 @@ class Carried:
         files = [path for path in files if _answer(path).exists()] if is_answered else files
         return draw.choice(files) if files else None
 
+    def broken(self) -> list[tuple[str, Path]]:
+        """The files whose sending was broken off, with the names of their devices."""
+        return [
+            (name, path)
+            for name, files in self._files.items()
+            for path in files
+            if _folder(path).exists() and not _answer(path).exists()
+        ]
+
     def sender(self, playing: Playing, path: Path) -> Playing:
         """The machine that sends it."""
-        carrier = _answer(path).with_name(f"{_answer(path).name}-push") / FILE
+        carrier = _folder(path) / FILE
         device = Device(playing.device.url, carrier, playing.device.model)
         return Playing(playing.party, device, Flushed(carrier))
 
@@ -67,6 +76,10 @@ class Carried:
         """The answer to it, on the device."""
         policy, clock = playing.party.policy, playing.device.clock
         return await import_delta(geodatabase, _answer(path), conflict_policy=policy, clock=clock)
+
+
+def _folder(path: Path) -> Path:
+    return _answer(path).with_name(f"{_answer(path).name}-push")
 
 
 def _answer(path: Path) -> Path:
