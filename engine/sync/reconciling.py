@@ -26,6 +26,12 @@ from engine.sync.settlement import settle
 _UNKNOWN = (BatchState.SENDING, BatchState.SUBMITTED, BatchState.FETCHED, BatchState.RECONCILING)
 
 
+MOST_ASKED = 3
+"""In so many syncs a job is asked for that cannot be reached; in the last one its rows tell."""
+
+_ASKED = "asked"
+
+
 async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
     """Settle what an interrupted run left in the journal; True if it had to be found out."""
     found_out = False
@@ -80,8 +86,17 @@ async def _answers_of_job(
     target = context.folder / f"answer-{batch.id}.json"
     try:
         return await channel.resume(batch.status_url, target)
-    except (LinkError, AuthenticationError):
+    except AuthenticationError:
         raise
+    except LinkError as error:
+        # The service was reached a moment ago, but where it says its job is may be nowhere.
+        asked = batch.counts.get(_ASKED, 0) + 1
+        if asked < MOST_ASKED:
+            counts = {**batch.counts, _ASKED: asked}
+            await context.write(journal.note, batch.id, context.now(), counts=counts)
+            raise
+        context.narrator.warn(f"its job cannot be asked; the rows tell: {error}")
+        return ()
     except ServiceError:
         return ()  # the job failed, or it is forgotten; its rows tell
     finally:

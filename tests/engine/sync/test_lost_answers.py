@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from engine import faults
-from engine.errors import EngineError, ServiceBusyError
+from engine.errors import EngineError, LinkError, ServiceBusyError
 from engine.geodatabase.quarantine import Direction
 from engine.sync.parameters import PushChannel
+from engine.sync.reconciling import MOST_ASKED
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, found, gid
 from tests.engine.sync.loose_visits import loose
 from tests.engine.sync.schedules.schedule import KINDS
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_two_devices import Story
 from tests.feature_service import Fault, Profile
+from tests.served_story import free_port
 
 OPERATIONS = (
     "applyEdits",
@@ -317,3 +319,28 @@ async def test_service_that_asks_to_come_back_late_ends_the_sync_and_names_the_t
     assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "mine"
     await a.sync()
     await world.assert_agreed()
+
+
+async def test_job_that_can_never_be_asked_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server behind a proxy may name a host that only it knows."""
+    monkeypatch.setattr("engine.sync.channels.ASYNC_BYTES", 0)
+    async with fleet(tmp_path, Profile(job_polls=1)) as world:
+        a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+        world.server.faults.add(Fault(kind="drop-before-commit", operation="jobs", times=0))
+        with pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        nowhere = f"http://127.0.0.1:{free_port()}/arcgis/jobs/1"
+        foreign(a, f"UPDATE fieldsync_batch SET status_url='{nowhere}'")
+        await world.change(HYDRANTS, gid(2), name="office")
+
+        for _ in range(MOST_ASKED - 1):
+            with suppress(LinkError):
+                await a.sync()
+        await a.sync()
+
+        assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "mine"
+        await world.assert_agreed()
