@@ -24,8 +24,10 @@ def pack(path: Path, members: Iterator[tuple[str, object]], at: datetime) -> lis
     with open(path, "xb") as stream:
         try:
             return _packed(stream, members, at)
-        except BaseException:
+        except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:  # of writing: it names none
+                raise OSError(error.errno, error.strerror, str(path)) from error
             raise
 
 

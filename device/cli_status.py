@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from device.api.json_form import as_json
-from device.api.status import LinkStatus, MapStatus, State, Status
+from device.api.status import Health, LinkStatus, MapStatus, State, Status
 from device.cli_socket import daemon
 from device.clock_words import clock_words
 from device.console import Console, Report
@@ -22,8 +22,19 @@ REACHES = {
 
 def run(options: Namespace, _console: Console) -> Report:
     """Ask the daemon."""
-    status = daemon(options).get(Status, "status")
-    return Report(data={"status": as_json(status)}, lines=list(status_lines(status)))
+    client = daemon(options)
+    status, health = client.get(Status, "status"), client.get(Health, "health")
+    lines = [*status_lines(status), *_in_trouble(health)]
+    return Report(data={"status": as_json(status)}, lines=lines)
+
+
+def _in_trouble(health: Health) -> Iterator[str]:
+    """Parts of the daemon that do not work, or not as they should: a lamp that is missing, say."""
+    told = [part for part in health.parts if part.detail or not part.is_alive]
+    if told:
+        yield ""
+    for part in told:
+        yield f"{part.name}: {part.detail or 'it does not answer'}"
 
 
 def status_lines(status: Status) -> Iterator[str]:

@@ -124,7 +124,7 @@ def test_a_bundle_that_cannot_be_finished_is_no_bundle(
     ended = fieldsync("bundle", tmp_path / "b.tar.gz", "--config", tmp_path / "none.toml")
 
     assert ended.code == 1
-    assert "No space left" in ended.err
+    assert f"{tmp_path}/b.tar.gz: No space left" in ended.err
     assert not (tmp_path / "b.tar.gz").exists()
 
 

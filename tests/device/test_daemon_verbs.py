@@ -113,6 +113,19 @@ def test_the_status_is_told_to_a_person(fieldsync: Command, daemon: DaemonThread
     assert "\x1b" not in ended.out
 
 
+def test_status_tells_of_a_part_that_does_not_do_its_work(
+    daemon: DaemonThread, fieldsync: Command
+) -> None:
+    daemon.appliance.parts["lamps"] = True
+    daemon.appliance.details["lamps"] = "there is no LED fieldsync:link"
+    daemon.appliance.parts["links"] = False
+
+    lines = fieldsync("status").out.splitlines()
+
+    assert "lamps: there is no LED fieldsync:link" in lines
+    assert "links: it does not answer" in lines
+
+
 def test_the_status_is_told_to_programs_as_the_socket_tells_it(
     fieldsync: Command, daemon: DaemonThread
 ) -> None:
