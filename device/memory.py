@@ -2,11 +2,14 @@
 
 import ctypes
 import gc
+import sys
+from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
 
 M_ARENA_MAX = -8
 """Of mallopt(3)."""
+_REMEMBERING = type(lru_cache(len))
 
 
 def share_one_heap() -> None:
@@ -29,7 +32,12 @@ def forget_annotations() -> None:
 
 
 def trim() -> None:
-    """Hand free memory back to the kernel (malloc_trim(3), glibc). Elsewhere only collect it."""
+    """Hand free memory back to the kernel (malloc_trim(3), glibc); elsewhere only collect it. What
+    functions remember (lru_cache) is forgotten: URLs of the last sync."""
+    for module in [*sys.modules.values()]:
+        for thing in [*getattr(module, "__dict__", {}).values()]:
+            if isinstance(thing, _REMEMBERING):
+                thing.cache_clear()
     gc.collect()
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):

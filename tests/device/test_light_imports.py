@@ -107,3 +107,14 @@ def test_a_derived_class_is_begun_once() -> None:
     assert Narrow(3).wrap("one two") == ["one", "two"]
     assert Narrow(3).begun == 1
     assert Narrow.__bases__ == (TextWrapper,)
+
+
+def test_what_functions_remember_is_forgotten_with_a_trim() -> None:
+    told = told_by(
+        "from urllib.parse import urlsplit",
+        "from device.memory import trim",
+        "before = [urlsplit('http://a/b') and urlsplit.cache_info().currsize > 0]",
+        "trim()",
+        "told = [*before, urlsplit.cache_info().currsize]",
+    )
+    assert told == [True, 0]
