@@ -70,6 +70,20 @@ def next_rows(
     ).fetchall()
 
 
+def next_deleted(
+    connection: sqlite3.Connection, table: LayerTable, after: str, limit: int
+) -> list[str]:
+    """GlobalIDs, behind ``after``, of rows that were deleted here and are there still: the delete
+    may be taken back."""
+    found = connection.execute(
+        "SELECT c.gid FROM fieldsync_change c WHERE c.layer = ? AND c.had_base AND c.gid > ?"
+        f" AND NOT EXISTS (SELECT 1 FROM {quote(table.name)} t"
+        f" WHERE t.{quote(table.global_id)} = c.gid) ORDER BY c.gid LIMIT ?",
+        (table.number, after, limit),
+    )
+    return [gid for (gid,) in found]
+
+
 def fill(
     connection: sqlite3.Connection,
     table: LayerTable,

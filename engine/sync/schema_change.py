@@ -138,6 +138,13 @@ async def _fill(context: SyncContext, table: LayerTable, one: Backfill) -> None:
         found = {gid: row for gid, row in cells.items() if row is not None}
         await context.write(backfill.fill, table, one.columns, found, after)
         faults.point("fields.filled")
+    gid = ""
+    while gids := await context.database.read(backfill.next_deleted, table, gid, FILL_ROWS):
+        await context.narrator.breathe()
+        gid = gids[-1]
+        cells = await _values(context, table, one.columns, [(0, gid, None) for gid in gids])
+        found = {gid: row for gid, row in cells.items() if row is not None}
+        await context.write(backfill.fill, table, one.columns, found, after)
     await context.write(backfill.done, table)
     if missing:
         context.narrator.warn(f"{table.name}: {missing} rows have values that cannot be stored")

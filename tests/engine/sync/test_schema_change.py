@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import GeodatabaseError, LinkError
 from engine.geodatabase.conflicts import ConflictKind, Side
+from engine.model import ConflictPolicy
 from engine.sync import states
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import (
@@ -95,6 +96,27 @@ async def test_new_field_edited_before_its_values_are_here_stays_an_edit(world: 
     await world.assert_agreed()
     rows = (await world.rows())[HYDRANTS]
     assert [rows[gid(n)]["colour"] for n in (1, 2, 3)] == ["red", "mine too", "red"]
+
+
+async def test_new_field_of_a_row_whose_delete_is_taken_back_has_its_value(world: Fleet) -> None:
+    a = await world.device("A")
+    await a.sync()
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(gid(3))
+    await world.change(HYDRANTS, gid(3), name="office")
+    await a.sync(conflict_policy=ConflictPolicy.MANUAL)
+    change(world, HYDRANTS, add=COLOUR)
+    await world.change(HYDRANTS, gid(4), name="told")
+    await a.sync(conflict_policy=ConflictPolicy.MANUAL)
+
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+    await a.sync()
+
+    await world.assert_agreed()
+    row = (await a.rows())[HYDRANTS][gid(3)]
+    assert (row["name"], row["colour"]) == ("office", "red")
 
 
 async def stopped_before_filling(device: Device) -> None:

@@ -42,8 +42,8 @@ from tests.engine.sync.schedules.step import Event, Step
 from tests.engine.sync.schedules.world import new_device
 from tests.feature_service import Fault, FeatureServer, mishap
 
-_VALUES = 20  # numbers that a step may use up
-_LATER = 10  # of these, for what happens in the middle of its sync
+_VALUES = 40  # numbers that a step may use up
+_LATER = 20  # of these, for what happens in the middle of its sync
 _ROUNDS = 5  # of healing, at most, until no person is asked any more
 
 
