@@ -260,12 +260,17 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
         staging.stage_deletes(connection, table, _deleted(connection, table, ids))
 
     def fetches(batch: list[Fetch]) -> None:
-        connection.executemany(
-            "INSERT OR REPLACE INTO temp.fieldsync_stage_fetch VALUES(?,?,?,?,?)",
-            [(f.number, f.gid, f.url, f.spool_name, f.size_bytes) for f in batch],
-        )
+        stage_fetches(connection, batch)
 
     return Sinks(rows=rows, incomplete=incomplete, deletes=deletes, fetches=fetches)
+
+
+def stage_fetches(connection: sqlite3.Connection, batch: Sequence[Fetch]) -> None:
+    """Lay ready what may have to be fetched of attachments, beside their staged rows."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO temp.fieldsync_stage_fetch VALUES(?,?,?,?,?)",
+        [(f.number, f.gid, f.url, f.spool_name, f.size_bytes) for f in batch],
+    )
 
 
 def incomplete_rows(

@@ -2,11 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import FeatureNotFoundError
+from engine.errors import (
+    AuthenticationError,
+    FeatureNotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    ServiceRefusedError,
+)
 from engine.geodatabase import attachments
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.layer_table import LayerTable
@@ -21,9 +27,12 @@ from engine.sync.read_back import find, storable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """An attachment as the service lists it, and where its bytes are."""
+    """An attachment as the service lists it, and where its bytes are. What a list leaves out is
+    None."""
 
-    name: str
+    parent: str
+    name: str | None
+    content_type: str | None
     size_bytes: int | None
     url: str
 
@@ -39,19 +48,65 @@ async def photos_of(
     found: dict[str, Photo] = {}
     for row in storable(await find(context, table, parents)):
         object_id = row[at]
-        if not isinstance(object_id, int):
-            continue
-        url = f"{context.service.url}/{layer_id}/{object_id}/attachments"
-        infos = (await context.service.session.get(url)).get("attachmentInfos")
-        for info in infos if isinstance(infos, list) else []:
-            gid = normalise_guid(info.get("globalId")) if isinstance(info, dict) else None
-            if gid is not None:
-                size = info.get("size")
-                found[gid] = Photo(
-                    name=str(info.get("name")),
-                    size_bytes=size if isinstance(size, int) else None,
-                    url=f"{url}/{info.get('id')}",
-                )
+        if isinstance(object_id, int):
+            found |= await _attachment_infos(context, layer_id, object_id, str(row[0]))
+    return found
+
+
+async def list_photos(
+    context: SyncContext, layer_id: int, features: Mapping[int, str]
+) -> dict[str, Photo]:
+    """All attachments of the features, object id → GlobalID, by their GlobalIDs.
+
+    One request ("Query attachments"), unless the service cannot answer it for all of them. Do not
+    take for deleted what is missing: a cut answer need not say so.
+    """
+    url = f"{context.service.url}/{layer_id}/queryAttachments"
+    form = {"objectIds": ",".join(map(str, features))}
+    found: dict[str, Photo] = {}
+    try:
+        answer = await context.service.session.post(url, form, repeatable=True)
+    except (AuthenticationError, PermissionDeniedError):
+        raise
+    except (ProtocolError, ServiceRefusedError):
+        answer = {}  # an older service: it knows no such query
+    groups = answer.get("attachmentGroups")
+    if not isinstance(groups, list) or answer.get("exceededTransferLimit") is True:
+        for object_id, parent in features.items():
+            found |= await _attachment_infos(context, layer_id, object_id, parent)
+        return found
+    for group in groups:
+        number = group.get("parentObjectId") if isinstance(group, dict) else None
+        if number in features:
+            found |= _photos(
+                group.get("attachmentInfos"),
+                features[number],
+                f"{context.service.url}/{layer_id}/{number}/attachments",
+            )
+    return found
+
+
+async def _attachment_infos(
+    context: SyncContext, layer_id: int, object_id: int, parent: str
+) -> dict[str, Photo]:
+    url = f"{context.service.url}/{layer_id}/{object_id}/attachments"
+    infos = (await context.service.session.get(url)).get("attachmentInfos")
+    return _photos(infos, parent, url)
+
+
+def _photos(infos: object, parent: str, url: str) -> dict[str, Photo]:
+    found: dict[str, Photo] = {}
+    for info in infos if isinstance(infos, list) else []:
+        gid = normalise_guid(info.get("globalId")) if isinstance(info, dict) else None
+        if gid is not None:
+            name, kind, size = (info.get(n) for n in ("name", "contentType", "size"))
+            found[gid] = Photo(
+                parent=parent,
+                name=name if isinstance(name, str) else None,
+                content_type=kind if isinstance(kind, str) else None,
+                size_bytes=size if isinstance(size, int) else None,
+                url=f"{url}/{info.get('id')}",
+            )
     return found
 
 

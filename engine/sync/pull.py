@@ -44,6 +44,7 @@ from engine.sync.incoming import (
     stage_file,
     staged_fetches,
 )
+from engine.sync.outside_photos import stage_outside_photos
 from engine.sync.photo_check import photos_gone
 from engine.sync.pull_channels import (
     ExtractedChanges,
@@ -231,6 +232,7 @@ async def _stage_others(
         await context.database.stage(staging.stage_deletes, table, gone)
         still_outside[table.number] = [gid for gid in outside if gid in found]
     await stage_related(context, tables)
+    await stage_outside_photos(context, tables, departed)
     return departed, still_outside
 
 
@@ -389,12 +391,13 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
         if table.is_attachment:
             fetch_queue.enqueue(connection, staged_fetches(connection, table))
             fetch_queue.forget_missing(connection, table)
-        else:
+        work.table, work.position = work.table + 1, 0
+    for table in work.tables:
+        # Not before: a run that goes on compares the attachments of those that came inside again.
+        if not table.is_attachment:
             forget_inside(connection, table)
             for rows in work.outside:
                 watch(connection, table, rows.get(table.number, ()), Reason.OUTSIDE)
-        work.table, work.position = work.table + 1, 0
-    for table in work.tables:
         if work.server is not None or table.layer_id in work.layers:
             # From its generation on the service tells of these rows, but of those cut loose.
             forget(connection, table, Reason.ADDED)
