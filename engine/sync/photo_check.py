@@ -77,7 +77,7 @@ async def list_photos(
         return found
     for group in groups:
         number = group.get("parentObjectId") if isinstance(group, dict) else None
-        if number in features:
+        if isinstance(number, int) and number in features:
             found |= _photos(
                 group.get("attachmentInfos"),
                 features[number],

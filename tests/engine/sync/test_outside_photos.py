@@ -9,6 +9,7 @@ import pytest
 from engine.model import ConflictPolicy, SyncDirection
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, SyncModel, gid
 from tests.engine.sync.test_generate import parameters
+from tests.engine.sync.test_half_merged import dies_at
 from tests.engine.sync.test_out_of_area import AREA
 from tests.feature_service import Fault
 
@@ -148,3 +149,21 @@ async def test_photos_of_rows_outside_are_listed_by_one_request(world: Fleet) ->
 
     assert world.server.log.count("queryAttachments") == 1
     assert world.server.log.count("attachments") == 0
+
+
+async def test_photo_that_was_deleted_outside_goes_after_a_merge_that_was_broken_off(
+    world: Fleet,
+) -> None:
+    a = await taken(world)
+    await leave(world)
+    await a.sync()
+    await world.edit(HYDRANTS, attachments={"deletes": [OLD], "adds": [sent(NEW, b"new")]})
+    await come_back(world)
+    assert await dies_at(a, 2)  # the row, and the new attachment: the old one is still there
+    async with a.open() as geodatabase:
+        held = await geodatabase.table(HYDRANTS).attachments(ROW)
+    assert {one.global_id for one in held} == {OLD, NEW}
+
+    await a.sync()
+
+    await assert_photos(world, a)
