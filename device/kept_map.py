@@ -54,13 +54,14 @@ class Counts:
 
 
 DAMAGED = "geodatabase-damaged"
+_Facts = tuple[int, int, int] | None  # number of the file, size, time of the last write; None: gone
 
 
 class KeptMap:
     """A map and what is known of it. ``is_usable`` False: nothing of it can be synced.
 
     ``damage``: the geodatabases, by their file names, in which a check found any. They are
-    left alone until the file is another one; the others are synced.
+    left alone until a check of what was made of the file finds none; the others are synced.
     """
 
     def __init__(self, config: MapConfig) -> None:
@@ -74,8 +75,9 @@ class KeptMap:
         """Why the last sync with a service, by its URL, did not do all of its work."""
         self._turn = asyncio.Lock()
         self.damage: dict[str, EngineError] = {}
-        self._damaged: dict[str, int] = {}
-        """The numbers of those files (inodes)."""
+        self._damaged: dict[str, _Facts] = {}
+        """What is known of those files from outside."""
+        self._check_limit_s = LOOK_LIMIT_S
 
     @property
     def is_in_doubt(self) -> bool:
@@ -144,9 +146,8 @@ class KeptMap:
 
     async def _look(self) -> frozenset[str]:
         before = self.counts
-        for name in [name for name in self.damage if self._number(name) != self._damaged[name]]:
-            del self.damage[name]  # it was repaired, or taken again
         try:
+            await self._check_changed()
             async with asyncio.timeout(LOOK_LIMIT_S), self.opened() as map_:
                 self.counts = await _counted(map_, self.damage)
                 self.is_usable = bool(self.counts.services)
@@ -169,37 +170,54 @@ class KeptMap:
     async def check(self, limit_s: float) -> bool:
         """After an unclean stop: look for damage, each geodatabase for at most ``limit_s``.
 
-        False if there is any; that geodatabase is not synced until its file is another one, because
-        a sync would build on what is wrong. A check that is not done in time counts
-        as passed: each opening looks at what the engine itself needs.
+        False if there is any; that geodatabase is not synced until its file was changed and passes
+        a check, because a sync would build on what is wrong. A check that is not done in time
+        counts as passed: each opening looks at what the engine itself needs.
         """
+        self._check_limit_s = limit_s
         try:
             async with self.opened() as map_:
                 for geodatabase in map_.geodatabases:
-                    await self._check(geodatabase, limit_s)
+                    await self._check(geodatabase)
         except Exception as error:
             event("check.failed", map=self.name, error=_told(error).message)  # a look tells more
         await self.look()
         return self.counts.error is None or self.counts.error.code != DAMAGED
 
-    async def _check(self, geodatabase: Geodatabase, limit_s: float) -> None:
+    async def _check_changed(self) -> None:
+        """Look again at the damaged files that were repaired, taken again or written since.
+
+        The number of a file alone would not tell: another one that takes its place may get it.
+        """
+        changed = {name for name in self.damage if self._facts(name) != self._damaged[name]}
+        if not changed:
+            return
+        async with self.opened() as map_:
+            for name in changed:
+                del self.damage[name]
+            for geodatabase in map_.geodatabases:
+                if geodatabase.path.name in changed:
+                    await self._check(geodatabase)
+
+    async def _check(self, geodatabase: Geodatabase) -> None:
+        name = geodatabase.path.name
+        facts = self._facts(name)  # what is written from here on is looked at again
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(self._check_limit_s):
                 await geodatabase.check()
         except TimeoutError:
-            event("check.cut", file=geodatabase.path.name, seconds=limit_s)
+            event("check.cut", file=name, seconds=self._check_limit_s)
         except Exception as error:
-            self._found(geodatabase.path.name, _told(error))
+            told = _told(error)
+            if told.code == DAMAGED:
+                self.damage[name], self._damaged[name] = told, facts
 
-    def _found(self, name: str, error: EngineError) -> None:
-        if error.code == DAMAGED:
-            self.damage[name], self._damaged[name] = error, self._number(name)
-
-    def _number(self, name: str) -> int:
+    def _facts(self, name: str) -> _Facts:
         try:
-            return os.stat(self.folder / name).st_ino
+            found = os.stat(self.folder / name)
         except OSError:
-            return 0
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _fail(self, before: Counts, error: EngineError) -> None:
         self.is_usable = False

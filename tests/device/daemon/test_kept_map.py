@@ -5,6 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from device.config import MapConfig
 from device.kept_map import KeptMap
 from tests.device.conftest import Taken
@@ -94,6 +96,34 @@ async def test_a_map_that_was_repaired_is_used_again(taken: Taken) -> None:
 
     assert kept.is_usable
     assert kept.counts.error is None
+
+
+async def test_a_map_that_was_repaired_in_its_place_is_used_again(taken: Taken) -> None:
+    kept = kept_in(taken.folder)
+    sound = damage(taken.geopackage)
+    await kept.check(60)
+    taken.geopackage.write_bytes(sound)  # the number of the file stays what it was
+    os.utime(taken.geopackage, (1, 1))
+
+    await kept.look()
+
+    assert kept.is_usable
+    assert kept.counts.error is None
+
+
+async def test_a_damaged_map_that_is_written_to_stays_damaged(
+    taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.geodatabase.broken_file.SMALL_FILE_BYTES", 0)
+    kept = kept_in(taken.folder)
+    damage(taken.geopackage)
+    await kept.check(60)
+    os.utime(taken.geopackage, (1, 1))
+
+    await kept.look()
+
+    assert not kept.is_usable
+    assert list(kept.damage) == [taken.geopackage.name]
 
 
 async def test_a_sound_map_passes_its_check(taken: Taken) -> None:
