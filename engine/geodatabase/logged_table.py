@@ -9,11 +9,11 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from engine.geodatabase.carried import is_carried
 from engine.geodatabase.difference import Cell, Difference, Row, difference
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.sql import quote, quoted
-from engine.geodatabase.watched import is_carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Sequence
 from enum import Enum
 
+from engine.geodatabase.carried import is_carried, is_carried_older
 from engine.geodatabase.conflicts import (
     ConflictKind,
     Dependent,
@@ -33,7 +34,6 @@ from engine.geodatabase.quarantine import settle_quarantine
 from engine.geodatabase.sent import SentEdit, mark_overtaken, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import stage_table
-from engine.geodatabase.watched import is_carried
 from engine.model import ConflictPolicy
 
 
@@ -91,6 +91,11 @@ class RowMerge:
         if sent is not None and sent.values is not None:
             expected, overtaken = self._expect(base, sent, sent.values, theirs)
             mark_overtaken(self._connection, sent, overtaken)
+            if base is None and self._may_be_older(gid, sent.last):
+                expected = None
+        elif base is None and is_carried(self._connection, self._table, gid):
+            # Somebody has sent the file; what differs from what is in it was changed after that.
+            expected = None if self._may_be_older(gid, entry.seq) else mine
         if mine is None:
             result = self._incoming_deleted(entry, base, expected, theirs)
         elif expected is None:
@@ -144,6 +149,9 @@ class RowMerge:
         newer = names_of(self._table, changed_there(self._table, expected, theirs))
         return expected, tuple(n for n in cells if n in newer)
 
+    def _may_be_older(self, gid: str, sequence: int) -> bool:
+        return is_carried_older(self._connection, self._table, gid, sequence)
+
     def _incoming_present(
         self,
         entry: Entry,
@@ -168,9 +176,10 @@ class RowMerge:
 
     def _incoming_unknown(self, entry: Entry, mine: Row, theirs: Row) -> Result:
         """A row that was added here and not sent is on the service: given up while it was on its
-        way, then. Nothing says which of the two is newer, so the policy decides."""
+        way, or sent by somebody from a file, and changed here since. Nothing says which of the two
+        is newer, so the policy decides."""
         row = three_way(self._table, theirs, mine, theirs, theirs_win=False).row
-        clash = names_of(self._table, self._logged.difference(theirs, mine))
+        clash = names_of(self._table, changed_there(self._table, mine, theirs))
         is_conflict = bool(clash) and self._policy is not ConflictPolicy.LAST_SYNCED
         if is_conflict:
             self._record(ConflictKind.UPDATED, None, mine, theirs, columns=clash)

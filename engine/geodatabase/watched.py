@@ -26,8 +26,6 @@ class Reason(Enum):
     """It was sent after the last download."""
     RELATED = "related"
     """It belongs to a row that is gone there, and was not read back since."""
-    CARRIED = "carried"
-    """It was added here, and is in a file that somebody may send at any time."""
 
 
 def watch(
@@ -90,44 +88,6 @@ def forget_inside(connection: sqlite3.Connection, table: LayerTable) -> None:
             f"{quote(table.name)} t WHERE t.{quote(table.global_id)} = {WATCHED}.gid))",
             (table.number, Reason.OUTSIDE.value),
         )
-
-
-def watch_carried(connection: sqlite3.Connection) -> None:
-    """Watch all rows that were added here and not sent: they are in a file now."""
-    make_watched(connection)
-    connection.execute(
-        f"INSERT OR IGNORE INTO {WATCHED} (number, reason, gid)"
-        " SELECT c.layer, ?, c.gid FROM fieldsync_change c WHERE c.had_base = 0 AND NOT EXISTS"
-        "(SELECT 1 FROM fieldsync_quarantine q WHERE q.layer = c.layer AND q.gid = c.gid"
-        " AND q.direction = 'outbound' AND q.resolved_at IS NULL)",
-        (Reason.CARRIED.value,),
-    )
-
-
-def is_carried(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
-    """Whether that row may come to the service without any doing of this device."""
-    if not is_watching(connection):
-        return False
-    found = connection.execute(
-        f"SELECT 1 FROM {WATCHED} WHERE number = ? AND reason = ? AND gid = ?",
-        (table.number, Reason.CARRIED.value, global_id),
-    )
-    return found.fetchone() is not None
-
-
-def carried_and_deleted(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
-    """GlobalIDs of the rows in files that were deleted here after that."""
-    if not is_watching(connection):
-        return []
-    gid = quote(table.global_id)
-    found = connection.execute(
-        f"SELECT w.gid FROM {WATCHED} w JOIN fieldsync_change c"
-        " ON c.layer = w.number AND c.gid = w.gid AND c.had_base = 0"
-        " WHERE w.number = ? AND w.reason = ? AND NOT EXISTS"
-        f"(SELECT 1 FROM {quote(table.name)} t WHERE t.{gid} = w.gid) ORDER BY w.gid",
-        (table.number, Reason.CARRIED.value),
-    )
-    return [row for (row,) in found]
 
 
 def is_watching(connection: sqlite3.Connection) -> bool:

@@ -25,13 +25,14 @@ class Case:
     is_there: bool = False
     is_renamed: bool = False  # it was found under a GlobalID that nobody told
     is_as_sent: bool = False  # of an attachment: its bytes are proven to be ours
+    is_doubted: bool = False  # it may have been there before, in another version: a yes says little
     is_passed_over: bool = False  # the call was answered, and nothing was said of this edit
 
     @property
     def is_acknowledged(self) -> bool:
         if self.is_renamed:
             return True
-        if self.answer is None or not self.answer.success:
+        if self.answer is None or not self.answer.success or self.is_doubted:
             return False
         # Some services take an update of a row they no longer have, and do nothing.
         return self.is_there or self.edit.operation is not EditOperation.UPDATE

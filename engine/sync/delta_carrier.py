@@ -13,6 +13,7 @@ from engine import atomic
 from engine.clock import Clock, timestamp
 from engine.errors import DeltaMismatchError
 from engine.geodatabase import acknowledge, change_log, journal
+from engine.geodatabase.carried import note_older
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
 from engine.geodatabase.geodatabase import Geodatabase
@@ -261,6 +262,8 @@ def _edit(
                 raise DeltaMismatchError(f"the row {event.global_id} is in the file twice")
             logged.insert(table_row(table, event.global_id, event.cells))
             _note_key(connection, table, event.global_id)
+            if event.is_older_there:
+                note_older(connection, table, event.global_id)
         elif stored is None:
             continue  # it is gone on the service; the acknowledgement says so
         elif event.operation is EditOperation.DELETE:

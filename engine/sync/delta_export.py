@@ -13,8 +13,10 @@ from typing import BinaryIO
 from engine import atomic, faults
 from engine.errors import BadParameterError, GeodatabaseError
 from engine.geodatabase import attachments, catalog, change_log
+from engine.geodatabase.carried import is_carried_older
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.replica import get_replica
+from engine.geodatabase.sent import read_sent
 from engine.model import EditOperation
 from engine.sync.batches import newest_object_id
 from engine.sync.delta_parts import (
@@ -35,12 +37,14 @@ _MAGIC = b"FSD"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What went into a delta file; ``seal`` is the hash that the file ends with."""
+    """What went into a delta file; ``seal`` is the hash that the file ends with, ``sequence`` the
+    last edit that can be in it."""
 
     edits: int
     attachments: int
     size_bytes: int
     seal: str
+    sequence: int
 
     def __bool__(self) -> bool:
         return self.edits + self.attachments > 0
@@ -70,7 +74,7 @@ def export_edits(
         if part.table.layer_id not in left_out and _has_edits(connection, part)
     ]
     if not parts:
-        return Exported(edits=0, attachments=0, size_bytes=0, seal="")
+        return Exported(edits=0, attachments=0, size_bytes=0, seal="", sequence=0)
     with atomic.new_file(path) as stream:
         writer = DeltaWriter(_header(connection, parts, now))
         counts = [_write_table(connection, writer, one, stream) for one in parts]
@@ -84,6 +88,7 @@ def export_edits(
         attachments=photos,
         size_bytes=size,
         seal=writer.seal.hex(),
+        sequence=change_log.sequence(connection),
     )
 
 
@@ -162,9 +167,21 @@ def _carried(connection: sqlite3.Connection, edit: Edit) -> CarriedEdit:
         first=edit.first,
         last=edit.last,
         size_bytes=size,
+        is_older_there=_is_older_there(connection, edit),
         cells={name: cells[name] for name in changed} if is_update else cells,
         base={name: base[name] for name in base_names if name != table.global_id and base},
     )
+
+
+def _is_older_there(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """Whether it was sent before, or exported, and changed after that."""
+    table, gid = edit.table, edit.global_id
+    if edit.operation is not EditOperation.ADD or table.is_attachment:
+        return False
+    sent = read_sent(connection, table, gid)
+    if sent is not None and sent.last < edit.last:
+        return True
+    return is_carried_older(connection, table, gid, edit.last)
 
 
 def _data(

@@ -12,6 +12,7 @@ from engine.model import EditOperation, normalise_guid
 from engine.sync.delta_parts import (
     FIRST,
     LAST,
+    OLDER,
     SIZE,
     CarriedEdit,
     DeltaContent,
@@ -196,6 +197,7 @@ class DeltaFile:
         base: dict[str, Cell],
     ) -> CarriedEdit:
         first, last, size = base.pop(FIRST, None), base.pop(LAST, None), base.pop(SIZE, None)
+        older = base.pop(OLDER, None)
         if not isinstance(first, int) or not isinstance(last, int):
             raise self._broken()
         if size is not None and not isinstance(size, int):
@@ -208,6 +210,7 @@ class DeltaFile:
             first=first,
             last=last,
             size_bytes=size,
+            is_older_there=bool(older),
             cells=cells,
             base=base,
         )

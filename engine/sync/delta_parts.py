@@ -19,9 +19,9 @@ from native.layer import FIELD_TYPES, Column, ColumnType, Layer
 GEOMETRY = ""
 """The name of the geometry among a row's cells."""
 
-FIRST, LAST, SIZE = ":first", ":last", ":size"
-"""Marks of an edit: the sequence numbers of its first and last touch, and how many bytes of an
-attachment's data come with it."""
+FIRST, LAST, SIZE, OLDER = ":first", ":last", ":size", ":older"
+"""Marks of an edit: the sequence numbers of its first and last touch, how many bytes of an
+attachment's data come with it, and whether the row may be on the service in an older version."""
 
 ROLES = 8
 
@@ -80,6 +80,7 @@ class CarriedEdit:
 
     ``first`` and ``last`` are the sequence numbers that the edit had where it was made;
     ``size_bytes`` says how much data of an attachment comes with it (None: none).
+    ``is_older_there``: of an add, whether the row may be on the service in an older version.
     """
 
     number: int
@@ -88,6 +89,7 @@ class CarriedEdit:
     first: int
     last: int
     size_bytes: int | None = None
+    is_older_there: bool = False
     cells: Cells = field(repr=False)
     base: Cells = field(repr=False)
 
@@ -124,7 +126,7 @@ class TableParts:
             case Role.ROWS | Role.THERE:
                 return replace(self.layer, id=part_id)
             case Role.BASE:
-                marks = [FIRST, LAST, SIZE] if self.table.is_attachment else [FIRST, LAST]
+                marks = [FIRST, LAST, SIZE if self.table.is_attachment else OLDER]
                 more = tuple(Column(name=n, type=ColumnType.INTEGER) for n in marks)
                 return replace(self.layer, id=part_id, columns=self.layer.columns + more)
         return plain_part(self.number, role)

@@ -9,6 +9,7 @@ from engine.model import EditOperation
 from engine.sync.delta_parts import (
     FIRST,
     LAST,
+    OLDER,
     SIZE,
     CarriedEdit,
     Cells,
@@ -88,6 +89,8 @@ def _marks(edit: CarriedEdit) -> Cells:
     marks: dict[str, int | None] = {FIRST: edit.first, LAST: edit.last}
     if edit.is_attachment:
         marks[SIZE] = edit.size_bytes
+    elif edit.is_older_there:
+        marks[OLDER] = 1
     return marks
 
 

@@ -20,11 +20,11 @@ from engine.errors import (
     ServiceRefusedError,
 )
 from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
+from engine.geodatabase.carried import carried_and_deleted
 from engine.geodatabase.half_merged import last_keys, note_begun, note_ended, untold_rows
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.watched import (
     Reason,
-    carried_and_deleted,
     forget,
     forget_inside,
     watch,

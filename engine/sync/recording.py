@@ -11,13 +11,14 @@ from enum import Enum
 from engine import faults
 from engine.geodatabase import acknowledge, change_log, conflicts, journal, reconcile
 from engine.geodatabase.applying import applying
+from engine.geodatabase.carried import forget_carried
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sent import forget_sent, read_sent
 from engine.geodatabase.sql import quote
-from engine.geodatabase.watched import Reason, forget, watch
+from engine.geodatabase.watched import Reason, watch
 from engine.model import EditOperation
 from engine.sync.cascades import watch_loose, watch_related
 from engine.sync.case import Case, Key, by_table, key_of
@@ -117,7 +118,7 @@ def _acknowledge(
     # Also those that somebody has deleted since: no download tells of a row that came and went.
     sent = [c.global_id for c in added if c.is_there or c.is_acknowledged]
     watch(connection, table, sent, Reason.ADDED)
-    forget(connection, table, Reason.CARRIED, gids)
+    forget_carried(connection, table, gids)
     deleted = [c.edit.global_id for c in cases if c.is_deleted]
     photos = None if table.is_attachment else context.attachment_table(table.layer_id)
     if photos is not None and deleted:

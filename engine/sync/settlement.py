@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.geodatabase import journal
+from engine.geodatabase.carried import is_carried_older
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
 from engine.geodatabase.journal import BatchState
@@ -69,6 +70,7 @@ async def settle(
     """
     said = match_answers(edits, answers)
     cases = [_case(edit, said.get(key_of(edit)), is_answered) for edit in edits]
+    await context.database.read(_doubt, cases)
     batch = await context.database.read(journal.get_batch, batch_id)
     found = await _look(context, cases, batch.counts)
     _find_kept_geometries(cases, found)
@@ -85,6 +87,16 @@ def _case(edit: Edit, answer: EditAnswer | None, is_answered: bool) -> Case:
     if is_new and answer is not None and answer.global_id is not None:
         global_id = answer.global_id
     return Case(edit, answer, global_id, is_passed_over=is_answered and answer is None)
+
+
+def _doubt(connection: sqlite3.Connection, cases: Sequence[Case]) -> None:
+    """A service that has a row already says yes to its add and does nothing. If it may have it from
+    a file that was made before the last edit, only the row itself tells."""
+    for case in cases:
+        edit = case.edit
+        is_own = case.global_id == edit.global_id and not edit.table.is_attachment
+        if edit.operation is EditOperation.ADD and is_own:
+            case.is_doubted = is_carried_older(connection, edit.table, edit.global_id, edit.last)
 
 
 async def _look(

@@ -33,7 +33,7 @@ from tests.feature_service import Fault
 def dump(device: Device) -> list[str]:
     """All that is in the file, but for the note of which rows are in a file."""
     with closing(sqlite3.connect(device.path)) as connection:
-        return [line for line in connection.iterdump() if "fieldsync_watched" not in line]
+        return [line for line in connection.iterdump() if "fieldsync_exported" not in line]
 
 
 # --- export ---------------------------------------------------------------------------------------

@@ -1,0 +1,106 @@
+"""Rows that were added here and left in a delta file before the service was known to have them.
+
+Somebody may send the file at any time, so such a row may come to the service without any doing of
+this device, and in the version that is in the file. Functions that write need an open transaction.
+"""
+
+import sqlite3
+from collections.abc import Collection
+
+from engine.geodatabase.bookkeeping import declare
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.sql import quote
+
+_TABLE = "fieldsync_exported"
+
+
+def note_carried(connection: sqlite3.Connection, sequence: int | None = None) -> None:
+    """All rows that were added here and not sent are in a file, or will be in a moment.
+
+    ``sequence``: the last edit that can be in the file. Of several files the first counts: what was
+    changed after that may be on the service in an older version.
+    """
+    unsent = (
+        "FROM fieldsync_change c WHERE c.had_base=0 AND NOT EXISTS"
+        "(SELECT 1 FROM fieldsync_quarantine q WHERE q.layer=c.layer AND q.gid=c.gid"
+        " AND q.direction='outbound' AND q.resolved_at IS NULL)"
+    )
+    if connection.execute(f"SELECT 1 {unsent} LIMIT 1").fetchone() is None:
+        return
+    _make(connection)
+    connection.execute(
+        f"INSERT OR IGNORE INTO {_TABLE}(layer,gid,seq)"
+        f" SELECT c.layer,c.gid,min(c.seq,coalesce(?,c.seq)) {unsent}",
+        (sequence,),
+    )
+
+
+def note_older(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> None:
+    """This row may be on the service in an older version than the one that is here."""
+    _make(connection)
+    connection.execute(
+        f"INSERT OR REPLACE INTO {_TABLE}(layer,gid,seq) VALUES(?,?,0)", (table.number, global_id)
+    )
+
+
+def is_carried(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
+    """Whether that row may come to the service without any doing of this device."""
+    return _sequence(connection, table, global_id) is not None
+
+
+def is_carried_older(
+    connection: sqlite3.Connection, table: LayerTable, global_id: str, sequence: int
+) -> bool:
+    """Whether the row may come there in another version than it had at the edit ``sequence``."""
+    carried = _sequence(connection, table, global_id)
+    return carried is not None and carried < sequence
+
+
+def carried_and_deleted(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
+    """GlobalIDs of the rows in files that were deleted here after that."""
+    if not _is_there(connection):
+        return []
+    gid = quote(table.global_id)
+    found = connection.execute(
+        f"SELECT f.gid FROM {_TABLE} f JOIN fieldsync_change c"
+        " ON c.layer=f.layer AND c.gid=f.gid AND c.had_base=0"
+        f" WHERE f.layer=? AND NOT EXISTS"
+        f"(SELECT 1 FROM {quote(table.name)} t WHERE t.{gid}=f.gid) ORDER BY f.gid",
+        (table.number,),
+    )
+    return [row for (row,) in found]
+
+
+def forget_carried(
+    connection: sqlite3.Connection, table: LayerTable, global_ids: Collection[str]
+) -> None:
+    """The service is known to have, or to have had, these rows."""
+    if _is_there(connection):
+        connection.executemany(
+            f"DELETE FROM {_TABLE} WHERE layer=? AND gid=?",
+            [(table.number, gid) for gid in global_ids],
+        )
+
+
+def _sequence(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> int | None:
+    if not _is_there(connection):
+        return None
+    found = connection.execute(
+        f"SELECT seq FROM {_TABLE} WHERE layer=? AND gid=?", (table.number, global_id)
+    ).fetchone()
+    return None if found is None else int(found[0])
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    if not _is_there(connection):
+        connection.execute(
+            f"CREATE TABLE {_TABLE}(layer INTEGER NOT NULL, gid TEXT NOT NULL,"
+            " seq INTEGER NOT NULL, PRIMARY KEY(layer,gid)) WITHOUT ROWID"
+        )
+        declare(connection, _TABLE)
+
+
+def _is_there(connection: sqlite3.Connection) -> bool:
+    """Many geodatabases never need the table."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name=?", (_TABLE,))
+    return found.fetchone() is not None

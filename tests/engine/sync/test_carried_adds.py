@@ -1,0 +1,142 @@
+"""A row that was added here, left in a file, and was changed here before anybody sent the file.
+
+The service then says yes to the device's own add, and keeps the older version that it has.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import EngineError
+from engine.model import ConflictPolicy, SyncDirection
+from engine.sync.parameters import PushChannel
+from tests.engine.sync.carrying import export, push, take_back
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
+from tests.feature_service import Fault
+
+NEW = gid(7001)
+CHANNELS = [
+    PushChannel.SYNCHRONIZE_REPLICA,
+    pytest.param(PushChannel.APPLY_EDITS, marks=pytest.mark.slow),
+]
+
+
+async def change(device: Device, **values: object) -> None:
+    async with device.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_feature(NEW, values)
+
+
+async def with_new(world: Fleet, channel: PushChannel = PushChannel.AUTO) -> Device:
+    device = await world.device("A", channel=channel)
+    async with device.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).add_feature({"GlobalID": NEW, "name": "one"})
+    return device
+
+
+async def name_there(world: Fleet) -> object:
+    return (await world.rows())[HYDRANTS][NEW]["name"]
+
+
+async def send(device: Device, file: Path, channel: PushChannel = PushChannel.AUTO) -> Path:
+    """Somebody sends the file ``file``; the answer, which nobody has brought back yet."""
+    answer = file.with_suffix(".answer")
+    await push(file, answer, channel=channel)
+    return answer
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("direction", [SyncDirection.UPLOAD, SyncDirection.BIDIRECTIONAL])
+async def test_change_when_the_file_was_sent_then_it_follows(
+    world: Fleet, tmp_path: Path, channel: PushChannel, direction: SyncDirection
+) -> None:
+    """Without a download, too: no download tells of a row outside of the map's filter."""
+    a = await with_new(world, channel)
+    await export(a, tmp_path / "A.delta")
+    await change(a, name="two")
+    await send(a, tmp_path / "A.delta", channel)
+
+    await a.sync(geodatabase_sync_direction=direction)
+    await a.sync(geodatabase_sync_direction=direction)
+
+    assert await name_there(world) == "two"
+    await a.sync()
+    await world.assert_agreed()
+
+
+async def test_change_when_it_was_exported_as_well_then_it_follows(
+    world: Fleet, tmp_path: Path
+) -> None:
+    """Two files with two versions: the service has the older one when the other is sent."""
+    a = await with_new(world)
+    await export(a, tmp_path / "one.delta")
+    await change(a, name="two")
+    await export(a, tmp_path / "two.delta")
+    await send(a, tmp_path / "one.delta")
+    answer = await send(a, tmp_path / "two.delta")
+
+    await take_back(a, answer)
+    await a.sync()
+
+    assert await name_there(world) == "two"
+    await a.sync()
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_change_after_an_add_without_an_answer_when_it_is_carried_then_it_follows(
+    world: Fleet, tmp_path: Path, channel: PushChannel
+) -> None:
+    a = await with_new(world, channel)
+    world.server.faults.add(Fault(kind="drop-after-commit", operation=channel.value, times=0))
+    world.server.faults.add(Fault(kind="status", operation="query", times=0))  # no way to find out
+    with pytest.raises(EngineError):
+        await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD)
+    world.server.faults.clear()
+    assert await name_there(world) == "one"
+    await world.change(HYDRANTS, NEW, status=2)
+    await change(a, name="two")
+    await export(a, tmp_path / "A.delta")
+
+    await take_back(a, await send(a, tmp_path / "A.delta", channel))
+    await a.sync()
+
+    there = (await world.rows())[HYDRANTS][NEW]
+    assert (there["name"], there["status"]) == ("two", 2)
+    await a.sync()
+    await world.assert_agreed()
+
+
+async def test_change_there_when_none_was_made_here_then_it_stands(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await with_new(world)
+    await export(a, tmp_path / "A.delta")
+    await send(a, tmp_path / "A.delta")
+    await world.change(HYDRANTS, NEW, name="office")
+
+    result = await a.sync()
+
+    assert await name_there(world) == "office"
+    assert result.layer(HYDRANTS).downloaded.conflicts == 0
+    await world.assert_agreed()
+
+
+async def test_change_on_both_sides_when_nobody_can_tell_the_newer_then_it_is_a_conflict(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await with_new(world)
+    await export(a, tmp_path / "A.delta")
+    await change(a, name="two")
+    await send(a, tmp_path / "A.delta")
+    await world.change(HYDRANTS, NEW, name="office")
+
+    await a.sync(
+        geodatabase_sync_direction=SyncDirection.UPLOAD, conflict_policy=ConflictPolicy.MANUAL
+    )
+
+    assert await name_there(world) == "office"
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        mine, theirs = conflict.mine or {}, conflict.theirs or {}
+    assert (mine["name"], theirs["name"]) == ("two", "office")
+    assert conflict.is_held
