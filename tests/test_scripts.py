@@ -237,6 +237,22 @@ def test_the_last_line_counts_every_stage(small: Path) -> None:
     assert done.returncode == 0
 
 
+def test_the_files_of_the_tests_are_gone_after_the_run(small: Path) -> None:
+    (small / "tests/test_it.py").write_text(
+        "import tempfile\nfrom pathlib import Path\n"
+        "def test_a():\n"
+        "    folder = Path(tempfile.mkdtemp())\n"
+        f"    Path({str(small / 'place')!r}).write_text(str(folder))\n"
+    )
+
+    done = run([small / "scripts/test", "unit"], cwd=Path("/"))
+
+    assert done.returncode == 0, done.stdout
+    folder = Path((small / "place").read_text())
+    assert not folder.exists()
+    assert not folder.parent.exists()
+
+
 def test_a_failure_stops_no_later_stage_and_fails_the_run(small: Path) -> None:
     (small / "tests/test_it.py").write_text(
         "import pytest\ndef test_a(): assert False\n@pytest.mark.slow\ndef test_c(): pass\n"
