@@ -22,10 +22,10 @@ from engine import atomic, faults, values
 from engine.errors import ServiceRefusedError
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
-from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.layer_table import Column, LayerTable
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.sql import quote
-from engine.layer_schema import LayerSchema
+from engine.layer_schema import FieldType, LayerSchema
 from engine.model import EditOperation, normalise_guid
 from engine.service.feature_service import NO_SUCH_LAYER
 from engine.sync.batches import Batch
@@ -451,10 +451,11 @@ def _can_show(edit: Edit) -> bool:
 def _shows(note: Note, table: LayerTable, row: Row) -> bool:
     """Whether the row shows that the canary arrived. Only a new value does: anybody may have
     emptied something."""
-    after, before = _editable(table, row), note["before"]
-    for name, value in note["sent"].items():
-        is_new = value is not None and not _same(before.get(name), value)
-        if is_new and _same(after.get(name), value):
+    after, before, sent_values = _editable(table, row), note["before"], note["sent"]
+    for column in table.columns:
+        name, value = column.name, sent_values.get(column.name)
+        is_new = value is not None and not _same(column, before.get(name), value)
+        if is_new and _same(column, after.get(name), value):
             return True
     sent, was = note.get("shape_sent"), note.get("shape_before")
     if not sent:
@@ -469,9 +470,13 @@ def _shape(table: LayerTable, row: Row | None) -> str | None:
     return shape.hex() if isinstance(shape, bytes) else None
 
 
-def _same(one: object, other: object) -> bool:
+def _same(column: Column, one: object, other: object) -> bool:
+    """Whether two values on the wire are one, as a service may have rounded it."""
     if normalise_guid(one) is not None:
         return normalise_guid(one) == normalise_guid(other)
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return abs(one - other) <= 1e-6 * max(1.0, abs(one))
+        if column.type is FieldType.DATE:
+            return abs(one - other) < 1000  # milliseconds, of which a service may keep none
+        if column.type.is_real:
+            return abs(one - other) <= 1e-6 * max(1.0, abs(one))
     return one == other

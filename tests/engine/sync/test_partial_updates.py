@@ -384,6 +384,30 @@ async def test_canary_that_others_overwrote_before_it_was_found_out_about_is_men
         assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)
 
 
+async def test_refused_canary_is_not_taken_for_one_that_arrived_by_a_time_of_somebody_else(
+    tmp_path: Path,
+) -> None:
+    """Somebody notes another time of the same hour in the row, at that moment."""
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        foreign(a, f"UPDATE Hydrants SET checked='2024-05-01T12:00:00Z' WHERE GlobalID='{gid(1)}'")
+        foreign(a, f"UPDATE Hydrants SET name='{'x' * 25}' WHERE GlobalID='{gid(1)}'")
+        foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
+        (feature,) = await world.features(HYDRANTS, f"GlobalID='{gid(1)}'")
+        feature["attributes"]["checked"] = 1714566000000  # 20 minutes past
+        update = world.editable(HYDRANTS, feature)
+
+        def office(point: str) -> None:
+            if point == "canary.noted":
+                edit_inside(world.inside, HYDRANTS, {"updates": [update]})
+
+        with faults.armed(office):
+            await a.sync()
+
+        row = (await world.rows())[VISITS][gid(1001)]
+        assert (row["note"], row["hydrant"]) == ("mine", gid(1))
+
+
 async def test_row_is_mended_by_the_next_upload_if_it_is_found_out_about_by_a_download(
     tmp_path: Path,
 ) -> None:
