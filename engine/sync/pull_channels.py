@@ -84,9 +84,11 @@ def can_extract(record: Replica, schema: ServiceSchema, layer_ids: Sequence[int]
     takes_area = able.get("supportsGeometry") is True or able.get("supportsSpatialFilter") is True
     takes_queries = able.get("supportsLayerQueries") is True
     options = [record.layer(layer_id).options for layer_id in layer_ids]
-    has_queries = any(
-        o.get("where") or o.get("queryOption") == QueryOption.NONE.value for o in options
-    )
+    has_related = any(o.get("queryOption") == QueryOption.NONE.value for o in options)
+    # It is not asked for layers that are left out now, and rows may be there by relation to theirs.
+    if has_related and {layer.layer_id for layer in record.layers} - set(layer_ids):
+        return False
+    has_queries = has_related or any(o.get("where") for o in options)
     return (takes_area or record.extent is None) and (takes_queries or not has_queries)
 
 

@@ -209,6 +209,14 @@ def test_a_service_that_could_leave_something_out_is_not_asked(
     assert can_extract(record(**changes), schema(**less), [0, 2]) is (not needed)
 
 
+def test_related_rows_are_not_asked_for_without_the_layers_they_are_related_to() -> None:
+    related = ReplicaLayer(layer_id=2, generation=9, options={"queryOption": "none"})
+    one = record(layers=(ReplicaLayer(layer_id=0), related))
+
+    assert can_extract(one, schema(**ALL), [0, 2])
+    assert not can_extract(one, schema(**ALL), [2])
+
+
 def test_the_other_name_for_a_spatial_filter_counts() -> None:
     able = schema(supportsSpatialFilter=True)
 
