@@ -19,6 +19,7 @@ from engine.geodatabase.geodatabase import Geodatabase
 from engine.service.feature_service import FeatureService
 from engine.service.session import Session
 from engine.sync import registration
+from engine.sync.context import spool_folder
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import SyncGeodatabaseParameters, SyncLayerOption
 from engine.sync.results import SyncGeodatabaseResult
@@ -61,7 +62,9 @@ class Machine:
         self.past = evidence.Past()
         self.carried = Carried(folder)
         self.wrong: list[str] = []
-        self.has_raced = False  # somebody wrote in the middle of a sync
+        self.has_raced = (
+            False  # somebody wrote in the middle of a sync, or of one that was broken off
+        )
         self._events: list[Event] = []
         self._syncing: Playing | None = None
         self._passed = 0
@@ -276,6 +279,9 @@ class Machine:
             conflict_policy=device.parameters.conflict_policy,
             **changes,
         )
+        # What one device tries out on a row looks to another as if the service had done it.
+        others = [p for p in self.parties.values() if p is not party]
+        self.has_raced |= any(self._has_canary(other) for other in others)
         outer, self._syncing = self._syncing, party
         async with GeodatabaseSyncTask(device.url, clock=device.clock) as task:
             job = task.create_sync_geodatabase_job(parameters, geodatabase)
@@ -288,6 +294,9 @@ class Machine:
                 self._check_job(party, job)
             assert job.geodatabase_result is not None
             return job.geodatabase_result
+
+    def _has_canary(self, party: Playing) -> bool:
+        return any(spool_folder(party.device.path).glob("canary-*"))
 
     def _check_job(self, party: Playing, job: Any) -> None:
         name = party.party.name
