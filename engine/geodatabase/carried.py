@@ -14,24 +14,33 @@ from engine.geodatabase.sql import quote
 _TABLE = "fieldsync_exported"
 
 
-def note_carried(connection: sqlite3.Connection, sequence: int | None = None) -> None:
-    """All rows that were added here and not sent are in a file, or will be in a moment.
+def note_carried(
+    connection: sqlite3.Connection, table: LayerTable, now: str, sequence: int | None = None
+) -> None:
+    """All rows of ``table`` that were added here and not sent are in a file, or soon will be.
 
-    ``sequence``: the last edit that can be in the file. Of several files the first counts: what was
-    changed after that may be on the service in an older version.
+    They are remembered when the service is known to have them, too: if they are deleted, a file
+    that is sent after that brings them back. ``sequence``: the last edit that can be in the file.
+    Of several files the first counts: what was changed after that may be on the service in an
+    older version.
     """
     unsent = (
-        "FROM fieldsync_change c WHERE c.had_base=0 AND NOT EXISTS"
+        "FROM fieldsync_change c WHERE c.layer=?1 AND c.had_base=0 AND NOT EXISTS"
         "(SELECT 1 FROM fieldsync_quarantine q WHERE q.layer=c.layer AND q.gid=c.gid"
         " AND q.direction='outbound' AND q.resolved_at IS NULL)"
     )
-    if connection.execute(f"SELECT 1 {unsent} LIMIT 1").fetchone() is None:
+    if connection.execute(f"SELECT 1 {unsent} LIMIT 1", (table.number,)).fetchone() is None:
         return
     _make(connection)
+    parent = (
+        f"(SELECT a.REL_GLOBALID FROM {quote(table.name)} a WHERE a.{quote(table.global_id)}=c.gid)"
+        if table.is_attachment
+        else "NULL"
+    )
     connection.execute(
-        f"INSERT OR IGNORE INTO {_TABLE}(layer,gid,seq)"
-        f" SELECT c.layer,c.gid,min(c.seq,coalesce(?,c.seq)) {unsent}",
-        (sequence,),
+        f"INSERT OR IGNORE INTO {_TABLE}(layer,gid,seq,parent,noted_at)"
+        f" SELECT c.layer,c.gid,min(c.seq,coalesce(?2,c.seq)),{parent},?3 {unsent}",
+        (table.number, sequence, now),
     )
 
 
@@ -56,30 +65,57 @@ def is_carried_older(
     return carried is not None and carried < sequence
 
 
-def carried_and_deleted(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
-    """GlobalIDs of the rows in files that were deleted here after that."""
+def carried_and_deleted(
+    connection: sqlite3.Connection, table: LayerTable
+) -> list[tuple[str, str | None]]:
+    """The rows in files that were deleted here after that: (GlobalID, of an attachment that of its
+    feature)."""
     if not _is_there(connection):
         return []
     gid = quote(table.global_id)
-    found = connection.execute(
-        f"SELECT f.gid FROM {_TABLE} f JOIN fieldsync_change c"
+    return connection.execute(
+        f"SELECT f.gid,f.parent FROM {_TABLE} f JOIN fieldsync_change c"
         " ON c.layer=f.layer AND c.gid=f.gid AND c.had_base=0"
         f" WHERE f.layer=? AND NOT EXISTS"
         f"(SELECT 1 FROM {quote(table.name)} t WHERE t.{gid}=f.gid) ORDER BY f.gid",
         (table.number,),
-    )
-    return [row for (row,) in found]
+    ).fetchall()
 
 
 def forget_carried(
     connection: sqlite3.Connection, table: LayerTable, global_ids: Collection[str]
 ) -> None:
-    """The service is known to have, or to have had, these rows."""
+    """The file that had these rows was sent, and its answer is here."""
     if _is_there(connection):
         connection.executemany(
             f"DELETE FROM {_TABLE} WHERE layer=? AND gid=?",
             [(table.number, gid) for gid in global_ids],
         )
+
+
+def has_old(connection: sqlite3.Connection, table: LayerTable, before: str) -> bool:
+    """Whether :func:`prune_carried` has anything to do."""
+    if not _is_there(connection):
+        return False
+    found = connection.execute(
+        f"SELECT 1 FROM {_TABLE} WHERE {_old(table)}", (table.number, before)
+    )
+    return found.fetchone() is not None
+
+
+def prune_carried(connection: sqlite3.Connection, table: LayerTable, before: str) -> None:
+    """Forget the rows that were exported before that time, but for those that are still to be sent:
+    the file is not awaited any more."""
+    connection.execute(f"DELETE FROM {_TABLE} WHERE {_old(table)}", (table.number, before))
+
+
+def _old(table: LayerTable) -> str:
+    gid = quote(table.global_id)
+    return (
+        f"layer=? AND noted_at<? AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} t"
+        f" JOIN fieldsync_change c ON c.layer={table.number} AND c.gid=t.{gid} AND c.had_base=0"
+        f" WHERE t.{gid}={_TABLE}.gid)"
+    )
 
 
 def _sequence(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> int | None:
@@ -95,7 +131,8 @@ def _make(connection: sqlite3.Connection) -> None:
     if not _is_there(connection):
         connection.execute(
             f"CREATE TABLE {_TABLE}(layer INTEGER NOT NULL, gid TEXT NOT NULL,"
-            " seq INTEGER NOT NULL, PRIMARY KEY(layer,gid)) WITHOUT ROWID"
+            " seq INTEGER NOT NULL, parent TEXT, noted_at TEXT, PRIMARY KEY(layer,gid))"
+            " WITHOUT ROWID"
         )
         declare(connection, _TABLE)
 

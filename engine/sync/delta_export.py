@@ -13,7 +13,7 @@ from typing import BinaryIO
 from engine import atomic, faults
 from engine.errors import BadParameterError, GeodatabaseError
 from engine.geodatabase import attachments, catalog, change_log
-from engine.geodatabase.carried import is_carried_older
+from engine.geodatabase.carried import is_carried_older, note_carried
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.replica import get_replica
 from engine.geodatabase.sent import read_sent
@@ -90,6 +90,13 @@ def export_edits(
         seal=writer.seal.hex(),
         sequence=change_log.sequence(connection),
     )
+
+
+def note_exported(connection: sqlite3.Connection, now: str, sequence: int | None = None) -> None:
+    """What was added here and not sent is in a file, or will be in a moment; ``sequence``: the last
+    edit that can be in it."""
+    for entry in catalog.entries(connection):
+        note_carried(connection, entry.table, now, sequence)
 
 
 def refuse_other_file(path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from engine import faults
 from engine.clock import Clock, timestamp
 from engine.errors import DeltaMismatchError
-from engine.geodatabase.carried import note_carried
 from engine.geodatabase.connection import Database
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.replica import Replica
@@ -14,7 +13,7 @@ from engine.model import ConflictPolicy, normalise_guid
 from engine.sync.context import LocalContext
 from engine.sync.delta_acknowledge import import_acknowledgement
 from engine.sync.delta_changes import import_changes
-from engine.sync.delta_export import Exported, export_edits
+from engine.sync.delta_export import Exported, export_edits, note_exported
 from engine.sync.delta_file import DeltaFile
 from engine.sync.delta_parts import DeltaContent
 from engine.sync.exclusive import exclusive
@@ -30,12 +29,12 @@ async def export_delta(geodatabase: Geodatabase, path: Path, *, clock: Clock) ->
     broken = [t.layer_id for t in geodatabase.feature_tables if t.error is not None]
     with exclusive(geodatabase):
         # Before there is a file; and what was added while it was written is in it, too.
-        await geodatabase.database.write(note_carried)
+        await geodatabase.database.write(note_exported, now)
         # A connection of its own: the program goes on using the other one meanwhile.
         async with await Database.open(geodatabase.path) as database:
             exported = await database.read(export_edits, path, now, broken)
         if exported:
-            await geodatabase.database.write(note_carried, exported.sequence)
+            await geodatabase.database.write(note_exported, now, exported.sequence)
             faults.point("delta.noted")
         return exported
 

@@ -44,7 +44,6 @@ from engine.sync.incoming import (
     stage_file,
     staged_fetches,
 )
-from engine.sync.outside_photos import stage_outside_photos
 from engine.sync.photo_check import photos_gone
 from engine.sync.pull_channels import (
     ExtractedChanges,
@@ -55,6 +54,7 @@ from engine.sync.pull_channels import (
 )
 from engine.sync.read_back import QUERY_ROWS, Found, find, merge_part, storable
 from engine.sync.rebase import rebase
+from engine.sync.untold_photos import stage_carried_photos, stage_outside_photos
 
 SLICE_S = 0.5  # how long one transaction of a long merge keeps other writers out
 SLICE_GAP_S = 0.12  # SQLite's busy handler looks again every 100 ms at the latest
@@ -222,6 +222,7 @@ async def _stage_others(
             added = await context.database.stage(_untold_new, table)
             gone = await photos_gone(context, table, added)
             await context.database.stage(staging.stage_deletes, table, gone)
+            await stage_carried_photos(context, table)
             continue
         if _is_filtered(context, table.layer_id):
             departed[table.number] = await _departed(context, table)
@@ -334,11 +335,11 @@ def _untold_new(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
     """Rows that are here since the last download, by our own edits or by a merge that was broken
     off, and of which this one says nothing: somebody may have deleted them. And those that were
     deleted here, and that somebody may have added there from a file."""
-    carried = carried_and_deleted(connection, table)
+    carried = () if table.is_attachment else carried_and_deleted(connection, table)
     return [
         *untold(connection, table, Reason.ADDED),
         *untold_rows(connection, table),
-        *(gid for gid in carried if not staging.is_staged(connection, table, gid)),
+        *(gid for gid, _ in carried if not staging.is_staged(connection, table, gid)),
     ]
 
 

@@ -11,7 +11,6 @@ from enum import Enum
 from engine import faults
 from engine.geodatabase import acknowledge, change_log, conflicts, journal, reconcile
 from engine.geodatabase.applying import applying
-from engine.geodatabase.carried import forget_carried
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
@@ -118,7 +117,6 @@ def _acknowledge(
     # Also those that somebody has deleted since: no download tells of a row that came and went.
     sent = [c.global_id for c in added if c.is_there or c.is_acknowledged]
     watch(connection, table, sent, Reason.ADDED)
-    forget_carried(connection, table, gids)
     deleted = [c.edit.global_id for c in cases if c.is_deleted]
     photos = None if table.is_attachment else context.attachment_table(table.layer_id)
     if photos is not None and deleted:

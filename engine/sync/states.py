@@ -7,8 +7,10 @@ what is left to do, and nothing is sent twice without having been found out abou
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 
+from engine.clock import timestamp
 from engine.errors import (
     AuthenticationError,
     FullDownloadRequired,
@@ -16,10 +18,11 @@ from engine.errors import (
     ServiceError,
     ServiceRefusedError,
 )
+from engine.geodatabase.carried import has_old, prune_carried
 from engine.geodatabase.change_log import drop_settled, has_moot
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.notices import note_checkpoint, was_busy
-from engine.geodatabase.retention import has_resolved, prune_resolved
+from engine.geodatabase.retention import KEPT_DAYS, has_resolved, prune_resolved
 from engine.sync import recovery
 from engine.sync.accounts import Accounts
 from engine.sync.channel_choice import choose_channel
@@ -140,6 +143,10 @@ async def _prune(context: SyncContext) -> None:
             await context.write(drop_settled, table, now=context.now())
     if await context.database.read(has_resolved):
         await context.write(prune_resolved, context.clock.now())
+    limit = timestamp(context.clock.now() - timedelta(days=KEPT_DAYS))
+    for table in context.tables:
+        if await context.database.read(has_old, table, limit):
+            await context.write(prune_carried, table, limit)
 
 
 async def _checkpoint(context: SyncContext) -> None:

@@ -1,14 +1,15 @@
-"""Attachments of rows that are, or were, outside of the map's filter.
+"""Attachments of which no download tells, so that the lists of their features must be read.
 
-A download tells nothing of what becomes of them while their row is outside; not even when the row
-comes inside again of those that were deleted meanwhile. So they are compared with the lists of the
-service, in each download that these rows are read back in.
+While a row is outside of the map's filter nothing is told of its attachments; not even, when the
+row comes inside again, of those that were deleted meanwhile. And a service need not tell a replica
+of its own edits, also if somebody else has sent them from a file.
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 
 from engine.geodatabase import staging
+from engine.geodatabase.carried import carried_and_deleted
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
@@ -19,7 +20,7 @@ from engine.model import AttachmentSyncDirection
 from engine.sync.batches import object_id_column
 from engine.sync.context import SyncContext
 from engine.sync.incoming import refetch_renamed, stage_fetches
-from engine.sync.photo_check import Photo, list_photos, photos_gone
+from engine.sync.photo_check import Photo, list_photos, photos_gone, photos_of
 from engine.sync.read_back import QUERY_ROWS
 
 
@@ -41,6 +42,24 @@ async def stage_outside_photos(
         while some := await context.database.stage(_outside, table, after):
             after = some[-1]
             await _compare(context, table, photos, some)
+
+
+async def stage_carried_photos(context: SyncContext, table: LayerTable) -> None:
+    """Stage the attachments that were added here, exported, deleted, and that the service has now
+    because somebody sent the file: so their deletes are sent."""
+    carried = await context.database.stage(_carried, table)
+    parents = dict.fromkeys(parent for parent in carried.values() if parent is not None)
+    listed = await photos_of(context, table.layer_id, parents)
+    rows = [_row(gid, listed[gid], None) for gid in carried if gid in listed]
+    await context.database.stage(staging.stage_rows, table, rows)
+
+
+def _carried(connection: sqlite3.Connection, table: LayerTable) -> dict[str, str | None]:
+    return {
+        gid: parent
+        for gid, parent in carried_and_deleted(connection, table)
+        if not staging.is_staged(connection, table, gid)
+    }
 
 
 def _outside(connection: sqlite3.Connection, table: LayerTable, after: str) -> list[str]:

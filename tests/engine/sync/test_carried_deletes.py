@@ -1,9 +1,12 @@
 """A row that was added here, left in a file, and was deleted here before anybody sent the file."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from engine.model import SyncDirection
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, gid
@@ -61,6 +64,75 @@ async def test_deleted_row_when_the_answer_comes_back_then_the_delete_follows(
 
     await a.sync()
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", [PushChannel.SYNCHRONIZE_REPLICA, PushChannel.APPLY_EDITS])
+async def test_deleted_attachment_when_its_file_is_sent_then_the_delete_follows(
+    world: Fleet, tmp_path: Path, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        photo = (await table.add_attachment(gid(1), "new.jpg", None, b"new")).global_id
+    await export(a, tmp_path / "A.delta")
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_attachment(photo)
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    assert photo in world.attachments()
+
+    await a.sync()
+
+    assert photo not in world.attachments()
+    await a.sync()
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("is_photo", [False, True])
+async def test_delete_that_was_sent_when_a_file_adds_the_row_again_then_it_is_deleted_again(
+    world: Fleet, tmp_path: Path, is_photo: bool
+) -> None:
+    """The device had synced meanwhile, and the service does not tell a replica of its own edits."""
+    a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        if is_photo:
+            new = (await table.add_attachment(gid(1), "new.jpg", None, b"new")).global_id
+        else:
+            new = (await table.add_feature({"GlobalID": NEW})).global_id
+    await export(a, tmp_path / "A.delta")
+    await a.sync()
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        await (table.delete_attachment(new) if is_photo else table.delete_feature(new))
+    await a.sync()
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=PushChannel.SYNCHRONIZE_REPLICA)
+    assert new in (world.attachments() if is_photo else (await world.rows())[HYDRANTS])
+
+    await a.sync()
+
+    assert new not in (world.attachments() if is_photo else (await world.rows())[HYDRANTS])
+    await a.sync()
+    await world.assert_agreed()
+
+
+async def test_exports_of_long_ago_are_forgotten(world: Fleet, tmp_path: Path) -> None:
+    a = await exported(world, tmp_path / "A.delta", PushChannel.AUTO)
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).add_feature({"name": "unsent"})
+    await export(a, tmp_path / "A.delta")
+    a.clock.elapsed_s += 91 * 86400
+    assert exports(a) == 3
+
+    await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+
+    assert exports(a) == 1, "the row that is still to be sent"
+
+
+def exports(device: Device) -> int:
+    """How many rows are remembered because they were exported."""
+    with closing(sqlite3.connect(device.path)) as connection:
+        (found,) = connection.execute("SELECT count(*) FROM fieldsync_exported").fetchone()
+    return int(found)
 
 
 async def test_child_of_a_deleted_row_that_is_in_a_file_is_not_held_up(
