@@ -2,19 +2,26 @@
 
 import asyncio
 import socket
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from engine.clock import Clock, SystemClock
-from tests.fakes.clock import START, VirtualClock, VirtualLoop
+from tests.fakes.clock import SETTLE_WITH_CHILDREN_S, START, VirtualClock, VirtualLoop
 
 
 @pytest.fixture
 def told() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture
+def child() -> Iterator[None]:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE):  # its input ends with this block
+        yield
 
 
 @pytest.mark.parametrize("make", [SystemClock, lambda: VirtualClock(autojump=True)])
@@ -129,6 +136,15 @@ async def test_autojump_waits_for_bytes_on_the_way(clock: VirtualClock) -> None:
     await stall
     near.close()
     far.close()
+
+
+@pytest.mark.usefixtures("child")
+async def test_autojump_gives_a_child_more_time(clock: VirtualClock) -> None:
+    real = time.monotonic()
+
+    await clock.sleep(60)
+
+    assert time.monotonic() - real >= SETTLE_WITH_CHILDREN_S
 
 
 async def test_a_cancelled_sleeper_moves_no_time(clock: VirtualClock) -> None:

@@ -17,9 +17,11 @@ from itertools import count
 from pathlib import Path
 
 START = datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC)
-SETTLE_S = 0.005
+SETTLE_S = 0.001
 """How long, in real time, the loop must be without an event to count as idle. Bytes on loopback
 and answers of threads take less; a thread that takes longer is seen at work."""
+SETTLE_WITH_CHILDREN_S = 0.005
+"""The same while the process has children: they are not seen at work, so they get some time."""
 
 
 class VirtualClock:
@@ -129,7 +131,8 @@ class _IdleSelector(selectors.EpollSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if not self._idlers or (timeout is not None and timeout <= 0):
             return super().select(timeout)
-        events = super().select(SETTLE_S if timeout is None else min(SETTLE_S, timeout))
+        settle_s = SETTLE_WITH_CHILDREN_S if _has_children() else SETTLE_S
+        events = super().select(settle_s if timeout is None else min(settle_s, timeout))
         if not events and _threads_rest():
             self._idlers.popleft()()
         return events  # perhaps none: the loop looks what became ready, and asks again
@@ -148,6 +151,17 @@ def _threads_rest() -> bool:
         if status.rpartition(")")[2].split()[0] in "RD":
             return False
     return True
+
+
+def _has_children() -> bool:
+    """True if this process has children that it has not waited for (proc(5)), or may have."""
+    for task in os.listdir("/proc/self/task"):
+        try:
+            if Path("/proc/self/task", task, "children").read_text():
+                return True
+        except OSError:
+            return True  # the thread has just ended, or this kernel does not tell
+    return False
 
 
 def _loop() -> VirtualLoop:
