@@ -38,6 +38,10 @@ class Accounts:
         for edit in edits:
             self._counts(edit).found += 1
 
+    def reopen(self, edits: Sequence[Edit]) -> None:
+        """Those of them that are decided: their rows have another edit, which counts by itself."""
+        self._met.discard_decided(edits)
+
     def forget(self, edits: Sequence[Edit], kept: Sequence[Edit]) -> None:
         """Of ``edits`` only ``kept`` are edits still: the others were taken back meanwhile."""
         keys = {key_of(edit) for edit in kept}

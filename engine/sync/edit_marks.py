@@ -44,6 +44,10 @@ class EditMarks:
         """They are as if they had never been met."""
         self._run_many("DELETE FROM mark WHERE number=? AND gid=?", edits)
 
+    def discard_decided(self, edits: Iterable[Edit]) -> None:
+        """Those that are decided are as if they had never been met."""
+        self._run_many("DELETE FROM mark WHERE number=? AND gid=? AND is_decided", edits)
+
     def keep_decided(self) -> None:
         """All others are as if they had never been met."""
         self._database.execute("DELETE FROM mark WHERE NOT is_decided")

@@ -26,6 +26,7 @@ from engine.geodatabase import change_log, journal
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.logged_table import LoggedTable
 from engine.sync.accounts import Accounts
 from engine.sync.batches import Batch, Cursor, Step, begun, first_of, next_edits, prepare, steps
 from engine.sync.case import Key, key_of
@@ -74,10 +75,13 @@ class Push:
             await self._send_all()  # what waited for one that was taken now
 
     async def _go_on(self) -> None:
-        """Bring to their end the uploads that an earlier run began."""
+        """Bring to their end the uploads that an earlier run began. What was edited in their rows
+        between that run and this one is tried as well."""
         for batch in await self._context.database.read(begun, self._context):
+            edited = await self._context.database.read(_edited_since, batch.edits)
             self._accounts.meet(batch.edits)
             await self._deliver(batch)
+            self._accounts.reopen(edited)
 
     async def _send_all(self) -> None:
         context, cursor = self._context, Cursor()
@@ -324,6 +328,12 @@ def _refusal(edit: Edit, error: ServiceRefusedError) -> EditAnswer:
         code=error.service_code,
         description=error.message,
     )
+
+
+def _edited_since(connection: sqlite3.Connection, edits: Sequence[Edit]) -> list[Edit]:
+    """Those of the edits, as they were sent, whose rows were touched after that."""
+    entries = [(e, LoggedTable(connection, e.table).entry(e.global_id)) for e in edits]
+    return [edit for edit, entry in entries if entry is not None and entry.seq > edit.last]
 
 
 def _count(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> int:

@@ -142,6 +142,32 @@ async def test_item_that_the_service_has_forgotten_is_registered_anew(
     assert world.server.log.count("register") == 2
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_edit_made_between_a_broken_upload_and_the_next_sync_goes_up_in_that(
+    world: Fleet, is_deleted: bool
+) -> None:
+    a = await device_with_a_photo(world, PushChannel.APPLY_EDITS)
+    world.server.faults.add(
+        Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
+    )
+    with pytest.raises(LinkError):
+        await a.sync()
+    world.server.faults.clear()
+    what = (
+        "DELETE FROM Hydrants__ATTACH" if is_deleted else "UPDATE Hydrants__ATTACH SET DATA=x'01'"
+    )
+    foreign(a, f"{what} WHERE ATT_NAME='new.jpg'")
+
+    result = await a.sync()
+
+    assert photos(world) == ([] if is_deleted else [b"\x01"])
+    (counts,) = (r.attachments_uploaded for r in result.layer_results if r.layer_id == HYDRANTS)
+    assert (counts.found, counts.applied) == (2, 2)
+    assert not any((await a.pending()).values())
+    await a.sync()
+    await world.assert_agreed()
+
+
 @pytest.mark.parametrize("channel", CHANNELS)
 async def test_damaged_spool_is_made_anew(world: Fleet, channel: PushChannel) -> None:
     a = await device_with_a_photo(world, channel)
