@@ -141,6 +141,8 @@ def _confirmed(
         owned = (c.name for c in logged.table.columns if not c.is_editable)
         return logged.with_cells(values, {name: logged.cell(present, name) for name in owned})
     names = sent.standing(logged.table)
+    if sent.data_changed:  # with what the engine itself says of the data: its size
+        names += tuple(c.name for c in logged.table.columns if not c.is_editable)
     return logged.with_cells(base, {name: logged.cell(values, name) for name in names})
 
 

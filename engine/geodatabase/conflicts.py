@@ -14,7 +14,7 @@ from engine.errors import EditRefusedError, FeatureNotFoundError
 from engine.geodatabase.applying import applying
 from engine.geodatabase.cells import as_new, decode_row, encode_row
 from engine.geodatabase.difference import Row, three_way
-from engine.geodatabase.fetch_queue import enqueue_if_empty
+from engine.geodatabase.fetch_queue import Fetch, enqueue, enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
@@ -50,7 +50,8 @@ class Side(Enum):
 class Conflict:
     """One row's conflict. ``base``, ``mine`` and ``theirs`` are column → value objects fit for
     JSON (a blob is ``{"hex": …}``), None where there was no row. ``is_held``: the edit is not sent
-    before it is resolved. ``parts``: rows kept with a feature that was deleted on the service."""
+    before it is resolved. ``parts``: rows kept with a feature that was deleted on the service, or
+    an attachment's own row with the data that gave way to the service's."""
 
     id: int
     layer: int
@@ -262,6 +263,7 @@ def resolve(
                     _write_columns(
                         logged, conflict_id, json.loads(columns), my_row, their_row, side
                     )
+                    _write_data(logged, conflict_id, gid, side)
     connection.execute(
         "UPDATE fieldsync_conflict SET resolved_at=?,resolution=? WHERE id=?",
         (now, side.value, conflict_id),
@@ -312,19 +314,28 @@ def _store_dependents(
 
 
 def _store_part(logged: LoggedTable, conflict: int, gid: str) -> None:
-    """Move one row with its large column into the store; the bytes never leave SQLite."""
-    table = logged.table
-    stored, entry = logged.stored(gid), logged.entry(gid)
-    if stored is not None:
-        data = quote(table.noted[0]) if table.noted else "NULL"
-        logged.connection.execute(
-            "INSERT INTO fieldsync_conflict_part(conflict,layer,gid,row,data)"
-            f" SELECT ?,?,?,?,{data} FROM {quote(table.name)} WHERE {quote(table.global_id)}=?",
-            (conflict, table.number, gid, encode_row(table, stored.row), gid),
-        )
+    """Move one row with its large column into the store."""
+    entry = logged.entry(gid)
+    if keep_part(logged, conflict, gid):
         logged.delete(gid)
     if entry is not None:
         logged.drop(entry)
+
+
+def keep_part(logged: LoggedTable, conflict: int, gid: str) -> bool:
+    """Copy one row with its large column into the store; the bytes never leave SQLite. False if
+    there is no such row."""
+    table = logged.table
+    stored = logged.stored(gid)
+    if stored is None:
+        return False
+    data = quote(table.noted[0]) if table.noted else "NULL"
+    logged.connection.execute(
+        "INSERT INTO fieldsync_conflict_part(conflict,layer,gid,row,data)"
+        f" SELECT ?,?,?,?,{data} FROM {quote(table.name)} WHERE {quote(table.global_id)}=?",
+        (conflict, table.number, gid, encode_row(table, stored.row), gid),
+    )
+    return True
 
 
 def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, LayerTable]) -> None:
@@ -425,3 +436,43 @@ def _write_columns(
     chosen = mine if side is Side.MINE else theirs
     logged.edit(present, logged.with_cells(present, {n: logged.cell(chosen, n) for n in newest}))
     logged.settle(str(mine[0]))
+
+
+def _write_data(logged: LoggedTable, conflict: int, gid: str, side: Side) -> None:
+    """Write back data that gave way, as a person's edit, or give it up again. What was edited here
+    since is mine as it is now; where theirs is taken, the record keeps it."""
+    connection, stored, entry = logged.connection, logged.stored(gid), logged.entry(gid)
+    part = connection.execute(
+        "SELECT id FROM fieldsync_conflict_part WHERE conflict=? AND gid=?", (conflict, gid)
+    ).fetchone()
+    is_mine = entry is not None and bool(entry.data)
+    if part is None or stored is None or is_mine == (side is Side.MINE):
+        return
+    table, data = quote(logged.table.name), quote(logged.table.noted[0])
+    column = quote(logged.table.global_id)
+    if side is Side.MINE:
+        logged.edit(stored.row, stored.row)
+        connection.execute(
+            f"UPDATE {table} SET ({data},DATA_SIZE)=(SELECT data,length(data)"
+            f" FROM fieldsync_conflict_part WHERE id=?) WHERE {column}=?",
+            (*part, gid),
+        )
+        touched = logged.entry(gid)
+        assert touched is not None
+        logged.set_data(touched, touched.seq)
+    elif entry is not None:
+        connection.execute(
+            f"UPDATE fieldsync_conflict_part SET data=(SELECT {data} FROM {table}"
+            f" WHERE {column}=?) WHERE id=?",
+            (gid, *part),
+        )
+        logged.set_data(entry, 0)
+        fetch = Fetch(
+            number=logged.table.number, gid=gid, url=None, spool_name=None, size_bytes=None
+        )
+        enqueue(connection, [fetch])
+        base = logged.base(entry, stored.row)
+        if base is not None:
+            size = logged.cell(base, "DATA_SIZE")
+            logged.set_cells(gid, {"DATA_SIZE": size})
+        logged.settle(gid)

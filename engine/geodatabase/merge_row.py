@@ -3,7 +3,8 @@
 =====================  ==========================  ==========================================
 here                   on the service              afterwards here
 =====================  ==========================  ==========================================
-changed                changed                     three-way; a conflict where columns clash
+changed                changed                     three-way; a conflict where columns clash;
+                                                   large data as a whole
 added                  the same row exists         mine, pending as an update; base is theirs
 deleted                unchanged                   the delete stays pending
 deleted                changed                     conflict; the delete stays, or theirs is back
@@ -18,10 +19,12 @@ import sqlite3
 from collections.abc import Sequence
 from enum import Enum
 
+from engine.geodatabase import staging
 from engine.geodatabase.carried import is_carried, is_carried_older
 from engine.geodatabase.conflicts import (
     ConflictKind,
     Dependent,
+    keep_part,
     record,
     settle_conflicts,
     store_deleted,
@@ -33,8 +36,9 @@ from engine.geodatabase.logged_table import Entry, LoggedTable
 from engine.geodatabase.quarantine import settle_quarantine
 from engine.geodatabase.sent import SentEdit, mark_overtaken, read_sent
 from engine.geodatabase.sql import quote
-from engine.geodatabase.staging import stage_table
 from engine.model import ConflictPolicy
+
+_IDENTITY = ("ATT_NAME", "DATA_SIZE")  # by which the data of an attachment is known
 
 
 class Outcome(Enum):
@@ -68,7 +72,7 @@ class RowMerge:
         self._dependents = dependents
         self._logged = LoggedTable(connection, table)
         values = "".join(f",{quote(name)}" for name in value_names(table))
-        self._staged = f"SELECT gid{values} FROM {stage_table(table)} WHERE id=?"
+        self._staged = f"SELECT gid{values} FROM {staging.stage_table(table)} WHERE id=?"
 
     def staged(self, sid: int) -> Row:
         """The staged row of that number."""
@@ -101,7 +105,7 @@ class RowMerge:
         elif expected is None:
             result = self._incoming_unknown(entry, mine, theirs)
         else:
-            result = self._incoming_present(entry, base, expected, mine, theirs, overtaken)
+            result = self._incoming_present(entry, base, expected, mine, theirs, sent, overtaken)
         if sent is None and logged.settle(gid):
             self._settle_stores(gid, "agreed")
         return result
@@ -159,20 +163,39 @@ class RowMerge:
         expected: Row,
         mine: Row,
         theirs: Row,
+        sent: SentEdit | None,
         overtaken: tuple[str, ...],
     ) -> Result:
         # Of our own add that comes back, whatever differs is what the service made of it.
         theirs_win = self._policy is ConflictPolicy.REMOTE_WINS and base is not None
         merged = three_way(self._table, expected, mine, theirs, theirs_win=theirs_win)
+        row, clash = merged.row, merged.conflicts
+        gives_way = theirs_win and base is not None and self._is_replaced(entry, base, sent, theirs)
+        if gives_way:  # the name goes with the data
+            row, clash = theirs, names_of(self._table, changed_there(self._table, mine, theirs))
         recorded = 0
-        if merged.conflicts and base is not None:
-            self._record(ConflictKind.UPDATED, base, mine, theirs, columns=merged.conflicts)
+        if (clash or gives_way) and base is not None:
+            conflict = self._record(ConflictKind.UPDATED, base, mine, theirs, columns=clash)
             recorded += 1
+            if gives_way:
+                keep_part(self._logged, conflict, entry.gid)
+                self._logged.set_data(entry, 0)
+                if sent is not None:
+                    mark_overtaken(self._connection, sent, (*overtaken, *self._table.noted))
         if overtaken and base is not None:
-            recorded += self._record_overtaken(base, mine, theirs, merged.row, overtaken)
-        changed = self._logged.replace_row(mine, merged.row)
+            recorded += self._record_overtaken(base, mine, theirs, row, overtaken)
+        changed = self._logged.replace_row(mine, row)
         self._logged.set_base(entry.gid, theirs)
         return (Outcome.UPDATED if changed else Outcome.UNCHANGED), recorded
+
+    def _is_replaced(self, entry: Entry, base: Row, sent: SentEdit | None, theirs: Row) -> bool:
+        """Whether large data that was changed here was changed on the service as well. One's own
+        edit that comes back is no news: it has the name and the size that it was sent with."""
+        if not entry.data or not staging.is_data_changed(self._connection, self._table, entry.gid):
+            return False
+        known = [base] if sent is None or sent.values is None else [base, sent.values]
+        cell = self._logged.cell
+        return all(any(cell(r, n) != cell(theirs, n) for n in _IDENTITY) for r in known)
 
     def _incoming_unknown(self, entry: Entry, mine: Row, theirs: Row) -> Result:
         """A row that was added here and not sent is on the service: given up while it was on its
@@ -270,9 +293,9 @@ class RowMerge:
         theirs: Row,
         *,
         columns: Sequence[str] = (),
-    ) -> None:
+    ) -> int:
         theirs_win = self._policy is ConflictPolicy.REMOTE_WINS
-        record(
+        return record(
             self._connection,
             self._table,
             str(theirs[0]),

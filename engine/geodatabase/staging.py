@@ -32,6 +32,11 @@ def delete_table(table: LayerTable) -> str:
     return f"temp.{quote(f'fieldsync_delete_{table.number}')}"
 
 
+def data_table(table: LayerTable) -> str:
+    """The quoted name of the temporary table with the GlobalIDs whose data was changed there."""
+    return f"temp.{quote(f'fieldsync_data_{table.number}')}"
+
+
 def stage_rows(connection: sqlite3.Connection, table: LayerTable, rows: Iterable[Row]) -> None:
     """Lay ``rows`` ready: tuples in the order of ``table.row_names``, their GlobalIDs in the
     spelling ``{UPPER-CASE}``. May be called again for more rows."""
@@ -70,6 +75,28 @@ def has_row(connection: sqlite3.Connection, table: LayerTable, global_id: str) -
     """Whether that row is staged, and not as deleted."""
     _make(connection, table)
     statement = f"SELECT EXISTS(SELECT 1 FROM {stage_table(table)} WHERE gid=?)"
+    return bool(connection.execute(statement, (global_id,)).fetchone()[0])
+
+
+def stage_changed_data(
+    connection: sqlite3.Connection, table: LayerTable, global_ids: Iterable[str]
+) -> None:
+    """Lay ready which of the staged rows have other data (a large column) on the service than
+    before. May be called again for more."""
+    with _own_transaction(connection):
+        _make(connection, table)
+        connection.executemany(
+            f"INSERT OR IGNORE INTO {data_table(table)} VALUES(?)",
+            ((gid,) for gid in global_ids),
+        )
+
+
+def is_data_changed(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
+    """Whether that row is staged with other data."""
+    if not table.noted:
+        return False
+    _make(connection, table)
+    statement = f"SELECT EXISTS(SELECT 1 FROM {data_table(table)} WHERE gid=?)"
     return bool(connection.execute(statement, (global_id,)).fetchone()[0])
 
 
@@ -129,7 +156,7 @@ def absent(
 
 def clear_staging(connection: sqlite3.Connection, table: LayerTable) -> None:
     """Forget what is staged for ``table``."""
-    for name in (stage_table(table), delete_table(table), order_table(table)):
+    for name in (stage_table(table), delete_table(table), order_table(table), data_table(table)):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
@@ -205,6 +232,10 @@ def _make(connection: sqlite3.Connection, table: LayerTable) -> None:
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {delete_table(table)}(gid TEXT PRIMARY KEY) WITHOUT ROWID"
     )
+    if table.noted:
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {data_table(table)}(gid TEXT PRIMARY KEY) WITHOUT ROWID"
+        )
     # sid: the staged row, NULL for a delete.
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {order_table(table)}"

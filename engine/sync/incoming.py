@@ -261,6 +261,10 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
 
     def fetches(batch: list[Fetch]) -> None:
         stage_fetches(connection, batch)
+        for table in tables:
+            changed = [f.gid for f in batch if f.number == table.number and f.size_bytes is None]
+            if changed:
+                staging.stage_changed_data(connection, table, changed)
 
     return Sinks(rows=rows, incomplete=incomplete, deletes=deletes, fetches=fetches)
 

@@ -15,7 +15,6 @@ from engine.errors import (
 from engine.geodatabase import attachments, change_log, fetch_queue
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
-from engine.model import ConflictPolicy
 from engine.service.download import using
 from engine.sync.context import SyncContext
 from engine.sync.photo_check import photo_of
@@ -91,13 +90,8 @@ def _store(connection: sqlite3.Connection, context: SyncContext, fetch: Fetch, p
 
 
 def _is_ours(connection: sqlite3.Connection, context: SyncContext, fetch: Fetch) -> bool:
-    """True if the data was changed here and the service's is not to win over it.
-
-    A size comes with data of which nobody said that it was changed there.
-    """
-    policy = context.parameters.conflict_policy
-    if fetch.size_bytes is None and policy is ConflictPolicy.REMOTE_WINS:
-        return False
+    """True if the data was changed here. Where the service's is to win the merge has kept that
+    change aside, so what is pending now was made later."""
     edit = change_log.edit_of(connection, _table(context, fetch), fetch.gid)
     return edit is not None and edit.data_changed
 

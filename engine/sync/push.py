@@ -27,6 +27,7 @@ from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
+from engine.geodatabase.sent import read_sent
 from engine.sync.accounts import Accounts
 from engine.sync.batches import Batch, Cursor, Step, begun, first_of, next_edits, prepare, steps
 from engine.sync.case import Key, key_of
@@ -78,6 +79,9 @@ class Push:
         """Bring to their end the uploads that an earlier run began. What was edited in their rows
         between that run and this one is tried as well."""
         for batch in await self._context.database.read(begun, self._context):
+            if await self._context.database.read(_has_given_way, batch.edits):
+                await self._give_up(batch)
+                continue
             edited = await self._context.database.read(_edited_since, batch.edits)
             self._accounts.meet(batch.edits)
             await self._deliver(batch)
@@ -328,6 +332,12 @@ def _refusal(edit: Edit, error: ServiceRefusedError) -> EditAnswer:
         code=error.service_code,
         description=error.message,
     )
+
+
+def _has_given_way(connection: sqlite3.Connection, edits: Sequence[Edit]) -> bool:
+    """Whether data of the batch was overtaken by the service's, which is to win."""
+    found = [(e.table, read_sent(connection, e.table, e.global_id)) for e in edits]
+    return any(s is not None and not s.overtaken.isdisjoint(t.noted) for t, s in found)
 
 
 def _edited_since(connection: sqlite3.Connection, edits: Sequence[Edit]) -> list[Edit]:

@@ -5,11 +5,12 @@ import base64
 
 import pytest
 
+from engine import faults
 from engine.geodatabase.conflicts import Side
 from engine.model import ConflictPolicy, SyncDirection
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
-from tests.engine.sync.test_edits_meanwhile import CHANNELS
+from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.feature_service import Fault
 
 NEW = gid(5001)
@@ -84,6 +85,87 @@ async def test_photo_that_was_deleted_here_comes_back_with_the_bytes_that_are_th
     await a.sync()
 
     assert world.attachments()[global_id][3] == b"the news of the office"
+    await world.assert_agreed()
+
+
+async def replaced_on_both_sides(world: Fleet, name: str) -> tuple[Device, str]:
+    """A device where the service's edits win, and the photo that it and the office replaced."""
+    a = await world.device("A")
+    a.parameters.conflict_policy = ConflictPolicy.REMOTE_WINS
+    global_id, (parent, *_) = next(iter(world.attachments().items()))
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_attachment(global_id, name, None, b"mine")
+    edit = {
+        "globalId": global_id,
+        "parentGlobalId": parent,
+        "name": "news.jpg",
+        "contentType": "image/jpeg",
+        "data": base64.b64encode(b"the news of the office").decode(),
+    }
+    await world.edit(HYDRANTS, attachments={"updates": [edit]})
+    return a, global_id
+
+
+@pytest.mark.parametrize("name", ["mine.jpg", "news.jpg"])
+async def test_photo_that_was_replaced_on_both_sides_is_theirs_where_theirs_win(
+    world: Fleet, name: str
+) -> None:
+    a, global_id = await replaced_on_both_sides(world, name)
+
+    await a.sync()
+
+    assert world.attachments()[global_id][1::2] == ("news.jpg", b"the news of the office")
+    assert not any((await a.pending()).values())
+    await world.assert_agreed()
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts(resolved=True)
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+        await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+    await a.sync()
+    assert world.attachments()[global_id][3] == b"the news of the office"
+    await world.assert_agreed()
+    async with a.open() as geodatabase:
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+    await a.sync()
+    assert world.attachments()[global_id][1::2] == (name, b"mine")
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("point", ["download.merged", "part.renamed"])
+async def test_photo_that_is_replaced_again_after_theirs_has_won_goes_up(
+    world: Fleet, point: str
+) -> None:
+    a, global_id = await replaced_on_both_sides(world, "mine.jpg")
+
+    passed: list[str] = []
+
+    def replace(name: str) -> None:
+        passed.append(name)
+        if name == point and "download.merged" in passed and "again" not in passed:
+            passed.append("again")
+            foreign(a, f"UPDATE Hydrants__ATTACH SET DATA=x'0102' WHERE GLOBALID='{global_id}'")
+
+    with faults.armed(replace):
+        await a.sync()
+    await a.sync()
+
+    assert world.attachments()[global_id][3] == b"\x01\x02"
+    await world.assert_agreed()
+
+
+async def test_own_photo_that_comes_back_does_not_win_over_a_later_edit(world: Fleet) -> None:
+    a = await world.device("A")
+    a.parameters.conflict_policy = ConflictPolicy.REMOTE_WINS
+    global_id = next(iter(world.attachments()))
+    for data in (b"first", b"second"):
+        async with a.open() as geodatabase:
+            hydrants = geodatabase.table(HYDRANTS)
+            await hydrants.update_attachment(global_id, f"{len(data)}.jpg", None, data)
+        await a.sync()
+
+    assert world.attachments()[global_id][1::2] == ("6.jpg", b"second")
+    async with a.open() as geodatabase:
+        assert not await geodatabase.conflicts(resolved=True)
     await world.assert_agreed()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine import faults
 from engine.errors import LinkError
+from engine.model import ConflictPolicy
 from engine.sync import batch_sizer
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
@@ -166,6 +167,35 @@ async def test_edit_made_between_a_broken_upload_and_the_next_sync_goes_up_in_th
     assert not any((await a.pending()).values())
     await a.sync()
     await world.assert_agreed()
+
+
+async def test_broken_upload_is_given_up_where_the_photo_was_replaced_there_and_theirs_win(
+    world: Fleet,
+) -> None:
+    a, b = await world.device("A"), await world.device("B")
+    a.parameters.conflict_policy = ConflictPolicy.REMOTE_WINS
+    global_id = next(iter(world.attachments()))
+    await replace_photo(a, global_id, PHOTO)
+    world.server.faults.add(
+        Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
+    )
+    with pytest.raises(LinkError):
+        await a.sync()
+    world.server.faults.clear()
+    await replace_photo(b, global_id, b"theirs")
+    await b.sync()
+
+    await a.sync()
+
+    assert world.attachments()[global_id][3] == b"theirs"
+    assert not any((await a.pending()).values())
+    await world.assert_agreed()
+
+
+async def replace_photo(device: Device, global_id: str, data: bytes) -> None:
+    async with device.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        await table.update_attachment(global_id, "same.jpg", "image/jpeg", data)
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
