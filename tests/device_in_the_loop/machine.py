@@ -84,8 +84,12 @@ class Machine:
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
         request = {"id": self._number, "command": command, "timeout_s": timeout_s}
         self._writer.write(json.dumps(request).encode() + b"\n")
-        async with asyncio.timeout(timeout_s + ANSWER_S):
-            done: Done = await answer
+        try:
+            async with asyncio.timeout(timeout_s + ANSWER_S):
+                done: Done = await answer
+        except TimeoutError as error:
+            console = self.console()
+            raise TimeoutError(f"the device does not answer: {command}\n{console}") from error
         return done
 
     async def output(self, command: str, *, timeout_s: float = ANSWER_S) -> str:
@@ -122,6 +126,15 @@ class Machine:
             self.process.kill()
         await self.process.wait()
 
+    async def last_words(self) -> str:
+        """What its programs and its kernel said last, for whoever asks why a test failed."""
+        if self.process.returncode is not None:
+            return "the device has no power"
+        try:
+            return (await self.run("tail -n 40 /run/*.log; dmesg | tail -n 5", timeout_s=10)).output
+        except (TimeoutError, ConnectionError) as error:
+            return str(error)
+
 
 @asynccontextmanager
 async def booted(
@@ -150,8 +163,7 @@ async def booted(
         control, writer = await _connected(sockets["control"], process, folder)
         lines, other = await _connected(sockets["acknowledged"], process, folder)
         writers += [writer, other]
-        async with asyncio.timeout(BOOT_S):
-            await control.readline()
+        await _until_up(control, folder)
         board = await Board.connected(sockets["qtest"], sockets["qmp"])
         machine = Machine(folder=folder, process=process, board=board, boot_s=monotonic() - started)
         machine._writer = writer
@@ -159,15 +171,11 @@ async def booted(
         tasks.append(asyncio.create_task(_take_lines(lines, machine), name="acknowledged"))
         try:
             yield machine
-        except Exception:
-            if process.returncode is None:
-                print((await machine.run("tail -n 40 /run/*.log; dmesg | tail -n 5")).output)
+        except Exception as error:
+            error.add_note(await machine.last_words())
             raise
         finally:
             await board.close()
-    except TimeoutError as error:
-        console = (folder / "console.log").read_text(errors="replace")[-3000:]
-        raise TimeoutError(f"the device is silent; its console: {console}") from error
     finally:
         if process.returncode is None:
             process.kill()
@@ -224,6 +232,21 @@ async def _connected(
                 said = (folder / "qemu.log").read_text()
                 assert process.returncode is None, f"QEMU has ended: {said}"
                 await asyncio.sleep(0.05)
+
+
+async def _until_up(control: asyncio.StreamReader, folder: Path) -> None:
+    """The agent says a word when it is there."""
+    try:
+        async with asyncio.timeout(BOOT_S):
+            is_up = bool(await control.readline())
+    except TimeoutError:
+        is_up = False
+    said = [
+        (folder / name).read_text(errors="replace")[-3000:]
+        for name in ("qemu.log", "console.log")
+        if (folder / name).exists()
+    ]
+    assert is_up, f"the device has not come up; QEMU and its console: {said}"
 
 
 async def _take_answers(reader: asyncio.StreamReader, machine: Machine) -> None:

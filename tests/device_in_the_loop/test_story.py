@@ -275,9 +275,15 @@ async def _breathes(machine: Machine) -> None:
 
 
 async def _hold(machine: Machine) -> None:
-    """A long press: let go while SYNC is lit."""
-    await machine.until("grep -q daemon.ready /run/daemon.log", timeout_s=SYNC_S)
+    """A long press: let go while SYNC is lit.
+
+    The daemon opens the button a moment after it is ready; of a key that is down before that nobody
+    knows since when, so it means nothing.
+    """
+    is_open = "ls -l /proc/$(cat /run/daemon.pid)/fd | grep -q /dev/input/event"
+    await machine.until(is_open, timeout_s=SYNC_S)
     await machine.board.press(3)
+    await machine.until("grep -q 'button.pressed gesture=long' /run/daemon.log")
 
 
 async def _called(service: FeatureServer, operation: str, *, after: int = 0) -> None:

@@ -95,10 +95,15 @@ class Tower:
 
     async def until(self, *, is_online: bool, timeout_s: float = ANSWER_S) -> None:
         """Wait until the modem is in a call, or in none."""
-        async with asyncio.timeout(timeout_s):
-            while self.modem.is_online is not is_online:
-                self._happened.clear()
-                await self._happened.wait()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.modem.is_online is not is_online:
+                    self._happened.clear()
+                    await self._happened.wait()
+        except TimeoutError as error:
+            wanted = "in a call" if is_online else "out of its call"
+            heard = self.modem.heard[-5:]
+            raise TimeoutError(f"the modem is not {wanted}; it heard last: {heard}") from error
 
     async def plug_in(self) -> None:
         self._server = await asyncio.start_unix_server(self._modem_at, self.folder / "modem")
