@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -72,6 +73,7 @@ class Player:
 def _work(folder: Path, seeds: range, until: float, told: Connection) -> None:
     """One process: says each seed before it plays it, and afterwards what was wrong."""
     logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
     with Player(folder) as player:
         for seed in seeds:
             if time.monotonic() >= until:
@@ -115,9 +117,14 @@ class _Worker:
         """The schedule that will not end."""
         if time.monotonic() - self._since < PATIENCE_S:
             return None
+        self.kill()
+        return self._abandoned(f"it did not end within {PATIENCE_S:.0f} s")
+
+    def kill(self) -> None:
+        """End it in the middle of its schedule."""
         self._process.kill()
         self._process.join()
-        return self._abandoned(f"it did not end within {PATIENCE_S:.0f} s")
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _abandoned(self, why: str) -> tuple[int, list[str]]:
         seed = self._seed
@@ -162,18 +169,23 @@ def _answers(workers: list[_Worker]) -> Iterator[tuple[int, list[str]]]:
 
 
 def soak(seconds: float, first: int, processes: int, count: int | None) -> int:
-    """Play for so long; the number of schedules that went wrong."""
+    """Play for so long, or until it is interrupted; the number of schedules that went wrong."""
     started = time.monotonic()
     last = None if count is None else first + count - 1
     workers = [_Worker(first + n, processes, last, started + seconds) for n in range(processes)]
     played, failed, newest = 0, [], first - 1
-    while workers:
-        for answer in _answers(workers):
-            seed, wrong = answer
-            played, newest = played + 1, max(newest, seed)
-            if wrong:
-                failed.append(seed)
-                print(f"seed {seed}: {wrong[0].strip().splitlines()[-1]}", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while workers:
+            for answer in _answers(workers):
+                seed, wrong = answer
+                played, newest = played + 1, max(newest, seed)
+                if wrong:
+                    failed.append(seed)
+                    print(f"seed {seed}: {wrong[0].strip().splitlines()[-1][:300]}", flush=True)
+    except KeyboardInterrupt:
+        for worker in workers:
+            worker.kill()
     seconds = time.monotonic() - started
     record = {"first": first, "last": newest, "played": played, "failed": failed}
     RECORD.parent.mkdir(parents=True, exist_ok=True)
