@@ -260,10 +260,10 @@ def resolve(
             case _:
                 my_row, their_row = decode_row(logged.table, mine), decode_row(logged.table, theirs)
                 if my_row is not None and their_row is not None:
+                    _write_data(logged, conflict_id, gid, side)
                     _write_columns(
                         logged, conflict_id, json.loads(columns), my_row, their_row, side
                     )
-                    _write_data(logged, conflict_id, gid, side)
     connection.execute(
         "UPDATE fieldsync_conflict SET resolved_at=?,resolution=? WHERE id=?",
         (now, side.value, conflict_id),
@@ -439,40 +439,44 @@ def _write_columns(
 
 
 def _write_data(logged: LoggedTable, conflict: int, gid: str, side: Side) -> None:
-    """Write back data that gave way, as a person's edit, or give it up again. What was edited here
-    since is mine as it is now; where theirs is taken, the record keeps it."""
+    """Take that side's data of an attachment: mine is written back as a person's edit if it gave
+    way, theirs is fetched by the next sync. What was edited here since is mine as it is now; where
+    theirs is taken, the record keeps it."""
     connection, stored, entry = logged.connection, logged.stored(gid), logged.entry(gid)
+    if not logged.table.noted or stored is None:
+        return
+    is_mine = entry is not None and bool(entry.data)
+    if side is Side.MINE and not is_mine:
+        _bring_data(logged, conflict, stored.row)
+    elif side is Side.THEIRS and is_mine and entry is not None and entry.had_base:
+        connection.execute(
+            "DELETE FROM fieldsync_conflict_part WHERE conflict=? AND gid=?", (conflict, gid)
+        )
+        keep_part(logged, conflict, gid)
+        logged.set_data(entry, 0)
+        base = logged.base(entry, stored.row)
+        assert base is not None
+        logged.set_cells(gid, {"DATA_SIZE": logged.cell(base, "DATA_SIZE")})
+        number = logged.table.number
+        fetch = Fetch(number=number, gid=gid, url=None, spool_name=None, size_bytes=None)
+        enqueue(connection, [fetch])
+        logged.settle(gid)
+
+
+def _bring_data(logged: LoggedTable, conflict: int, row: Row) -> None:
+    connection, gid = logged.connection, str(row[0])
     part = connection.execute(
         "SELECT id FROM fieldsync_conflict_part WHERE conflict=? AND gid=?", (conflict, gid)
     ).fetchone()
-    is_mine = entry is not None and bool(entry.data)
-    if part is None or stored is None or is_mine == (side is Side.MINE):
+    if part is None:
         return
-    table, data = quote(logged.table.name), quote(logged.table.noted[0])
-    column = quote(logged.table.global_id)
-    if side is Side.MINE:
-        logged.edit(stored.row, stored.row)
-        connection.execute(
-            f"UPDATE {table} SET ({data},DATA_SIZE)=(SELECT data,length(data)"
-            f" FROM fieldsync_conflict_part WHERE id=?) WHERE {column}=?",
-            (*part, gid),
-        )
-        touched = logged.entry(gid)
-        assert touched is not None
-        logged.set_data(touched, touched.seq)
-    elif entry is not None:
-        connection.execute(
-            f"UPDATE fieldsync_conflict_part SET data=(SELECT {data} FROM {table}"
-            f" WHERE {column}=?) WHERE id=?",
-            (gid, *part),
-        )
-        logged.set_data(entry, 0)
-        fetch = Fetch(
-            number=logged.table.number, gid=gid, url=None, spool_name=None, size_bytes=None
-        )
-        enqueue(connection, [fetch])
-        base = logged.base(entry, stored.row)
-        if base is not None:
-            size = logged.cell(base, "DATA_SIZE")
-            logged.set_cells(gid, {"DATA_SIZE": size})
-        logged.settle(gid)
+    logged.edit(row, row)
+    connection.execute(
+        f"UPDATE {quote(logged.table.name)} SET ({quote(logged.table.noted[0])},DATA_SIZE)="
+        "(SELECT data,length(data) FROM fieldsync_conflict_part WHERE id=?)"
+        f" WHERE {quote(logged.table.global_id)}=?",
+        (*part, gid),
+    )
+    entry = logged.entry(gid)
+    assert entry is not None
+    logged.set_data(entry, entry.seq)

@@ -170,11 +170,12 @@ class RowMerge:
         theirs_win = self._policy is ConflictPolicy.REMOTE_WINS and base is not None
         merged = three_way(self._table, expected, mine, theirs, theirs_win=theirs_win)
         row, clash = merged.row, merged.conflicts
-        gives_way = theirs_win and base is not None and self._is_replaced(entry, base, sent, theirs)
+        is_replaced = base is not None and self._is_replaced(entry, base, sent, theirs)
+        gives_way = theirs_win and is_replaced
         if gives_way:  # the name goes with the data
             row, clash = theirs, names_of(self._table, changed_there(self._table, mine, theirs))
         recorded = 0
-        if (clash or gives_way) and base is not None:
+        if (clash or is_replaced) and base is not None:
             conflict = self._record(ConflictKind.UPDATED, base, mine, theirs, columns=clash)
             recorded += 1
             if gives_way:

@@ -88,10 +88,12 @@ async def test_photo_that_was_deleted_here_comes_back_with_the_bytes_that_are_th
     await world.assert_agreed()
 
 
-async def replaced_on_both_sides(world: Fleet, name: str) -> tuple[Device, str]:
-    """A device where the service's edits win, and the photo that it and the office replaced."""
+async def replaced_on_both_sides(
+    world: Fleet, name: str, policy: ConflictPolicy = ConflictPolicy.REMOTE_WINS
+) -> tuple[Device, str]:
+    """A device and a photo that it and the office have replaced."""
     a = await world.device("A")
-    a.parameters.conflict_policy = ConflictPolicy.REMOTE_WINS
+    a.parameters.conflict_policy = policy
     global_id, (parent, *_) = next(iter(world.attachments().items()))
     async with a.open() as geodatabase:
         await geodatabase.table(HYDRANTS).update_attachment(global_id, name, None, b"mine")
@@ -128,6 +130,28 @@ async def test_photo_that_was_replaced_on_both_sides_is_theirs_where_theirs_win(
         await geodatabase.resolve_conflict(conflict.id, Side.MINE)
     await a.sync()
     assert world.attachments()[global_id][1::2] == (name, b"mine")
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("name", ["mine.jpg", "news.jpg"])
+async def test_photo_that_was_replaced_on_both_sides_waits_for_a_person_and_goes_as_a_whole(
+    world: Fleet, name: str, side: Side
+) -> None:
+    a, global_id = await replaced_on_both_sides(world, name, ConflictPolicy.MANUAL)
+    await a.sync()
+    assert world.attachments()[global_id][3] == b"the news of the office"
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        await geodatabase.resolve_conflict(conflict.id, side)
+
+    await a.sync()
+
+    theirs = ("news.jpg", b"the news of the office")
+    assert world.attachments()[global_id][1::2] == (
+        theirs if side is Side.THEIRS else (name, b"mine")
+    )
+    assert not any((await a.pending()).values())
     await world.assert_agreed()
 
 

@@ -411,6 +411,10 @@ class _Books:
     def photo_faults(self) -> Iterator[str]:
         deleted = {p.gid for p in self.ledger.photos if p.data is None}
         rows = self._deleted
+        given: dict[Value, set[str]] = {}
+        for photo in self.ledger.photos:
+            if photo.data is not None:
+                given.setdefault(photo.name, set()).add(photo.data.hex().upper())
         for gid, versions in self.photos.items():
             parent = str(versions[-1].cells["parent"])
             is_explained = gid in deleted or self._is_gone("", HYDRANTS, parent, rows)
@@ -422,6 +426,10 @@ class _Books:
             ).items():
                 if times > 1 and parent not in self._restored:
                     yield f"the attachment {gid} was {name} {times} times"
+            for version in versions:
+                name, data = version.cells["name"], version.cells["data"]
+                if name in given and data not in given[name]:
+                    yield f"the attachment {gid} was {name} with the data of another"
         later: set[tuple[str, str]] = set()
         gone: set[tuple[str, Key]] = set()
         for entry in reversed(self.ledger.entries):
