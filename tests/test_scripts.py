@@ -27,7 +27,7 @@ def run(
     return subprocess.run(
         command,
         cwd=cwd,
-        env=inherited | {"WORKERS": "0"} | environment,
+        env=inherited | {"WORKERS": "0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -218,7 +218,7 @@ def small(tmp_path: Path) -> Path:
     python.write_text(f'#!/usr/bin/env bash\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     (checkout / "pyproject.toml").write_text(
-        '[tool.pytest.ini_options]\nmarkers = ["slow: slow"]\naddopts = ["-p", "no:asyncio"]\n'
+        '[tool.pytest.ini_options]\nmarkers = ["slow: slow"]\naddopts = ["-p", "xdist"]\n'
     )
     (checkout / "scripts/setup").write_text("#!/usr/bin/env bash\n")
     (checkout / "scripts/setup").chmod(0o755)

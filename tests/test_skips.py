@@ -25,10 +25,11 @@ def run_pytest(
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_it.py").write_text(source)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    needed = {"CI": ci, "PYTHONPATH": str(HOUSE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull, *options],
         cwd=folder,
-        env=environment | {"CI": ci, "PYTHONPATH": str(HOUSE)},
+        env=environment | needed,
         capture_output=True,
         text=True,
         timeout=60,
@@ -63,7 +64,7 @@ def test_a_whole_module_that_is_skipped_counts_too(tmp_path: Path) -> None:
 
 def test_skips_in_workers_count_too(tmp_path: Path) -> None:
     returned, output = run_pytest(
-        tmp_path, ONE_SKIP.format(reason="lazy"), ci="true", options=("-n", "1")
+        tmp_path, ONE_SKIP.format(reason="lazy"), ci="true", options=("-p", "xdist", "-n", "1")
     )
 
     assert returned == 1, output
