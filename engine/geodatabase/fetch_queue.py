@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 
+_NAMES = ("number", "gid", "url", "spool_name", "size_bytes", "attempts", "error")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetch:
@@ -42,6 +44,13 @@ def enqueue(connection: sqlite3.Connection, fetches: Iterable[Fetch]) -> None:
 
 def enqueue_if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str) -> None:
     """Ask for the data of an attachment whose row was brought back, if it came without."""
+    fetch = if_empty(connection, table, gid)
+    if fetch is not None:
+        enqueue(connection, [fetch])
+
+
+def if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str) -> Fetch | None:
+    """What to ask for if the row of that attachment is here without data."""
     for data in table.noted:
         found = connection.execute(
             f"SELECT DATA_SIZE FROM {quote(table.name)}"
@@ -49,10 +58,19 @@ def enqueue_if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str
             (gid,),
         ).fetchone()
         if found is not None:
-            fetch = Fetch(
+            return Fetch(
                 number=table.number, gid=gid, url=None, spool_name=None, size_bytes=found[0]
             )
-            enqueue(connection, [fetch])
+    return None
+
+
+def find(connection: sqlite3.Connection, table: LayerTable, gid: str) -> Fetch | None:
+    """The entry of that attachment, None if it is not asked for."""
+    row = connection.execute(
+        f"SELECT {', '.join(_NAMES)} FROM fieldsync_fetch WHERE number = ? AND gid = ?",
+        (table.number, gid),
+    ).fetchone()
+    return None if row is None else Fetch(**dict(zip(_NAMES, row, strict=True)))
 
 
 def next_fetches(
@@ -60,12 +78,11 @@ def next_fetches(
 ) -> list[Fetch]:
     """Up to ``limit`` entries behind ``after`` (number, gid), in that order."""
     rows = connection.execute(
-        "SELECT number, gid, url, spool_name, size_bytes, attempts, error FROM fieldsync_fetch "
+        f"SELECT {', '.join(_NAMES)} FROM fieldsync_fetch "
         "WHERE (number, gid) > (?, ?) ORDER BY number, gid LIMIT ?",
         (*after, limit),
     )
-    names = ("number", "gid", "url", "spool_name", "size_bytes", "attempts", "error")
-    return [Fetch(**dict(zip(names, row, strict=True))) for row in rows]
+    return [Fetch(**dict(zip(_NAMES, row, strict=True))) for row in rows]
 
 
 def count(connection: sqlite3.Connection) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine import faults
@@ -13,8 +14,10 @@ from engine.errors import (
     ServiceError,
 )
 from engine.geodatabase import attachments, change_log, fetch_queue
+from engine.geodatabase.change_log import Edit
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
+from engine.model import EditOperation
 from engine.service.download import using
 from engine.sync.context import SyncContext
 from engine.sync.photo_check import photo_of
@@ -47,6 +50,33 @@ async def fetch_photos(context: SyncContext) -> None:
         after = (fetches[-1].number, fetches[-1].gid)
     if not await context.database.read(fetch_queue.count):
         await asyncio.to_thread(_clear, context.folder)
+
+
+async def fetch_before_sending(context: SyncContext, edits: Sequence[Edit]) -> list[Edit]:
+    """Fetch the data of those attachments that were only renamed here and whose data is not here,
+    or was replaced on the service: they are sent whole. Returns those that cannot be sent now."""
+    waiting = []
+    for edit in edits:
+        fetch = await context.database.read(missing_data, edit)
+        if fetch is None:
+            continue
+        try:
+            await _fetch(context, fetch)
+        except (LinkError, AuthenticationError):
+            raise
+        except ServiceError as error:
+            context.narrator.warn(f"attachment {edit.global_id} was not fetched: {error}")
+            waiting.append(edit)
+    return waiting
+
+
+def missing_data(connection: sqlite3.Connection, edit: Edit) -> Fetch | None:
+    """What must be fetched before that edit of an attachment can be sent, None if it has all."""
+    is_update = edit.operation is EditOperation.UPDATE
+    if not edit.table.noted or not is_update or edit.data_changed:
+        return None
+    queued = fetch_queue.find(connection, edit.table, edit.global_id)
+    return queued or fetch_queue.if_empty(connection, edit.table, edit.global_id)
 
 
 def _clear(folder: Path) -> None:

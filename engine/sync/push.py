@@ -38,6 +38,7 @@ from engine.sync.channels import (
 from engine.sync.context import SyncContext
 from engine.sync.delivery import Delivery
 from engine.sync.partial_updates import Attributes, PartialUpdates
+from engine.sync.photos import fetch_before_sending, missing_data
 from engine.sync.reconciling import give_up, reconcile_batch
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
@@ -47,6 +48,7 @@ from engine.sync.spool_upload import TOO_LARGE
 ATTEMPTS = 6  # for one batch in one run; then the next sync goes on
 MAX_SUSPECTS = 12  # edits refused alone, with no edit taken at all: then it is not their fault
 
+_NOT_FETCHED = EditError(code=None, description="its data is not on this device yet")
 _NOT_THE_EDITS_FAULT = (AuthenticationError, PermissionDeniedError, ReplicaNotFoundError)
 
 
@@ -112,6 +114,12 @@ class Push:
     async def _send(self, edits: Sequence[Edit], attempt: int = 1) -> None:
         """Send these; partial updates go alone, and are watched, until one has shown what becomes
         of the attributes that it leaves out."""
+        if waiting := await fetch_before_sending(self._context, edits):
+            self._accounts.pending(waiting)
+            if self._is_whole:
+                raise _named(waiting[0], _NOT_FETCHED)
+            left = {key_of(edit) for edit in waiting}
+            edits = [edit for edit in edits if key_of(edit) not in left]
         if self._is_whole:
             await self._partial.prove(edits)
         while not self._is_whole and (canary := await self._partial.canary(edits)):
@@ -335,7 +343,10 @@ def _refusal(edit: Edit, error: ServiceRefusedError) -> EditAnswer:
 
 
 def _has_given_way(connection: sqlite3.Connection, edits: Sequence[Edit]) -> bool:
-    """Whether data of the batch was overtaken by the service's, which is to win."""
+    """Whether data of the batch was overtaken by the service's, which is to win or is all there
+    is."""
+    if any(missing_data(connection, edit) is not None for edit in edits):
+        return True
     found = [(e.table, read_sent(connection, e.table, e.global_id)) for e in edits]
     return any(s is not None and not s.overtaken.isdisjoint(t.noted) for t, s in found)
 

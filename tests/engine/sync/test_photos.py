@@ -193,6 +193,48 @@ async def test_own_photo_that_comes_back_does_not_win_over_a_later_edit(world: F
     await world.assert_agreed()
 
 
+async def test_photo_that_was_renamed_here_goes_up_with_the_data_that_is_there(
+    world: Fleet,
+) -> None:
+    a = await world.device("A")
+    global_id, (parent, *_) = next(iter(world.attachments().items()))
+    edit = {
+        "globalId": global_id,
+        "parentGlobalId": parent,
+        "name": "news.jpg",
+        "contentType": "image/jpeg",
+        "data": base64.b64encode(b"the news of the office").decode(),
+    }
+    await world.edit(HYDRANTS, attachments={"updates": [edit]})
+    foreign(a, "UPDATE Hydrants__ATTACH SET CONTENT_TYPE='image/png'")
+
+    await a.sync()
+
+    photo = world.attachments()[global_id]
+    assert photo == (parent, "news.jpg", "image/png", b"the news of the office")
+    await world.assert_agreed()
+
+
+async def test_photo_that_is_renamed_before_its_data_has_come_keeps_its_data(world: Fleet) -> None:
+    a, b = await world.device("A"), await world.device("B")
+    async with b.open() as geodatabase:
+        photo = await geodatabase.table(HYDRANTS).add_attachment(gid(1), "new.jpg", None, b"new")
+    await b.sync()
+    world.server.faults.add(Fault(kind="status", operation="attachment", status=404, times=3))
+    await a.sync()
+    name = f"UPDATE Hydrants__ATTACH SET ATT_NAME='other.jpg' WHERE GLOBALID='{photo.global_id}'"
+    foreign(a, name)
+
+    result = await a.sync()
+    (counts,) = (r.attachments_uploaded for r in result.layer_results if r.layer_id == HYDRANTS)
+    assert (counts.found, counts.pending) == (1, 1)
+    for device in (a, b):
+        await device.sync()
+
+    assert world.attachments()[photo.global_id][1::2] == ("other.jpg", b"new")
+    await world.assert_agreed()
+
+
 @pytest.mark.parametrize("deletes", [False, True])
 async def test_photo_whose_refused_edit_is_given_up_comes_back_with_its_bytes(
     world: Fleet, deletes: bool
