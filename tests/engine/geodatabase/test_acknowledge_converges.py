@@ -362,22 +362,27 @@ def _no_store(connection: sqlite3.Connection, table: LayerTable, gid: str, **_: 
 
 
 @pytest.mark.parametrize(
-    ("target", "name", "spoiled"),
+    ("target", "name", "spoiled", "first"),
     [
-        (acknowledge_module, "_confirmed", _base_is_the_row_now),
-        (acknowledge_module, "_confirmed", _base_is_all_that_was_sent),
-        (RowMerge, "_record_overtaken", _no_record),
-        (merge_row, "store_deleted", _no_store),
-        (LoggedTable, "is_in_flight", lambda self, gid: False),
+        (acknowledge_module, "_confirmed", _base_is_the_row_now, 0),
+        (acknowledge_module, "_confirmed", _base_is_all_that_was_sent, 1),
+        (RowMerge, "_record_overtaken", _no_record, 2),
+        (merge_row, "store_deleted", _no_store, 0),
+        (LoggedTable, "is_in_flight", lambda self, gid: False, 32),
     ],
     ids=["base-is-row", "base-is-whole-row-sent", "no-overtaken", "no-store", "in-flight-dropped"],
 )
 def test_random_life_when_a_part_is_taken_out_then_it_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object, name: str, spoiled: object
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: object,
+    name: str,
+    spoiled: object,
+    first: int,
 ) -> None:
     monkeypatch.setattr(target, name, spoiled)
 
-    for seed in range(40):
+    for seed in (*range(first, 40), *range(first)):  # first: where it was noticed last
         for policy in ConflictPolicy:
             path = tmp_path / f"{seed}{policy.value}.gpkg"
             try:
