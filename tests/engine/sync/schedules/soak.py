@@ -184,6 +184,7 @@ def soak(seconds: float, first: int, processes: int, count: int | None) -> int:
                     failed.append(seed)
                     print(f"seed {seed}: {wrong[0].strip().splitlines()[-1][:300]}", flush=True)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for worker in workers:
             worker.kill()
     seconds = time.monotonic() - started
