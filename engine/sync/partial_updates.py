@@ -33,11 +33,13 @@ from engine.sync.case import Key
 from engine.sync.channels import Channel, Sending
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import sent_attributes, write_update
+from engine.sync.parameters import PushChannel
 from engine.sync.read_back import find, refresh, storable
 from engine.sync.renamed_rows import same_place
 
 KEEPS, CLEARS = "keeps", "clears"
 
+_CHANNELS = (PushChannel.SYNCHRONIZE_REPLICA.value, PushChannel.APPLY_EDITS.value)
 _WITNESS = "witness"
 _OTHER_ROW = "other_row"
 _NO_BATCH = -1
@@ -50,19 +52,16 @@ have emptied the row, what it still had then."""
 
 
 class PartialUpdates:
-    """What is known of partial updates on one channel of one service."""
+    """What is known of partial updates on one channel of one service. ``of``: the name of another
+    channel, which was used before; what is sent to find out about that goes through this one."""
 
-    def __init__(self, context: SyncContext, channel: Channel) -> None:
+    def __init__(self, context: SyncContext, channel: Channel, of: str = "") -> None:
         self._context = context
         self._channel = channel
-        self._name = f"omitted-attributes-{channel.name}"
+        self._of = of or channel.name
+        self._name = f"omitted-attributes-{self._of}"
         self._known: str | None = None
         self._before: Row | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a canary is still to be judged."""
-        return self._path.exists()
 
     async def known(self) -> str:
         """:data:`KEEPS`, :data:`CLEARS`, or empty as long as nothing was proven."""
@@ -75,8 +74,11 @@ class PartialUpdates:
         self._known = None
 
     async def canary(self, edits: Sequence[Edit]) -> Edit | None:
-        """The edit that must go up alone, if one of them can show what partial updates do."""
-        if await self.known():
+        """The edit that must go up alone, if one of them can show what partial updates do.
+
+        None while another one is not judged (its layer is left out, say): whole rows go up then.
+        """
+        if await self.known() or self._path.exists():
             return None
         for edit in edits:
             if edit.operation is EditOperation.UPDATE and not edit.table.is_attachment:
@@ -94,7 +96,7 @@ class PartialUpdates:
         """Before a call in which no edit may go alone: find out by an update that changes nothing,
         of a column that is empty already, in one of the rows. Does nothing if that is known, or no
         row can show it: as the service last told of them, so that a large call asks for few."""
-        if await self.known():
+        if await self.known() or self._path.exists():
             return
         for edit in edits:
             if edit.operation is not EditOperation.UPDATE or edit.table.is_attachment:
@@ -337,7 +339,7 @@ class PartialUpdates:
 
     @property
     def _path(self) -> Path:
-        return self._context.folder / f"canary-{self._channel.name}.json"
+        return _note_path(self._context.folder, self._of)
 
     @property
     def _mended(self) -> Path:
@@ -376,6 +378,21 @@ class PartialUpdates:
                 service_code=refused[0].code,
                 remedy="The values are kept and sent again by the next sync",
             )
+
+
+def is_any_open(folder: Path) -> bool:
+    """Whether a canary is still to be judged, of whatever channel."""
+    return any(_note_path(folder, of).exists() for of in _CHANNELS)
+
+
+async def judge_open(context: SyncContext, channel: Channel) -> None:
+    """Judge what is on its way, also what went through the channel that is not used any more."""
+    for of in _CHANNELS:
+        await PartialUpdates(context, channel, of).judge()
+
+
+def _note_path(folder: Path, channel_name: str) -> Path:
+    return folder / f"canary-{channel_name}.json"
 
 
 async def _not_journaled(status_url: str) -> None:

@@ -37,7 +37,7 @@ from engine.sync.channels import (
 )
 from engine.sync.context import SyncContext
 from engine.sync.delivery import Delivery
-from engine.sync.partial_updates import Attributes, PartialUpdates
+from engine.sync.partial_updates import Attributes, PartialUpdates, judge_open
 from engine.sync.photos import fetch_before_sending, missing_data
 from engine.sync.reconciling import give_up, reconcile_batch
 from engine.sync.results import EditError
@@ -70,7 +70,8 @@ class Push:
 
     async def run(self) -> None:
         """Send until every pending edit has been tried."""
-        await self._partial.judge()
+        await judge_open(self._context, self._channel)
+        self._partial.forget()
         await self._go_on()
         await self._send_all()
         while any(not suspect.is_settled for suspect in self._suspects.values()):

@@ -18,7 +18,7 @@ from engine.sync.batches import file_digest, remove_spool
 from engine.sync.channels import Channel, EditAnswer
 from engine.sync.check import is_current
 from engine.sync.context import SyncContext
-from engine.sync.partial_updates import PartialUpdates
+from engine.sync.partial_updates import judge_open
 from engine.sync.pull import pull
 from engine.sync.recording import Settled
 from engine.sync.settlement import settle
@@ -68,7 +68,7 @@ async def reconcile_batch(context: SyncContext, channel: Channel, batch_id: int)
         await context.write(_reconciling, batch)
     answers = await _answers_of_job(context, channel, batch)
     # What a partial update has cleared is mended before it is read back.
-    await PartialUpdates(context, channel).judge()
+    await judge_open(context, channel)
     if context.downloads:
         await pull(context)
     settled = await settle(context, batch_id, edits, answers)

@@ -40,7 +40,7 @@ from engine.sync.check import (
 from engine.sync.context import SyncContext
 from engine.sync.job import Narrator
 from engine.sync.machine import is_another_machine
-from engine.sync.partial_updates import PartialUpdates
+from engine.sync.partial_updates import is_any_open
 from engine.sync.photos import fetch_photos
 from engine.sync.pull import pull
 from engine.sync.push import Push
@@ -182,7 +182,7 @@ async def _check(run: SyncRun) -> SyncStep:
     check_tables(context, run.geodatabase)
     check_presence(context)
     await recovery.clear_left(context)
-    is_doubted = context.uploads and PartialUpdates(context, run.channel()).is_open
+    is_doubted = context.uploads and is_any_open(context.folder)
     if not is_doubted and not await has_work(context):
         await asyncio.to_thread(clear_spool, context, is_at_rest=context.uploads)
         context.narrator.info("nothing changed on either side")
