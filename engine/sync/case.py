@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.model import EditOperation
 from engine.sync.channels import EditAnswer
@@ -25,6 +26,7 @@ class Case:
     is_there: bool = False
     is_renamed: bool = False  # it was found under a GlobalID that nobody told
     is_as_sent: bool = False  # of an attachment: its bytes are proven to be ours
+    changed: Row | None = None  # of an attachment: as it is there, if somebody else has replaced it
     is_doubted: bool = False  # it may have been there before, in another version: a yes says little
     is_passed_over: bool = False  # the call was answered, and nothing was said of this edit
 

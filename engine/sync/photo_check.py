@@ -15,6 +15,7 @@ from engine.errors import (
 )
 from engine.geodatabase import attachments
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.model import EditOperation, normalise_guid
@@ -116,8 +117,17 @@ async def photo_of(context: SyncContext, table: LayerTable, global_id: str) -> P
     return (await photos_of(context, table.layer_id, parents.values())).get(global_id)
 
 
-async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[str, bool]:
-    """GlobalID → whether it is as it was sent, for those of the edits' attachments that are there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An attachment of an edit that is on the service. ``changed``: its row there, if somebody else
+    has replaced it."""
+
+    is_as_sent: bool
+    changed: Row | None
+
+
+async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[str, Found]:
+    """Those of the edits' attachments that are there, by their GlobalIDs.
 
     The bytes are compared for updates only, where nothing else tells the old data from the new.
     """
@@ -127,13 +137,26 @@ async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[st
         return {}
     parents = [str(attachment_cells(edit)["REL_GLOBALID"]) for edit in edits]
     photos = await photos_of(context, edits[0].table.layer_id, parents)
-    there: dict[str, bool] = {}
+    there: dict[str, Found] = {}
     for edit in edits:
         photo = photos.get(edit.global_id)
         if photo is not None:
             is_update = edit.operation is EditOperation.UPDATE
-            there[edit.global_id] = not is_update or await _is_same(context, edit, photo)
+            is_as_sent = not is_update or await _is_same(context, edit, photo)
+            changed = None if is_update and is_as_sent else _changed(edit, photo)
+            there[edit.global_id] = Found(is_as_sent=is_as_sent, changed=changed)
     return there
+
+
+def _changed(edit: Edit, photo: Photo) -> Row | None:
+    """The attachment as it is listed, if it is another one than the edit was made of."""
+    if edit.base is None:
+        return None
+    gid, parent, kind, name, size = edit.base
+    listed = (name if photo.name is None else photo.name, photo.size_bytes)
+    if (listed[0] == name and None in (listed[1], size)) or listed == (name, size):
+        return None
+    return gid, parent, photo.content_type or kind, *listed
 
 
 async def photos_gone(

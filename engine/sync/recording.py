@@ -12,13 +12,14 @@ from engine import faults
 from engine.geodatabase import acknowledge, change_log, conflicts, journal, reconcile
 from engine.geodatabase.applying import applying
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.conflicts import ConflictKind
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sent import forget_sent, read_sent
 from engine.geodatabase.sql import quote
 from engine.geodatabase.watched import Reason, watch
-from engine.model import EditOperation
+from engine.model import ConflictPolicy, EditOperation
 from engine.sync.cascades import watch_loose, watch_related
 from engine.sync.case import Case, Key, by_table, key_of
 from engine.sync.context import LocalContext
@@ -180,6 +181,7 @@ def _settle_photos(
     table: LayerTable,
     cases: Sequence[Case],
 ) -> None:
+    policy = context.parameters.conflict_policy
     for case in cases:
         edit = case.edit
         if case.is_acknowledged or case.is_refused:
@@ -189,12 +191,25 @@ def _settle_photos(
                 connection,
                 table,
                 edit.global_id,
-                policy=context.parameters.conflict_policy,
+                policy=policy,
                 now=context.now(),
             )
         elif not case.is_there if edit.operation is EditOperation.DELETE else case.is_as_sent:
             acknowledge.acknowledge(
                 connection, batch_id, table, [edit.global_id], now=context.now()
+            )
+        elif case.changed is not None and policy is ConflictPolicy.MANUAL:
+            # A download would have told it; but a file is sent without one, and perhaps much later.
+            conflicts.record(
+                connection,
+                table,
+                edit.global_id,
+                kind=ConflictKind.DELETED_HERE if edit.row is None else ConflictKind.UPDATED,
+                policy=policy,
+                base=edit.base,
+                mine=edit.row,
+                theirs=case.changed,
+                now=context.now(),
             )
 
 

@@ -111,8 +111,10 @@ async def _look(
         if table.is_attachment:
             present = await photos_as_sent(context, [c.edit for c in some if not _is_success(c)])
             for case in some:
-                case.is_there = _is_success(case) or case.edit.global_id in present
-                case.is_as_sent = present.get(case.edit.global_id, False)
+                photo = present.get(case.edit.global_id)
+                case.is_there = _is_success(case) or photo is not None
+                if photo is not None:
+                    case.is_as_sent, case.changed = photo.is_as_sent, photo.changed
             continue
         wanted = [
             c for c in some if not (_is_success(c) and c.edit.operation is EditOperation.DELETE)

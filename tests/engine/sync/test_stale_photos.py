@@ -1,0 +1,69 @@
+"""A delta file that is sent late, with edits of attachments that were replaced meanwhile."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from engine.model import ConflictPolicy
+from engine.sync.delta_verdict import EditVerdict
+from tests.engine.sync.carrying import export, push, take_back
+from tests.engine.sync.fleet import HYDRANTS, Fleet
+
+
+async def replaced(world: Fleet, photo: str, name: str) -> None:
+    """The office replaces the attachment."""
+    edit = {
+        "globalId": photo,
+        "parentGlobalId": world.attachments()[photo][0],
+        "name": name,
+        "contentType": "image/jpeg",
+        "data": base64.b64encode(name.encode()).decode(),
+    }
+    await world.edit(HYDRANTS, attachments={"updates": [edit]})
+
+
+@pytest.mark.parametrize("is_delete", [False, True])
+async def test_replaced_attachment_when_a_stale_file_is_sent_then_it_is_a_conflict(
+    world: Fleet, tmp_path: Path, is_delete: bool
+) -> None:
+    a = await world.device("A")
+    photo = next(iter(world.attachments()))
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        if is_delete:
+            await table.delete_attachment(photo)
+        else:
+            await table.update_attachment(photo, "stale.jpg", None, b"stale")
+    await export(a, tmp_path / "A.delta")
+    await replaced(world, photo, "office.jpg")
+
+    result = await push(tmp_path / "A.delta", tmp_path / "A.answer")
+
+    assert result.count(EditVerdict.CONFLICT) == 1
+    assert world.attachments()[photo][1] == "office.jpg"
+    await take_back(a, tmp_path / "A.answer")
+    await a.sync(conflict_policy=ConflictPolicy.MANUAL)
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+    assert conflict.is_held
+    assert world.attachments()[photo][1] == "office.jpg"
+
+
+async def test_file_with_a_replaced_attachment_that_is_sent_twice_is_applied_once(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await world.device("A")
+    photo = next(iter(world.attachments()))
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        await table.update_attachment(photo, "mine.jpg", None, b"mine")
+    await export(a, tmp_path / "A.delta")
+
+    first = await push(tmp_path / "A.delta", tmp_path / "one.answer")
+    second = await push(tmp_path / "A.delta", tmp_path / "two.answer")
+
+    assert first.count(EditVerdict.APPLIED) == second.count(EditVerdict.APPLIED) == 1
+    await take_back(a, tmp_path / "two.answer")
+    await a.sync()
+    await world.assert_agreed()
