@@ -13,29 +13,37 @@ clears now what the first one has set. Where nothing is left to be cleared, anot
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any  # of JSON
 
-from engine import atomic, faults, values
+from engine import atomic, faults
 from engine.errors import ServiceRefusedError
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
-from engine.geodatabase.layer_table import Column, LayerTable
+from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.remembered import recall, remember
-from engine.geodatabase.sql import quote
-from engine.layer_schema import FieldType, LayerSchema
 from engine.model import EditOperation, normalise_guid
 from engine.service.feature_service import NO_SUCH_LAYER
 from engine.sync.batches import Batch
+from engine.sync.canary_rows import (
+    Attributes,
+    Note,
+    can_prove,
+    can_show,
+    editable,
+    filled_in_part,
+    is_clearable,
+    omits_values,
+    proof,
+    shape,
+    shows,
+)
 from engine.sync.case import Key
 from engine.sync.channels import Channel, Sending
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.parameters import PushChannel
 from engine.sync.read_back import find, refresh, storable
-from engine.sync.renamed_rows import same_place
 
 KEEPS, CLEARS = "keeps", "clears"
 
@@ -45,10 +53,9 @@ _OTHER_ROW = "other_row"
 _NO_BATCH = -1
 """In place of a batch: the update was made to find out, and carries no edit."""
 
-Attributes = dict[str, object]
-Note = dict[str, Any]
-"""What is kept of a canary, from JSON: its row before, what was sent; and, if somebody else may
-have emptied the row, what it still had then."""
+
+class _NotMended(ServiceRefusedError):
+    """The service does not take the update of a row that was watched."""
 
 
 class PartialUpdates:
@@ -83,7 +90,7 @@ class PartialUpdates:
         for edit in edits:
             if edit.operation is EditOperation.UPDATE and not edit.table.is_attachment:
                 layer = self._context.layers[edit.table.layer_id]
-                if _omits_values(edit, layer) and _can_show(edit):
+                if omits_values(edit, layer) and can_show(edit):
                     return edit
         return None
 
@@ -102,11 +109,11 @@ class PartialUpdates:
             if edit.operation is not EditOperation.UPDATE or edit.table.is_attachment:
                 continue
             layer = self._context.layers[edit.table.layer_id]
-            if not _can_prove(edit, layer):
+            if not can_prove(edit, layer):
                 continue
             row = await self._read(edit.table, edit.global_id)
-            before: Attributes = {} if row is None else _editable(edit.table, row)
-            empty, present = _proof(layer, before)
+            before: Attributes = {} if row is None else editable(edit.table, row)
+            empty, present = proof(layer, before)
             if empty is None or not present:
                 continue
             note: Note = {
@@ -147,10 +154,10 @@ class PartialUpdates:
             "run": self._context.run,
             "table": edit.table.number,
             "global_id": edit.global_id,
-            "before": _editable(edit.table, before),
-            "shape_before": _shape(edit.table, before),
+            "before": editable(edit.table, before),
+            "shape_before": shape(edit.table, before),
             "sent": sent_attributes(edit),
-            "shape_sent": _shape(edit.table, edit.row) if edit.geometry_changed else None,
+            "shape_sent": shape(edit.table, edit.row) if edit.geometry_changed else None,
         }
         self._context.folder.mkdir(exist_ok=True)
         await asyncio.to_thread(atomic.write_json, self._path, note)
@@ -160,8 +167,9 @@ class PartialUpdates:
         """Read the canary's row again; mend it if it lost what was not sent.
 
         Does nothing if there is no canary on its way, or if nothing may be sent to its layer in
-        this sync. ``taken``: the batch of which the service
-        said that it took it; otherwise only values can show that the canary arrived.
+        this sync. What the service refuses is tried again by the next sync, and no edit waits for
+        it. ``taken``: the batch of which the service said that it took it; otherwise only values
+        can show that the canary arrived.
         """
         if not self._path.exists():
             return
@@ -170,9 +178,13 @@ class PartialUpdates:
         if table is None or (_OTHER_ROW in note and self._uploading(note[_OTHER_ROW]) is None):
             return
         row = await self._read(table, note["global_id"])
-        if row is not None:
-            await self._judge_row(table, note, row, was_taken=taken == note["batch"])
-        await self._mend_other_row(note)
+        try:
+            if row is not None:
+                await self._judge_row(table, note, row, was_taken=taken == note["batch"])
+            await self._mend_other_row(note)
+        except _NotMended as error:
+            self._context.narrator.warn(str(error))
+            return
         await asyncio.to_thread(self._mended.unlink, missing_ok=True)  # of a run that died
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
         faults.point("canary.judged")
@@ -189,16 +201,17 @@ class PartialUpdates:
 
     async def _judge_row(self, table: LayerTable, note: Note, row: Row, *, was_taken: bool) -> None:
         context, gid = self._context, note["global_id"]
-        layer, after = context.layers[table.layer_id], _editable(table, row)
+        layer, after = context.layers[table.layer_id], editable(table, row)
         sent, before = note["sent"], note["before"]
-        omitted = {n: v for n, v in before.items() if v is not None and n not in sent}
+        # Since then a field may have been removed, or closed to edits.
+        omitted = {n: v for n, v in before.items() if v is not None and n in after.keys() - sent}
         # Those went with their parent, whether this service clears attributes or not.
         for name in await self._orphaned(table, omitted, after):
             del omitted[name]
-        clearable = [n for n in omitted if _is_clearable(layer, n)]
+        clearable = [n for n in omitted if is_clearable(layer, n)]
         # A service that clears one clears all, but somebody may have filled one again since.
         empty = next((n for n in clearable if after.get(n) is None), None)
-        arrived = was_taken or _shows(note, table, row)
+        arrived = was_taken or shows(note, table, row)
         known = await self.known()
         if empty is not None and known != KEEPS:
             # A note that is still there after the conclusion tells of a mending that failed.
@@ -215,7 +228,7 @@ class PartialUpdates:
             # What is there is newer than what was read before, wherever it has a value.
             there = {n: v for n, v in after.items() if v is not None}
             mended = {**after, **omitted, **sent, **note.get(_WITNESS, {}), **there}
-            await self._update(table, mended, gid)
+            await self._update(table, {name: mended[name] for name in after}, gid)
             context.narrator.warn(
                 f"{layer.name}: the service clears attributes that an update leaves out; "
                 f"{gid} was mended, and whole rows are sent from now on"
@@ -236,7 +249,7 @@ class PartialUpdates:
         is the part of ``note`` that is about this row.
         """
         layer = self._context.layers[table.layer_id]
-        _, present = _proof(layer, after)
+        _, present = proof(layer, after)
         noted = of_row.get(_WITNESS, {})
         if not present:
             return True if noted else None  # an earlier run sent it
@@ -246,7 +259,7 @@ class PartialUpdates:
             faults.point("canary.doubted")
         await self._update(table, {empty: None}, of_row["global_id"])
         row = await self._read(table, of_row["global_id"])
-        return row is None or all(_editable(table, row).get(n) is None for n in present)
+        return row is None or all(editable(table, row).get(n) is None for n in present)
 
     async def _clears_other_row(self, note: Note) -> bool | None:
         """The same by any row that has an empty column and a value; None if there is no such row.
@@ -263,12 +276,12 @@ class PartialUpdates:
                 continue
             else:
                 names = [c.name for c in table.columns if c.is_editable]
-                names = [name for name in names if _is_clearable(layer, name)]
-                gids = await context.database.read(_filled_in_part, table, names)
+                names = [name for name in names if is_clearable(layer, name)]
+                gids = await context.database.read(filled_in_part, table, names)
             for gid in gids:
                 row = await self._read(table, gid)
-                after: Attributes = {} if row is None else _editable(table, row)
-                empty, present = _proof(layer, after)
+                after: Attributes = {} if row is None else editable(table, row)
+                empty, present = proof(layer, after)
                 if empty is None or (not present and noted is None):
                     continue
                 of_row = note.setdefault(_OTHER_ROW, {"table": table.number, "global_id": gid})
@@ -286,8 +299,9 @@ class PartialUpdates:
         row = None if table is None else await self._read(table, of_row["global_id"])
         if table is None or row is None or await self.known() != CLEARS:
             return
-        after = _editable(table, row)
-        lost = {n: v for n, v in of_row[_WITNESS].items() if after.get(n) is None}
+        after = editable(table, row)
+        witness = of_row[_WITNESS]
+        lost = {n: witness[n] for n, v in after.items() if v is None and n in witness}
         if lost:
             await self._update(table, {**after, **lost}, of_row["global_id"])
             await refresh(self._context, table, of_row["global_id"])
@@ -334,7 +348,7 @@ class PartialUpdates:
         for table in {e.table.number: e.table for e in updates}.values():
             gids = [e.global_id for e in updates if e.table.number == table.number]
             for row in storable(await find(self._context, table, gids)):
-                rows[(table.number, str(row[0]))] = _editable(table, row)
+                rows[(table.number, str(row[0]))] = editable(table, row)
         return rows
 
     @property
@@ -372,7 +386,7 @@ class PartialUpdates:
             await asyncio.to_thread(spool.unlink, missing_ok=True)
         refused = [a for a in answers if not a.success]
         if refused:
-            raise ServiceRefusedError(
+            raise _NotMended(
                 f"{layer.name} {gid} lost attributes and could not be mended: "
                 f"{refused[0].description}",
                 service_code=refused[0].code,
@@ -397,103 +411,3 @@ def _note_path(folder: Path, channel_name: str) -> Path:
 
 async def _not_journaled(status_url: str) -> None:
     """The note of the canary is enough: after a crash its row is judged again."""
-
-
-def _editable(table: LayerTable, row: Row) -> Attributes:
-    """The attributes that a client may set, as they are on the wire."""
-    cells = dict(zip(table.row_names, row, strict=True))
-    return {c.name: values.to_wire(c.type, cells[c.name]) for c in table.columns if c.is_editable}
-
-
-def _proof(layer: LayerSchema, row: Attributes) -> tuple[str | None, Attributes]:
-    """A column that is empty, and those with values that an update of it would clear."""
-    clearable = {name: value for name, value in row.items() if _is_clearable(layer, name)}
-    empty = next((name for name, value in clearable.items() if value is None), None)
-    return empty, {name: value for name, value in clearable.items() if value is not None}
-
-
-def _filled_in_part(
-    connection: sqlite3.Connection, table: LayerTable, names: Sequence[str]
-) -> list[str]:
-    """A few rows in which one of the columns is empty and another one is not."""
-    if len(names) < 2:
-        return []
-    empty = "+".join(f"({quote(name)} IS NULL)" for name in names)
-    found = connection.execute(
-        f"SELECT {quote(table.global_id)} FROM {quote(table.name)}"
-        f" WHERE {empty} BETWEEN 1 AND {len(names) - 1} LIMIT 5"
-    )
-    return [gid for (gid,) in found]
-
-
-def _is_clearable(layer: LayerSchema, name: str) -> bool:
-    field = layer.field(name)
-    return field is not None and field.nullable
-
-
-def _omits_values(edit: Edit, layer: LayerSchema) -> bool:
-    """Whether the update leaves out an attribute that has a value, and could be cleared."""
-    assert edit.row is not None
-    cells = dict(zip(edit.table.row_names, edit.row, strict=True))
-    return any(
-        column.is_editable
-        and column.name not in edit.columns
-        and cells[column.name] is not None
-        and _is_clearable(layer, column.name)
-        for column in edit.table.columns
-    )
-
-
-def _can_prove(edit: Edit, layer: LayerSchema) -> bool:
-    """Whether the row had, as far as is known here, a column that is empty, to be set to that once
-    more, and another that would be cleared by it."""
-    assert edit.base is not None
-    cells = dict(zip(edit.table.row_names, edit.base, strict=True))
-    clearable = [c for c in edit.table.columns if c.is_editable and _is_clearable(layer, c.name)]
-    return len({cells[column.name] is None for column in clearable}) == 2
-
-
-def _can_show(edit: Edit) -> bool:
-    """Whether the update carries a value by which it may be seen that it arrived."""
-    assert edit.row is not None
-    cells = dict(zip(edit.table.row_names, edit.row, strict=True))
-    if edit.geometry_changed and _shape(edit.table, edit.row) is not None:
-        return True
-    return any(
-        column.is_editable and column.name in edit.columns and cells[column.name] is not None
-        for column in edit.table.columns
-    )
-
-
-def _shows(note: Note, table: LayerTable, row: Row) -> bool:
-    """Whether the row shows that the canary arrived. Only a new value does: anybody may have
-    emptied something."""
-    after, before, sent_values = _editable(table, row), note["before"], note["sent"]
-    for column in table.columns:
-        name, value = column.name, sent_values.get(column.name)
-        is_new = value is not None and not _same(column, before.get(name), value)
-        if is_new and _same(column, after.get(name), value):
-            return True
-    sent, was = note.get("shape_sent"), note.get("shape_before")
-    if not sent:
-        return False
-    shape = bytes.fromhex(sent)
-    is_new = not was or not same_place(bytes.fromhex(was), shape)
-    return is_new and same_place(row[1], shape)
-
-
-def _shape(table: LayerTable, row: Row | None) -> str | None:
-    shape = None if table.geometry is None or row is None else row[1]
-    return shape.hex() if isinstance(shape, bytes) else None
-
-
-def _same(column: Column, one: object, other: object) -> bool:
-    """Whether two values on the wire are one, as a service may have rounded it."""
-    if normalise_guid(one) is not None:
-        return normalise_guid(one) == normalise_guid(other)
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        if column.type is FieldType.DATE:
-            return abs(one - other) < 1000  # milliseconds, of which a service may keep none
-        if column.type.is_real:
-            return abs(one - other) <= 1e-6 * max(1.0, abs(one))
-    return one == other

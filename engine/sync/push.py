@@ -30,6 +30,7 @@ from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sent import read_sent
 from engine.sync.accounts import Accounts
 from engine.sync.batches import Batch, Cursor, Step, begun, first_of, next_edits, prepare, steps
+from engine.sync.canary_rows import Attributes
 from engine.sync.case import Key, key_of
 from engine.sync.channels import (
     Channel,
@@ -37,7 +38,7 @@ from engine.sync.channels import (
 )
 from engine.sync.context import SyncContext
 from engine.sync.delivery import Delivery
-from engine.sync.partial_updates import Attributes, PartialUpdates, judge_open
+from engine.sync.partial_updates import PartialUpdates, judge_open
 from engine.sync.photos import fetch_before_sending, missing_data
 from engine.sync.reconciling import give_up, reconcile_batch
 from engine.sync.results import EditError

@@ -11,9 +11,10 @@ from engine.errors import LinkError
 from engine.geodatabase.change_log import Edit
 from engine.model import SyncDirection
 from engine.sync.batches import Batch
+from engine.sync.canary_rows import Attributes
 from engine.sync.case import Key
-from engine.sync.parameters import PushChannel, SyncLayerOption
-from engine.sync.partial_updates import Attributes, PartialUpdates
+from engine.sync.parameters import PushChannel
+from engine.sync.partial_updates import PartialUpdates
 from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, edit_inside, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
@@ -424,37 +425,6 @@ async def test_row_is_mended_by_the_next_upload_if_it_is_found_out_about_by_a_do
 
         row = (await world.rows())[HYDRANTS][gid(2)]
         assert (row["name"], row["status"], row["pressure"]) == ("mine", 1, 1.0)
-        await world.assert_agreed()
-
-
-@pytest.mark.parametrize(
-    "then",
-    [{"push_channel": PushChannel.SYNCHRONIZE_REPLICA}, {"push_channel": PushChannel.APPLY_EDITS}],
-    ids=["same", "other"],
-)
-@pytest.mark.parametrize("is_left_out", [False, True])
-async def test_canary_without_an_answer_is_judged_later_and_through_the_other_channel_as_well(
-    tmp_path: Path, then: dict[str, PushChannel], is_left_out: bool
-) -> None:
-    """Its layer takes no part in the next sync, which has another row to find out with."""
-    async with fleet(tmp_path, replace(CLEARING, sync_models="perLayer")) as world:
-        a = await world.device("A", channel=SYNCHRONIZE)
-        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
-        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
-            await a.sync()
-        world.server.faults.clear()
-        if is_left_out:
-            foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
-            visits = SyncLayerOption(layer_id=VISITS, sync_direction=SyncDirection.UPLOAD)
-            await a.sync(layer_options=[visits], **then)
-        await world.change(HYDRANTS, gid(2), name="office")
-
-        await a.sync(**then)
-
-        rows = await world.rows()
-        row = rows[HYDRANTS][gid(2)]
-        assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)
-        assert rows[VISITS][gid(1001)]["hydrant"] == gid(1)
         await world.assert_agreed()
 
 

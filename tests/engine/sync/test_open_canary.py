@@ -1,0 +1,89 @@
+"""An update that was watched, and that only a later sync can judge."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine import faults
+from engine.errors import LinkError
+from engine.model import SyncDirection
+from engine.sync.parameters import PushChannel, SyncLayerOption
+from tests.engine.sync.fleet import HYDRANTS, VISITS, fleet, gid
+from tests.engine.sync.test_edits_meanwhile import foreign
+from tests.engine.sync.test_lost_answers import link_dies_at
+from tests.engine.sync.test_partial_updates import CLEARING, SYNCHRONIZE
+from tests.feature_service.mishap import change_schema
+
+
+@pytest.mark.parametrize(
+    "then",
+    [{"push_channel": PushChannel.SYNCHRONIZE_REPLICA}, {"push_channel": PushChannel.APPLY_EDITS}],
+    ids=["same", "other"],
+)
+@pytest.mark.parametrize("is_left_out", [False, True])
+async def test_canary_without_an_answer_is_judged_later_and_through_the_other_channel_as_well(
+    tmp_path: Path, then: dict[str, PushChannel], is_left_out: bool
+) -> None:
+    """Its layer takes no part in the next sync, which has another row to find out with."""
+    async with fleet(tmp_path, replace(CLEARING, sync_models="perLayer")) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        if is_left_out:
+            foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
+            visits = SyncLayerOption(layer_id=VISITS, sync_direction=SyncDirection.UPLOAD)
+            await a.sync(layer_options=[visits], **then)
+        await world.change(HYDRANTS, gid(2), name="office")
+
+        await a.sync(**then)
+
+        rows = await world.rows()
+        row = rows[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("office", 1, 1.0)
+        assert rows[VISITS][gid(1001)]["hydrant"] == gid(1)
+        await world.assert_agreed()
+
+
+async def test_row_of_which_a_field_was_closed_meanwhile_is_mended_without_it(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        change_schema(
+            world.inside, {"layer": HYDRANTS, "field": "pressure", "set": {"editable": False}}
+        )
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"]) == ("mine", 1)
+        assert not any((await a.pending()).values())
+
+
+async def test_row_that_cannot_be_mended_keeps_no_edit_waiting(tmp_path: Path) -> None:
+    """Its values are not allowed any more; they are sent again by each sync."""
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        foreign(a, f"UPDATE Hydrants SET pressure=3.5 WHERE GlobalID='{gid(2)}'")
+        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        change_schema(world.inside, {"layer": HYDRANTS, "field": "name", "set": {"length": 1}})
+        foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
+
+        await a.sync()
+
+        told = [m for m in a.messages if "could not be mended" in m]
+        assert told
+        assert (await world.rows())[VISITS][gid(1001)]["note"] == "mine"
+        change_schema(world.inside, {"layer": HYDRANTS, "field": "name", "set": {"length": 20}})
+        await a.sync()
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["pressure"]) == ("H2", 3.5)
