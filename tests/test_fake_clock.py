@@ -138,6 +138,24 @@ async def test_autojump_waits_for_bytes_on_the_way(clock: VirtualClock) -> None:
     far.close()
 
 
+async def test_autojump_sees_what_a_thread_did_last(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rings when the loop has just looked, and then it rests."""
+    loop, rung = asyncio.get_running_loop(), asyncio.Event()
+
+    def ring_and_rest() -> bool:
+        loop.call_soon_threadsafe(rung.set)
+        return True
+
+    stall = asyncio.create_task(clock.sleep(60))
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.fakes.clock._threads_rest", ring_and_rest)
+        await rung.wait()
+        assert clock.monotonic() == 0
+    await stall
+
+
 @pytest.mark.usefixtures("child")
 async def test_autojump_gives_a_child_more_time(clock: VirtualClock) -> None:
     real = time.monotonic()

@@ -134,7 +134,11 @@ class _IdleSelector(selectors.EpollSelector):
         settle_s = SETTLE_WITH_CHILDREN_S if _has_children() else SETTLE_S
         events = super().select(settle_s if timeout is None else min(settle_s, timeout))
         if not events and _threads_rest():
-            self._idlers.popleft()()
+            # A thread may have ended its work since: then it has rung by now. Or it waited for us
+            # to let go of the interpreter, and is at work again.
+            events = super().select(0)
+            if not events and _threads_rest():
+                self._idlers.popleft()()
         return events  # perhaps none: the loop looks what became ready, and asks again
 
 
