@@ -61,6 +61,8 @@ def record(
     grouped = by_table(cases)
     for table, some in grouped:
         _acknowledge(connection, context, batch_id, table, some)
+        emptied = [c.global_id for c in some if _is_emptied(c, found.get(table.number, {}))]
+        watch(connection, table, emptied, Reason.ADDED)
     order = {layer_id: n for n, layer_id in enumerate(context.parents_first())}
     rows = [(table, some) for table, some in grouped if not table.is_attachment]
     # Children first: a new one that arrived is no part of a parent that goes to a store meanwhile.
@@ -122,6 +124,22 @@ def _acknowledge(
     photos = None if table.is_attachment else context.attachment_table(table.layer_id)
     if photos is not None and deleted:
         _forget_photos(connection, photos, deleted)
+
+
+def _is_emptied(case: Case, found: Found) -> bool:
+    """Whether values are gone from the row that this edit did not touch.
+
+    Another machine may be about to put them back, which has just found out with a file of this
+    device that the service clears them; and of what went through our replica no download tells. So
+    the next one reads the row again.
+    """
+    edit, row = case.edit, found.get(case.global_id)
+    if edit.operation is not EditOperation.UPDATE or edit.base is None or row is None:
+        return False
+    cells = zip(edit.table.row_names, edit.base, row, strict=True)
+    return any(
+        was is not None and now is None and name not in edit.columns for name, was, now in cells
+    )
 
 
 def _forget_photos(

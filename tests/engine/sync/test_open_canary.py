@@ -9,6 +9,7 @@ from engine import faults
 from engine.errors import LinkError
 from engine.model import SyncDirection
 from engine.sync.parameters import PushChannel, SyncLayerOption
+from tests.engine.sync.carrying import export, push
 from tests.engine.sync.fleet import HYDRANTS, VISITS, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
@@ -87,3 +88,23 @@ async def test_row_that_cannot_be_mended_keeps_no_edit_waiting(tmp_path: Path) -
         await a.sync()
         row = (await world.rows())[HYDRANTS][gid(2)]
         assert (row["name"], row["pressure"]) == ("H2", 3.5)
+
+
+async def test_row_that_another_machine_is_about_to_mend_is_read_again(tmp_path: Path) -> None:
+    """It sends a file of the device through the device's replica, which is not told of that."""
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+        await export(a, tmp_path / "A.delta")
+        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
+            await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=SYNCHRONIZE)
+        world.server.faults.clear()
+        foreign(a, f"UPDATE Hydrants SET name='newer' WHERE GlobalID='{gid(2)}'")
+        await a.sync()
+        await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=SYNCHRONIZE)
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("newer", 1, 1.0)
+        await world.assert_agreed()
