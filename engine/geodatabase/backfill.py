@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.geodatabase.applying import applying
-from engine.geodatabase.bookkeeping import declare
+from engine.geodatabase.bookkeeping import has_table, make_table
 from engine.geodatabase.difference import Cell
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
@@ -30,12 +30,11 @@ class Backfill:
 
 def add(connection: sqlite3.Connection, table: LayerTable, columns: Sequence[str]) -> None:
     """These columns of ``table`` are new: no row has them yet."""
-    if not _exists(connection):  # many files never need it
-        connection.execute(
-            f"CREATE TABLE {_TABLE} (number INTEGER PRIMARY KEY, columns TEXT NOT NULL, "
-            "after INTEGER NOT NULL)"
-        )
-        declare(connection, _TABLE)
+    make_table(
+        connection,
+        _TABLE,
+        "(number INTEGER PRIMARY KEY, columns TEXT NOT NULL, after INTEGER NOT NULL)",
+    )
     open_ones = next((b.columns for b in backfills(connection) if b.number == table.number), ())
     names = [name for name in dict.fromkeys((*open_ones, *columns)) if table.column(name)]
     connection.execute(f"DELETE FROM {_TABLE} WHERE number = ?", (table.number,))
@@ -48,7 +47,7 @@ def add(connection: sqlite3.Connection, table: LayerTable, columns: Sequence[str
 
 def backfills(connection: sqlite3.Connection) -> list[Backfill]:
     """What is still to be filled, table by table."""
-    if not _exists(connection):
+    if not has_table(connection, _TABLE):
         return []
     return [
         Backfill(number=number, columns=tuple(json.loads(columns)), after=after)
@@ -138,8 +137,3 @@ def _touched(
         (json.dumps(list(global_ids)), table.number),
     )
     return [gid for (gid,) in found]
-
-
-def _exists(connection: sqlite3.Connection) -> bool:
-    found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (_TABLE,))
-    return found.fetchone() is not None

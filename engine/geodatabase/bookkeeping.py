@@ -71,6 +71,19 @@ def declare(connection: sqlite3.Connection, name: str) -> None:
     )
 
 
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether the file has that table: some are made when they are first needed."""
+    found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,))
+    return found.fetchone() is not None
+
+
+def make_table(connection: sqlite3.Connection, name: str, columns: str) -> None:
+    """Make such a table where it is missing, and declare it."""
+    if not has_table(connection, name):
+        connection.execute(f"CREATE TABLE {name} {columns}")
+        declare(connection, name)
+
+
 def schema_version(connection: sqlite3.Connection) -> int:
     """The file's version; :exc:`NotAGeodatabaseError` if fieldsync did not make the file."""
     try:

@@ -5,9 +5,9 @@ this device, and in the version that is in the file. Functions that write need a
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from engine.geodatabase.bookkeeping import declare
+from engine.geodatabase.bookkeeping import has_table, make_table
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 
@@ -70,7 +70,7 @@ def carried_and_deleted(
 ) -> list[tuple[str, str | None]]:
     """The rows in files that were deleted here after that: (GlobalID, of an attachment that of its
     feature)."""
-    if not _is_there(connection):
+    if not has_table(connection, _TABLE):
         return []
     gid = quote(table.global_id)
     return connection.execute(
@@ -86,21 +86,26 @@ def forget_carried(
     connection: sqlite3.Connection, table: LayerTable, global_ids: Collection[str]
 ) -> None:
     """The file that had these rows was sent, and its answer is here."""
-    if _is_there(connection):
+    if has_table(connection, _TABLE):
         connection.executemany(
             f"DELETE FROM {_TABLE} WHERE layer=? AND gid=?",
             [(table.number, gid) for gid in global_ids],
         )
 
 
-def has_old(connection: sqlite3.Connection, table: LayerTable, before: str) -> bool:
-    """Whether :func:`prune_carried` has anything to do."""
-    if not _is_there(connection):
-        return False
-    found = connection.execute(
-        f"SELECT 1 FROM {_TABLE} WHERE {_old(table)}", (table.number, before)
-    )
-    return found.fetchone() is not None
+def with_old(
+    connection: sqlite3.Connection, tables: Iterable[LayerTable], before: str
+) -> list[LayerTable]:
+    """The tables for which :func:`prune_carried` has anything to do."""
+    if not has_table(connection, _TABLE):
+        return []
+    return [
+        table
+        for table in tables
+        if connection.execute(
+            f"SELECT 1 FROM {_TABLE} WHERE {_old(table)}", (table.number, before)
+        ).fetchone()
+    ]
 
 
 def prune_carried(connection: sqlite3.Connection, table: LayerTable, before: str) -> None:
@@ -119,7 +124,7 @@ def _old(table: LayerTable) -> str:
 
 
 def _sequence(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> int | None:
-    if not _is_there(connection):
+    if not has_table(connection, _TABLE):
         return None
     found = connection.execute(
         f"SELECT seq FROM {_TABLE} WHERE layer=? AND gid=?", (table.number, global_id)
@@ -128,16 +133,9 @@ def _sequence(connection: sqlite3.Connection, table: LayerTable, global_id: str)
 
 
 def _make(connection: sqlite3.Connection) -> None:
-    if not _is_there(connection):
-        connection.execute(
-            f"CREATE TABLE {_TABLE}(layer INTEGER NOT NULL, gid TEXT NOT NULL,"
-            " seq INTEGER NOT NULL, parent TEXT, noted_at TEXT, PRIMARY KEY(layer,gid))"
-            " WITHOUT ROWID"
-        )
-        declare(connection, _TABLE)
-
-
-def _is_there(connection: sqlite3.Connection) -> bool:
-    """Many geodatabases never need the table."""
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name=?", (_TABLE,))
-    return found.fetchone() is not None
+    make_table(
+        connection,
+        _TABLE,
+        "(layer INTEGER NOT NULL, gid TEXT NOT NULL, seq INTEGER NOT NULL, parent TEXT,"
+        " noted_at TEXT, PRIMARY KEY(layer,gid)) WITHOUT ROWID",
+    )

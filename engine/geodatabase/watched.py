@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Collection
 from enum import Enum
 
-from engine.geodatabase.bookkeeping import declare
+from engine.geodatabase.bookkeeping import has_table, make_table
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import stage_table
@@ -92,15 +92,14 @@ def forget_inside(connection: sqlite3.Connection, table: LayerTable) -> None:
 
 def is_watching(connection: sqlite3.Connection) -> bool:
     """Whether any row was ever watched; many files never need the table."""
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (WATCHED,))
-    return found.fetchone() is not None
+    return has_table(connection, WATCHED)
 
 
 def make_watched(connection: sqlite3.Connection) -> None:
     """Make the table of watched rows where it is missing."""
-    if not is_watching(connection):
-        connection.execute(
-            f"CREATE TABLE {WATCHED} (number INTEGER NOT NULL, reason TEXT NOT NULL, "
-            "gid TEXT NOT NULL, PRIMARY KEY (number, reason, gid)) WITHOUT ROWID"
-        )
-        declare(connection, WATCHED)
+    make_table(
+        connection,
+        WATCHED,
+        "(number INTEGER NOT NULL, reason TEXT NOT NULL, gid TEXT NOT NULL, "
+        "PRIMARY KEY (number, reason, gid)) WITHOUT ROWID",
+    )

@@ -56,10 +56,7 @@ async def fetch_before_sending(context: SyncContext, edits: Sequence[Edit]) -> l
     """Fetch the data of those attachments that were only renamed here and whose data is not here,
     or was replaced on the service: they are sent whole. Returns those that cannot be sent now."""
     waiting = []
-    for edit in edits:
-        fetch = await context.database.read(missing_data, edit)
-        if fetch is None:
-            continue
+    for edit, fetch in await context.database.read(_without_data, edits):
         try:
             await _fetch(context, fetch)
         except (LinkError, AuthenticationError):
@@ -68,6 +65,13 @@ async def fetch_before_sending(context: SyncContext, edits: Sequence[Edit]) -> l
             context.narrator.warn(f"attachment {edit.global_id} was not fetched: {error}")
             waiting.append(edit)
     return waiting
+
+
+def _without_data(
+    connection: sqlite3.Connection, edits: Sequence[Edit]
+) -> list[tuple[Edit, Fetch]]:
+    found = [(edit, missing_data(connection, edit)) for edit in edits]
+    return [(edit, fetch) for edit, fetch in found if fetch is not None]
 
 
 def missing_data(connection: sqlite3.Connection, edit: Edit) -> Fetch | None:

@@ -72,7 +72,6 @@ class Push:
     async def run(self) -> None:
         """Send until every pending edit has been tried."""
         await judge_open(self._context, self._channel)
-        self._partial.forget()
         await self._go_on()
         await self._send_all()
         while any(not suspect.is_settled for suspect in self._suspects.values()):

@@ -131,23 +131,31 @@ async def _fill(context: SyncContext, table: LayerTable, one: Backfill) -> None:
     context.narrator.info(f"{table.name}: fetching the values of {fields}")
     after, missing = one.after, 0
     while rows := await context.database.read(_next, table, after):
-        await context.narrator.breathe()
         after = rows[-1][0]
-        cells = await _values(context, table, one.columns, rows)
-        missing += sum(one_row is None for one_row in cells.values())
-        found = {gid: row for gid, row in cells.items() if row is not None}
-        await context.write(backfill.fill, table, one.columns, found, after)
+        missing += await _fill_rows(context, table, one.columns, rows, after)
         faults.point("fields.filled")
     gid = ""
     while gids := await context.database.read(backfill.next_deleted, table, gid, FILL_ROWS):
-        await context.narrator.breathe()
         gid = gids[-1]
-        cells = await _values(context, table, one.columns, [(0, gid, None) for gid in gids])
-        found = {gid: row for gid, row in cells.items() if row is not None}
-        await context.write(backfill.fill, table, one.columns, found, after)
+        await _fill_rows(context, table, one.columns, [(0, gid, None) for gid in gids], after)
     await context.write(backfill.done, table)
     if missing:
         context.narrator.warn(f"{table.name}: {missing} rows have values that cannot be stored")
+
+
+async def _fill_rows(
+    context: SyncContext,
+    table: LayerTable,
+    columns: Sequence[str],
+    rows: Sequence[tuple[int, str, int | None]],
+    after: int,
+) -> int:
+    """Fetch and store the values of these rows; how many of them cannot be stored."""
+    await context.narrator.breathe()
+    cells = await _values(context, table, columns, rows)
+    found = {gid: row for gid, row in cells.items() if row is not None}
+    await context.write(backfill.fill, table, columns, found, after)
+    return len(cells) - len(found)
 
 
 def _next(

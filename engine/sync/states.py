@@ -18,7 +18,7 @@ from engine.errors import (
     ServiceError,
     ServiceRefusedError,
 )
-from engine.geodatabase.carried import has_old, prune_carried
+from engine.geodatabase.carried import prune_carried, with_old
 from engine.geodatabase.change_log import drop_settled, has_moot
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.notices import note_checkpoint, was_busy
@@ -144,9 +144,8 @@ async def _prune(context: SyncContext) -> None:
     if await context.database.read(has_resolved):
         await context.write(prune_resolved, context.clock.now())
     limit = timestamp(context.clock.now() - timedelta(days=KEPT_DAYS))
-    for table in context.tables:
-        if await context.database.read(has_old, table, limit):
-            await context.write(prune_carried, table, limit)
+    for table in await context.database.read(with_old, context.tables, limit):
+        await context.write(prune_carried, table, limit)
 
 
 async def _checkpoint(context: SyncContext) -> None:
