@@ -5,11 +5,11 @@ sync on.
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from device.config import HANDED_FROM, DeviceConfig, credentials, credentials_file
+from device.file_stamp import Stamp, stamp_of
 from device.log import event
 from engine import ArcGISCredentialStore, EngineError
 
@@ -52,10 +52,5 @@ class KeptCredentials:
         return store
 
 
-def _stamp(path: Path | None) -> tuple[int, ...] | None:
-    """What is another once the file was written; None if it is not there."""
-    try:
-        facts = None if path is None else os.stat(path)
-    except OSError:
-        return None
-    return None if facts is None else (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+def _stamp(path: Path | None) -> Stamp | None:
+    return None if path is None else stamp_of(path)

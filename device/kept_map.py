@@ -5,7 +5,6 @@ the last one who closes a geodatabase tidies its write-ahead log up.
 """
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from device.api.status import Failure, MapStatus, ServiceHold
 from device.config import MapConfig
+from device.file_stamp import Stamp, stamp_of
 from device.log import event, log
 from device.policy.state import Hold
 from device.redaction import without_url_secrets
@@ -54,15 +54,10 @@ class Counts:
 
 
 DAMAGED = "geodatabase-damaged"
-_Facts = tuple[int, int, int] | None  # number of the file, size, time of the last write; None: gone
 
 
 class KeptMap:
-    """A map and what is known of it. ``is_usable`` False: nothing of it can be synced.
-
-    ``damage``: the geodatabases, by their file names, in which a check found any. They are
-    left alone until a check of what was made of the file finds none; the others are synced.
-    """
+    """A map and what is known of it. ``is_usable`` False: nothing of it can be synced."""
 
     def __init__(self, config: MapConfig) -> None:
         self.config = config
@@ -74,15 +69,20 @@ class KeptMap:
         self.run_errors: dict[str, Failure] = {}
         """Why the last sync with a service, by its URL, did not do all of its work."""
         self._turn = asyncio.Lock()
-        self.damage: dict[str, EngineError] = {}
-        self._damaged: dict[str, _Facts] = {}
-        """What is known of those files from outside."""
+        self._damaged: dict[str, tuple[EngineError, Stamp | None]] = {}
+        """What a check found in a file, by its name, and what stamp that had."""
         self._check_limit_s = LOOK_LIMIT_S
 
     @property
     def is_in_doubt(self) -> bool:
         """Whether it could not be read, or not all of it, when it was last looked at."""
         return not self.is_usable or self.counts.edits is None
+
+    @property
+    def damage(self) -> dict[str, EngineError]:
+        """The geodatabases, by their file names, in which a check found any. They are left alone
+        until a check of what was made of the file finds none; the others are synced."""
+        return {name: error for name, (error, _) in self._damaged.items()}
 
     @property
     def name(self) -> str:
@@ -185,23 +185,24 @@ class KeptMap:
         return self.counts.error is None or self.counts.error.code != DAMAGED
 
     async def _check_changed(self) -> None:
-        """Look again at the damaged files that were repaired, taken again or written since.
-
-        The number of a file alone would not tell: another one that takes its place may get it.
-        """
-        changed = {name for name in self.damage if self._facts(name) != self._damaged[name]}
+        """Look again at the damaged files that were repaired, taken again or written since."""
+        changed = {
+            name
+            for name, (_, stamp) in self._damaged.items()
+            if stamp_of(self.folder / name) != stamp
+        }
         if not changed:
             return
         async with self.opened() as map_:
             for name in changed:
-                del self.damage[name]
+                del self._damaged[name]
             for geodatabase in map_.geodatabases:
                 if geodatabase.path.name in changed:
                     await self._check(geodatabase)
 
     async def _check(self, geodatabase: Geodatabase) -> None:
         name = geodatabase.path.name
-        facts = self._facts(name)  # what is written from here on is looked at again
+        stamp = stamp_of(self.folder / name)  # what is written from here on is looked at again
         try:
             async with asyncio.timeout(self._check_limit_s):
                 await geodatabase.check()
@@ -210,14 +211,7 @@ class KeptMap:
         except Exception as error:
             told = _told(error)
             if told.code == DAMAGED:
-                self.damage[name], self._damaged[name] = told, facts
-
-    def _facts(self, name: str) -> _Facts:
-        try:
-            found = os.stat(self.folder / name)
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+                self._damaged[name] = told, stamp
 
     def _fail(self, before: Counts, error: EngineError) -> None:
         self.is_usable = False
