@@ -1,6 +1,7 @@
 """Devices and the feature service they share, for tests of whole syncs."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -290,6 +291,17 @@ class Fleet:
         ]
         assert all(r["success"] for r in results), results
         return results
+
+    async def replace_photo(self, global_id: str, name: str, data: bytes) -> None:
+        """Replace an attachment of a hydrant, as an office does."""
+        edit = {
+            "globalId": global_id,
+            "parentGlobalId": self.attachments()[global_id][0],
+            "name": name,
+            "contentType": "image/jpeg",
+            "data": base64.b64encode(data).decode(),
+        }
+        await self.edit(HYDRANTS, attachments={"updates": [edit]})
 
     async def change(self, layer_id: int, global_id: str, **attributes: object) -> None:
         """Change attributes of one row on the service (whole row, whatever the profile does)."""

@@ -10,11 +10,35 @@ from engine.errors import LinkError
 from engine.model import SyncDirection
 from engine.sync.parameters import PushChannel, SyncLayerOption
 from tests.engine.sync.carrying import export, push
-from tests.engine.sync.fleet import HYDRANTS, VISITS, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
 from tests.engine.sync.test_partial_updates import CLEARING, SYNCHRONIZE
 from tests.feature_service.mishap import change_schema
+
+
+async def sent_unjudged(world: Fleet, device: Device, change: str) -> None:
+    """Change a hydrant; the update arrives, and the link dies before anybody looks at its row."""
+    foreign(device, f"UPDATE Hydrants SET {change} WHERE GlobalID='{gid(2)}'")
+    with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
+        await device.sync()
+    world.server.faults.clear()
+
+
+async def test_row_is_mended_by_the_next_upload_if_it_is_found_out_about_by_a_download(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path, replace(CLEARING, sync_models="perLayer")) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        await sent_unjudged(world, a, "name='mine'")
+        await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+        await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("mine", 1, 1.0)
+        await world.assert_agreed()
 
 
 @pytest.mark.parametrize(
@@ -29,10 +53,7 @@ async def test_canary_without_an_answer_is_judged_later_and_through_the_other_ch
     """Its layer takes no part in the next sync, which has another row to find out with."""
     async with fleet(tmp_path, replace(CLEARING, sync_models="perLayer")) as world:
         a = await world.device("A", channel=SYNCHRONIZE)
-        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
-        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
-            await a.sync()
-        world.server.faults.clear()
+        await sent_unjudged(world, a, "name='mine'")
         if is_left_out:
             foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
             visits = SyncLayerOption(layer_id=VISITS, sync_direction=SyncDirection.UPLOAD)
@@ -53,10 +74,7 @@ async def test_row_of_which_a_field_was_closed_meanwhile_is_mended_without_it(
 ) -> None:
     async with fleet(tmp_path, CLEARING) as world:
         a = await world.device("A")
-        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
-        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
-            await a.sync()
-        world.server.faults.clear()
+        await sent_unjudged(world, a, "name='mine'")
         change_schema(
             world.inside, {"layer": HYDRANTS, "field": "pressure", "set": {"editable": False}}
         )
@@ -72,10 +90,7 @@ async def test_row_that_cannot_be_mended_keeps_no_edit_waiting(tmp_path: Path) -
     """Its values are not allowed any more; they are sent again by each sync."""
     async with fleet(tmp_path, CLEARING) as world:
         a = await world.device("A")
-        foreign(a, f"UPDATE Hydrants SET pressure=3.5 WHERE GlobalID='{gid(2)}'")
-        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
-            await a.sync()
-        world.server.faults.clear()
+        await sent_unjudged(world, a, "pressure=3.5")
         change_schema(world.inside, {"layer": HYDRANTS, "field": "name", "set": {"length": 1}})
         foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
 

@@ -9,7 +9,6 @@ import pytest
 from engine import faults
 from engine.errors import LinkError
 from engine.geodatabase.change_log import Edit
-from engine.model import SyncDirection
 from engine.sync.batches import Batch
 from engine.sync.canary_rows import Attributes
 from engine.sync.case import Key
@@ -407,25 +406,6 @@ async def test_refused_canary_is_not_taken_for_one_that_arrived_by_a_time_of_som
 
         row = (await world.rows())[VISITS][gid(1001)]
         assert (row["note"], row["hydrant"]) == ("mine", gid(1))
-
-
-async def test_row_is_mended_by_the_next_upload_if_it_is_found_out_about_by_a_download(
-    tmp_path: Path,
-) -> None:
-    async with fleet(tmp_path, replace(CLEARING, sync_models="perLayer")) as world:
-        a = await world.device("A", channel=SYNCHRONIZE)
-        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
-        with faults.armed(link_dies_at(world, "batch.fetched")), pytest.raises(LinkError):
-            await a.sync()
-        world.server.faults.clear()
-        await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
-        await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
-
-        await a.sync()
-
-        row = (await world.rows())[HYDRANTS][gid(2)]
-        assert (row["name"], row["status"], row["pressure"]) == ("mine", 1, 1.0)
-        await world.assert_agreed()
 
 
 async def test_newer_value_of_others_survives_a_proof_that_breaks_off_twice(

@@ -1,7 +1,6 @@
 """Photos go their own way: what becomes of one does not become of its row."""
 
 import asyncio
-import base64
 
 import pytest
 
@@ -69,14 +68,7 @@ async def test_photo_that_was_deleted_here_comes_back_with_the_bytes_that_are_th
     a.parameters.conflict_policy = policy
     global_id = next(iter(world.attachments()))
     await delete_photo(a, global_id)
-    edit = {
-        "globalId": global_id,
-        "parentGlobalId": world.attachments()[global_id][0],
-        "name": "news.jpg",
-        "contentType": "image/jpeg",
-        "data": base64.b64encode(b"the news of the office").decode(),
-    }
-    await world.edit(HYDRANTS, attachments={"updates": [edit]})
+    await world.replace_photo(global_id, "news.jpg", b"the news of the office")
     await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
 
     async with a.open() as geodatabase:
@@ -94,17 +86,10 @@ async def replaced_on_both_sides(
     """A device and a photo that it and the office have replaced."""
     a = await world.device("A")
     a.parameters.conflict_policy = policy
-    global_id, (parent, *_) = next(iter(world.attachments().items()))
+    global_id = next(iter(world.attachments()))
     async with a.open() as geodatabase:
         await geodatabase.table(HYDRANTS).update_attachment(global_id, name, None, b"mine")
-    edit = {
-        "globalId": global_id,
-        "parentGlobalId": parent,
-        "name": "news.jpg",
-        "contentType": "image/jpeg",
-        "data": base64.b64encode(b"the news of the office").decode(),
-    }
-    await world.edit(HYDRANTS, attachments={"updates": [edit]})
+    await world.replace_photo(global_id, "news.jpg", b"the news of the office")
     return a, global_id
 
 
@@ -198,14 +183,7 @@ async def test_photo_that_was_renamed_here_goes_up_with_the_data_that_is_there(
 ) -> None:
     a = await world.device("A")
     global_id, (parent, *_) = next(iter(world.attachments().items()))
-    edit = {
-        "globalId": global_id,
-        "parentGlobalId": parent,
-        "name": "news.jpg",
-        "contentType": "image/jpeg",
-        "data": base64.b64encode(b"the news of the office").decode(),
-    }
-    await world.edit(HYDRANTS, attachments={"updates": [edit]})
+    await world.replace_photo(global_id, "news.jpg", b"the news of the office")
     foreign(a, "UPDATE Hydrants__ATTACH SET CONTENT_TYPE='image/png'")
 
     await a.sync()

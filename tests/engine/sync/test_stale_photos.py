@@ -1,6 +1,5 @@
 """A delta file that is sent late, with edits of attachments that were replaced meanwhile."""
 
-import base64
 from pathlib import Path
 
 import pytest
@@ -9,18 +8,6 @@ from engine.model import ConflictPolicy
 from engine.sync.delta_verdict import EditVerdict
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, Fleet
-
-
-async def replaced(world: Fleet, photo: str, name: str) -> None:
-    """The office replaces the attachment."""
-    edit = {
-        "globalId": photo,
-        "parentGlobalId": world.attachments()[photo][0],
-        "name": name,
-        "contentType": "image/jpeg",
-        "data": base64.b64encode(name.encode()).decode(),
-    }
-    await world.edit(HYDRANTS, attachments={"updates": [edit]})
 
 
 @pytest.mark.parametrize("is_delete", [False, True])
@@ -36,7 +23,7 @@ async def test_replaced_attachment_when_a_stale_file_is_sent_then_it_is_a_confli
         else:
             await table.update_attachment(photo, "stale.jpg", None, b"stale")
     await export(a, tmp_path / "A.delta")
-    await replaced(world, photo, "office.jpg")
+    await world.replace_photo(photo, "office.jpg", b"office.jpg")
 
     result = await push(tmp_path / "A.delta", tmp_path / "A.answer")
 
