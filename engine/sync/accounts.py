@@ -32,6 +32,16 @@ class Accounts:
         """Whether an edit of that row was counted in this sync."""
         return edit in self._met
 
+    async def has_new(self) -> bool:
+        """Whether there is an edit to be sent that was not tried in this sync."""
+        for table in self._context.tables:
+            after = 0
+            while edits := await self._context.database.read(_sendable, table, after):
+                if not all(self.has_met(edit) for edit in edits):
+                    return True
+                after = edits[-1].first
+        return False
+
     def meet(self, edits: Sequence[Edit]) -> None:
         """These are tried now."""
         self._met.add(edits)
@@ -130,6 +140,10 @@ class Accounts:
     def _counts(self, edit: Edit) -> EditCounts:
         result = self._context.layer_result(edit.table)
         return result.attachments_uploaded if edit.table.is_attachment else result.uploaded
+
+
+def _sendable(connection: sqlite3.Connection, table: LayerTable, after: int) -> list[Edit]:
+    return change_log.pending_edits(connection, table, after=after)
 
 
 def _edits(connection: sqlite3.Connection, table: LayerTable, after: int) -> list[Edit]:

@@ -41,6 +41,7 @@ from engine.sync.delivery import Delivery
 from engine.sync.partial_updates import PartialUpdates, judge_open
 from engine.sync.photos import fetch_before_sending, missing_data
 from engine.sync.reconciling import give_up, reconcile_batch
+from engine.sync.recording import Settled
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
 from engine.sync.settlement import settle
@@ -67,6 +68,7 @@ class Push:
         self._plan: list[Step] = steps(tables, context.parents_first(), context.parents())
         self._taken = 0  # calls that the service took in this run
         self._took_edits = False
+        self._has_renamed = False  # in a batch that was settled just now
         self._suspects: dict[Key, _Suspect] = {}
 
     async def run(self) -> None:
@@ -98,6 +100,8 @@ class Push:
             await context.narrator.breathe()
             self._accounts.meet(edits)
             await self._send(edits)
+            if self._has_renamed:
+                self._has_renamed, cursor = False, Cursor()
             done += len(edits)
             context.narrator.report(100 * done / max(total, done))
 
@@ -166,7 +170,7 @@ class Push:
             await context.service.session.pause(attempt, error)
             settled = await reconcile_batch(context, self._channel, batch.id)
             self._partial.forget()
-            left = self._accounts.tally(batch.edits, settled)
+            left = await self._tally(batch, settled, may_quarantine=True)
             if left and attempt >= ATTEMPTS:
                 self._accounts.pending(left)
                 raise
@@ -190,10 +194,19 @@ class Push:
             is_answered=True,
         )
         await self._delivery.remove_spool(batch)
-        left = self._accounts.tally(batch.edits, settled, may_quarantine=may_quarantine)
+        left = await self._tally(batch, settled, may_quarantine=may_quarantine)
         self._accounts.pending(left)
         if self._is_whole and settled.refusals:
             raise _named(*settled.refusals[0])
+
+    async def _tally(self, batch: Batch, settled: Settled, *, may_quarantine: bool) -> list[Edit]:
+        """Count what is decided; returns what is still pending. The keys that point at a row with a
+        new GlobalID are edits now, of tables that were passed or of this batch itself."""
+        left = self._accounts.tally(batch.edits, settled, may_quarantine=may_quarantine)
+        if settled.has_renamed:
+            self._has_renamed = True
+            self._accounts.reopen(await self._context.database.read(_edited_since, batch.edits))
+        return left
 
     def _may_go_apart(self, edits: Sequence[Edit]) -> bool:
         """Whether the data of a lone attachment may be an upload of its own."""

@@ -39,11 +39,16 @@ class Outcome(Enum):
 
 @dataclass(slots=True)
 class Settled:
-    """The outcome of each edit, and why those were refused that were."""
+    """The outcome of each edit, and why those were refused that were.
+
+    ``has_renamed``: the service gave rows GlobalIDs of its own, so that the keys of rows that
+    belong to them have become edits.
+    """
 
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
     refusals: list[tuple[Edit, EditError]] = field(default_factory=list)
     held: int = 0
+    has_renamed: bool = False
 
 
 def record(
@@ -77,7 +82,9 @@ def record(
     acknowledge.release(connection, batch_id)
     for table, _ in grouped:
         change_log.drop_settled(connection, table, now=now)
-    settled = Settled()
+    settled = Settled(
+        has_renamed=any(c.is_acknowledged and c.global_id != c.edit.global_id for c in cases)
+    )
     for case in cases:
         outcome = _outcome(connection, case, newest)
         if outcome is Outcome.QUARANTINED and not may_quarantine:

@@ -83,7 +83,12 @@ MOVES: Mapping[SyncStep, frozenset[SyncStep]] = {
     SyncStep.PUSH: frozenset(
         {SyncStep.SNAPSHOT, SyncStep.FILL, SyncStep.REGISTER, SyncStep.RECONCILE}
     ),
-    SyncStep.SNAPSHOT: frozenset({SyncStep.FILL}),
+    SyncStep.SNAPSHOT: frozenset(
+        {
+            SyncStep.PUSH,  # it showed what is still to be sent
+            SyncStep.FILL,
+        }
+    ),
     SyncStep.FILL: frozenset({SyncStep.PHOTOS}),
     SyncStep.PHOTOS: frozenset({SyncStep.DONE}),
     SyncStep.DONE: frozenset(),
@@ -249,7 +254,8 @@ async def _snapshot(run: SyncRun) -> SyncStep:
     await fetch_everything(context)
     await recovery.note_download(context, refused=False)
     await recovery.clear_left(context)
-    return SyncStep.FILL
+    # A row that was deleted here is only then known to have come there, by a file from here.
+    return SyncStep.PUSH if await run.accounts.has_new() else SyncStep.FILL
 
 
 async def _fill(run: SyncRun) -> SyncStep:

@@ -10,6 +10,7 @@ from engine.model import SyncDirection
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, gid
+from tests.engine.sync.test_recovery import unregister
 
 NEW = gid(7001)
 
@@ -84,6 +85,30 @@ async def test_deleted_attachment_when_its_file_is_sent_then_the_delete_follows(
 
     assert photo not in world.attachments()
     await a.sync()
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("is_photo", [False, True])
+async def test_deleted_row_that_all_rows_show_to_be_there_then_the_delete_follows_at_once(
+    world: Fleet, tmp_path: Path, is_photo: bool
+) -> None:
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        if is_photo:
+            new = (await table.add_attachment(gid(1), "new.jpg", None, b"new")).global_id
+        else:
+            new = (await table.add_feature({"GlobalID": NEW})).global_id
+    await export(a, tmp_path / "A.delta")
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        await (table.delete_attachment(new) if is_photo else table.delete_feature(new))
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=PushChannel.APPLY_EDITS)
+    await unregister(world, a)
+
+    await a.sync()
+
+    assert new not in (world.attachments() if is_photo else (await world.rows())[HYDRANTS])
     await world.assert_agreed()
 
 
