@@ -189,6 +189,14 @@ class PartialUpdates:
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
         faults.point("canary.judged")
 
+    async def withdraw(self, batch_id: int) -> None:
+        """That batch was not applied: if it is the canary's, its row shows nothing."""
+        if not self._path.exists():
+            return
+        note: Note = json.loads(await asyncio.to_thread(self._path.read_bytes))
+        if note["batch"] == batch_id:
+            await asyncio.to_thread(self._path.unlink)
+
     def _uploading(self, of_row: Note) -> LayerTable | None:
         """The row's table, if anything may be sent to its layer."""
         for table in self._context.tables:
@@ -233,6 +241,10 @@ class PartialUpdates:
                 f"{layer.name}: the service clears attributes that an update leaves out; "
                 f"{gid} was mended, and whole rows are sent from now on"
             )
+            await refresh(context, table, gid)
+        elif known == CLEARS:
+            # The answer of a mending may have been lost; of what goes up through our own replica
+            # no download tells.
             await refresh(context, table, gid)
         elif clearable and arrived and not known and note.get("run") == context.run:
             # After a run that died the same edit may have come from a file, or through the other
@@ -304,7 +316,7 @@ class PartialUpdates:
         lost = {n: witness[n] for n, v in after.items() if v is None and n in witness}
         if lost:
             await self._update(table, {**after, **lost}, of_row["global_id"])
-            await refresh(self._context, table, of_row["global_id"])
+        await refresh(self._context, table, of_row["global_id"])
 
     async def _orphaned(
         self, table: LayerTable, omitted: Attributes, after: Attributes

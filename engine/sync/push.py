@@ -272,6 +272,7 @@ class Push:
         suspect.is_settled = True
         context = self._context
         await context.write(journal.move, batch.id, BatchState.FETCHED, context.now())
+        await self._partial.withdraw(batch.id)
         await self._settle(batch, [_refusal(edit, error)])
 
     async def _send_smaller(self, batch: Batch) -> bool:
@@ -307,6 +308,7 @@ class Push:
     async def _give_up(self, batch: Batch) -> None:
         """The service did not take the call, so nothing of it was applied."""
         await self._context.write(give_up, batch.id)
+        await self._partial.withdraw(batch.id)
         await self._delivery.remove_spool(batch)
 
     async def _takes_calls(self, since: int = 0) -> bool:

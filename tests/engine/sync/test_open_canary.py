@@ -1,5 +1,6 @@
 """An update that was watched, and that only a later sync can judge."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from engine.errors import LinkError
 from engine.model import SyncDirection
 from engine.sync.parameters import PushChannel, SyncLayerOption
 from tests.engine.sync.carrying import export, push
-from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, fleet, found, gid
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
 from tests.engine.sync.test_partial_updates import CLEARING, SYNCHRONIZE
+from tests.feature_service import Fault
 from tests.feature_service.mishap import change_schema
 
 
@@ -84,6 +86,44 @@ async def test_row_of_which_a_field_was_closed_meanwhile_is_mended_without_it(
         row = (await world.rows())[HYDRANTS][gid(2)]
         assert (row["name"], row["status"]) == ("mine", 1)
         assert not any((await a.pending()).values())
+
+
+@pytest.mark.parametrize("skip", range(2))
+async def test_row_that_was_mended_without_an_answer_is_read_again(
+    tmp_path: Path, skip: int
+) -> None:
+    """A download was told of the row while it was empty; of the device's own mending none tells."""
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        await sent_unjudged(world, a, "name='mine'")
+        for name in ("one", "two"):
+            await world.change(HYDRANTS, gid(3), name=name)  # so that there is a download
+            await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+        lost = Fault(kind="drop-after-commit", operation="synchronizeReplica", skip=skip)
+        world.server.faults.add(lost)
+        with suppress(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("mine", 1, 1.0)
+        await world.assert_agreed()
+
+
+async def test_refused_canary_is_not_judged_by_what_others_make_of_its_row(tmp_path: Path) -> None:
+    async with fleet(tmp_path, replace(CLEARING, one_bad_edit_refuses_all=True)) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        foreign(a, f"UPDATE Hydrants SET name='{21 * 'x'}' WHERE GlobalID='{gid(2)}'")
+        result = await a.sync()
+        assert found(result).quarantined == 1
+        await world.change(HYDRANTS, gid(2), status=None, pressure=None)
+        emptied = (await world.rows())[HYDRANTS][gid(2)]
+
+        await a.sync()
+
+        assert (await world.rows())[HYDRANTS][gid(2)] == emptied
 
 
 async def test_row_that_cannot_be_mended_keeps_no_edit_waiting(tmp_path: Path) -> None:
