@@ -174,6 +174,7 @@ class _Books:
     inserts: bool
     carried: Mapping[str, int]
     alias: dict[Key, str] = field(default_factory=dict)
+    renamed: dict[Key, str] = field(default_factory=dict)  # a restored row → its new GlobalID
 
     def __post_init__(self) -> None:
         """Rows that the service gave GlobalIDs of its own are known by their texts."""
@@ -182,7 +183,6 @@ class _Books:
             for token in {version.cells[TOKENS[layer]] for version in versions}:
                 by_token.setdefault((layer, token), []).append(gid)
         known = {*self.initial, *((w.layer, w.gid) for w in self.ledger.writes)}
-        renamed: dict[Key, str] = {}
         for number, write in enumerate(self.ledger.entries):
             if not isinstance(write, Write):
                 continue
@@ -197,9 +197,9 @@ class _Books:
             if new is not None and (write.is_decision or write.gid not in holders):
                 # The row was deleted by others, and is a new one since a person restored it.
                 self.ledger.entries[number] = replace(write, gid=new)
-                renamed[(write.layer, write.gid)] = new
+                self.renamed[(write.layer, write.gid)] = new
         for number, write in enumerate(self.ledger.entries):
-            new = renamed.get((write.layer, write.gid)) if isinstance(write, Write) else None
+            new = self.renamed.get((write.layer, write.gid)) if isinstance(write, Write) else None
             if isinstance(write, Write) and new is not None and not self._was_there(write):
                 later = self.ledger.entries[number:]
                 if Delete(write.who, write.layer, write.gid) in later:
@@ -208,11 +208,20 @@ class _Books:
                 self.ledger.entries[number] = replace(write, gid=new)
 
     def _was_there(self, write: Write) -> bool:
+        """By its telling values: of a status there are two only."""
         versions = self.history.get((write.layer, write.gid), [])
-        return any(v.cells[n] == value for v in versions for n, value in write.values.items())
+        telling = {n: v for n, v in write.values.items() if n != "status"} or write.values
+        return any(v.cells[n] == value for v in versions for n, value in telling.items())
 
     def _gid(self, layer: int, gid: str) -> str:
         return self.alias.get((layer, gid), gid)
+
+    def _names(self, layer: int, name: str, value: Value) -> set[Value]:
+        """The value, and if it is a key what it became when its row was restored under another
+        GlobalID."""
+        if COLUMNS[layer][name] != "guid":
+            return {value}
+        return {value, self.renamed.get((PARENTS[layer][0], str(value)), value)}
 
     def _versions(self, layer: int, gid: str) -> list[Version]:
         return self.history.get((layer, self._gid(layer, gid)), [])
@@ -253,7 +262,8 @@ class _Books:
                     there = self._gid(PARENTS[entry.layer][0], str(value))
                     if self._is_gone("", PARENTS[entry.layer][0], there, everybody):
                         continue  # the service empties keys of rows that are gone
-                if any(v.cells[name] == there for v in self._versions(entry.layer, gid)):
+                names = self._names(entry.layer, name, there)
+                if any(v.cells[name] in names for v in self._versions(entry.layer, gid)):
                     continue
                 kept = self.stores.get(entry.who)
                 if kept is None or (entry.layer, name, value) not in kept.cells:
@@ -284,14 +294,16 @@ class _Books:
         allowed: Counter[tuple[Cell, Value]] = Counter()
         for (layer, gid), versions in self.initial.items():
             for name, value in versions[0].cells.items():
-                allowed[((layer, gid, name), value)] += 1
+                for one in self._names(layer, name, value):
+                    allowed[((layer, gid, name), one)] += 1
         for write in self.ledger.writes:
             gid = self._gid(write.layer, write.gid)
             for name, value in write.values.items():
                 if COLUMNS[write.layer][name] == "guid" and value is not None:
                     value = self._gid(PARENTS[write.layer][0], str(value))
                 # A device does not know that a file with its edits was sent, and what came after.
-                allowed[((write.layer, gid, name), value)] += 1 + self.carried.get(write.who, 0)
+                for one in self._names(write.layer, name, value):
+                    allowed[((write.layer, gid, name), one)] += 1 + self.carried.get(write.who, 0)
         for (layer, gid), versions in self.history.items():
             for name in COLUMNS[layer]:
                 for value, times in self._runs(versions, name).items():
