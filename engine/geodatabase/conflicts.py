@@ -339,7 +339,10 @@ def keep_part(logged: LoggedTable, conflict: int, gid: str) -> bool:
 
 
 def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, LayerTable]) -> None:
-    """Put the stored rows back as adds, the feature itself first (its part was stored last)."""
+    """Put the stored rows back as adds, the feature itself first (its part was stored last).
+
+    An attachment whose data had never come stays in the store: there is nothing to be sent.
+    """
     bases = {
         (number, gid): base
         for number, gid, base in connection.execute(
@@ -347,14 +350,17 @@ def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, Lay
         )
     }
     parts = connection.execute(
-        "SELECT id,layer,gid,row FROM fieldsync_conflict_part WHERE conflict=? ORDER BY id DESC",
+        "SELECT id,layer,gid,row,data IS NOT NULL FROM fieldsync_conflict_part WHERE conflict=?"
+        " ORDER BY id DESC",
         (conflict,),
     ).fetchall()
-    for part, number, gid, text in parts:
+    restored: list[tuple[int]] = []
+    for part, number, gid, text, has_data in parts:
         logged = LoggedTable(connection, known[number])
         row = decode_row(logged.table, text)
-        if row is None:
+        if row is None or (logged.table.noted and not has_data):
             continue
+        restored.append((part,))
         stored = logged.stored(gid)
         if stored is not None:
             # It is on the service again: my edits go on top of it.
@@ -373,7 +379,7 @@ def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, Lay
                 f" WHERE {quote(logged.table.global_id)}=?",
                 (part, gid),
             )
-    connection.execute("DELETE FROM fieldsync_conflict_part WHERE conflict=?", (conflict,))
+    connection.executemany("DELETE FROM fieldsync_conflict_part WHERE id=?", restored)
 
 
 def _bring_back(logged: LoggedTable, gid: str, theirs: Row | None) -> None:

@@ -200,6 +200,7 @@ def test_restore_when_photos_and_children_went_along_then_they_come_back_byte_fo
     connection = create_file(tmp_path / "b.gpkg", TREES, photos)
     insert_own(connection, TREES, two_rows(TREES))
     insert_own(connection, photos, [(G2, G1, "old.jpg", 3)])
+    connection.execute("UPDATE \"trees__ATTACH\" SET DATA=x'010203'")
     data = bytes(range(256)) * 400
     connection.execute(
         'INSERT INTO "trees__ATTACH"(GLOBALID,REL_GLOBALID,ATT_NAME,DATA) VALUES(?,?,?,?)',

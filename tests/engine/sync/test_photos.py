@@ -213,6 +213,33 @@ async def test_photo_that_is_renamed_before_its_data_has_come_keeps_its_data(wor
     await world.assert_agreed()
 
 
+async def test_photo_whose_data_never_came_is_not_brought_back_empty(world: Fleet) -> None:
+    a, b = await world.device("A"), await world.device("B")
+    async with b.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        photo = await hydrants.add_attachment(gid(1), "new.jpg", None, b"new")
+    await b.sync()
+    before = world.attachments()
+    world.server.faults.add(Fault(kind="status", operation="attachment", status=404, times=0))
+    await a.sync()
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+    await world.edit(HYDRANTS, deletes=[gid(1)])
+    await a.sync()
+    world.server.faults.clear()
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts(resolved=True)
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+
+    for device in (a, b):
+        await device.sync()
+
+    assert before.keys() - world.attachments().keys() == {photo.global_id}
+    await world.assert_agreed()
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts(resolved=True)
+    assert conflict.parts == 1, "the name of what could not be brought back"
+
+
 @pytest.mark.parametrize("deletes", [False, True])
 async def test_photo_whose_refused_edit_is_given_up_comes_back_with_its_bytes(
     world: Fleet, deletes: bool
