@@ -42,7 +42,7 @@ async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
                 await reconcile_batch(context, channel, batch.id)
                 found_out = True
         elif batch.state is BatchState.PREPARED:
-            is_whole = not await context.database.read(_left_out, context, batch.id)
+            is_whole = not await context.database.read(_lacks_edits, context, batch)
             if is_whole and await asyncio.to_thread(_can_go_on, context, channel, batch):
                 kept.add(batch.spool_name)
             else:
@@ -142,6 +142,16 @@ def _reconciling(connection: sqlite3.Connection, batch: Batch) -> None:
 def _finish(connection: sqlite3.Connection, batch_id: int, now: str) -> None:
     acknowledge.release(connection, batch_id)
     journal.move(connection, batch_id, BatchState.MERGED, now)
+
+
+def _lacks_edits(connection: sqlite3.Connection, context: SyncContext, batch: Batch) -> bool:
+    """Whether edits of the batch must not be sent now: their layers take no part in this sync, or
+    they were settled by the answer to a file that had them as well."""
+    (left,) = connection.execute(
+        "SELECT count(*) FROM fieldsync_sent WHERE batch=?", (batch.id,)
+    ).fetchone()
+    is_settled_in_part = int(left) < batch.counts.get("edits", 0)
+    return is_settled_in_part or bool(_left_out(connection, context, batch.id))
 
 
 def _can_go_on(context: SyncContext, channel: Channel, batch: Batch) -> bool:

@@ -13,6 +13,7 @@ from engine.errors import LinkError
 from engine.model import ConflictPolicy
 from engine.sync import batch_sizer
 from engine.sync.parameters import PushChannel
+from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.feature_service import Fault, Profile
@@ -196,6 +197,32 @@ async def replace_photo(device: Device, global_id: str, data: bytes) -> None:
     async with device.open() as geodatabase:
         table = geodatabase.table(HYDRANTS)
         await table.update_attachment(global_id, "same.jpg", "image/jpeg", data)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("others", [0, 1])
+async def test_upload_of_what_went_up_in_a_file_meanwhile_is_given_up(
+    world: Fleet, tmp_path: Path, others: int, channel: PushChannel
+) -> None:
+    a = await device_with_a_photo(world, channel)
+    await export(a, tmp_path / "A.delta")
+    async with a.open() as geodatabase:
+        for _ in range(others):
+            await geodatabase.table(HYDRANTS).add_attachment(gid(1), "later.jpg", None, b"later")
+    lost = Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
+    world.server.faults.add(lost)
+    with pytest.raises(LinkError):
+        await a.sync()
+    world.server.faults.clear()
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    await take_back(a, tmp_path / "A.answer")
+
+    await a.sync()
+
+    assert photos(world) == [PHOTO]
+    assert not any((await a.pending()).values())
+    await a.sync()
+    await world.assert_agreed()
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
