@@ -42,10 +42,16 @@ def note_ended(connection: sqlite3.Connection, tables: Iterable[LayerTable]) -> 
         remember(connection, _NAME, json.dumps(left))
 
 
+def behind_key(connection: sqlite3.Connection, table: LayerTable) -> int | None:
+    """Behind which primary key the rows are that a broken-off merge may have inserted; None if
+    there was none."""
+    return _noted(connection).get(table.number)
+
+
 def untold_rows(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
     """GlobalIDs of the rows that a merge which was broken off may have inserted, and of which what
     is staged now says nothing; without those that the service never had."""
-    behind = _noted(connection).get(table.number)
+    behind = behind_key(connection, table)
     if behind is None:
         return []
     has_deletes(connection, table)  # it may not be staged at all

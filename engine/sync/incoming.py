@@ -31,6 +31,8 @@ from native.operation import Operation
 
 MAX_UNDECODABLE = 1000  # a service that sends only broken rows must not fill the memory
 FETCH_BATCH = 500
+RETURNED = "fieldsync_stage_returned"
+"""The table of rows that the file calls new, and that are here."""
 
 _OPERATIONS = {
     Operation.DATA: EditOperation.ADD,
@@ -85,12 +87,14 @@ class Staged:
 class Sinks:
     """Where the parts of a file go: batches of rows with their bounds if these are known, GlobalIDs
     of rows that came without all their columns, deleted ids as they came, and what is to be fetched
-    of attachments."""
+    of attachments. ``added``, if it is given, gets each batch of features that are called new
+    before ``rows`` does."""
 
     rows: Callable[[LayerTable, list[Row], bytes | None], None]
     incomplete: Callable[[LayerTable, list[str]], None]
     deletes: Callable[[LayerTable, list[str | int]], None]
     fetches: Callable[[list[Fetch]], None]
+    added: Callable[[LayerTable, list[Row]], None] | None = None
 
 
 class Stager:
@@ -143,7 +147,10 @@ class Stager:
             self._wrong(table, "", operation, f"{table.global_id}: no GlobalID", None)
             bounds = None  # they do not fit the rows any more
         self.staged.rows += len(named)
-        self._sinks.rows(table, table_rows(table, named), bounds)
+        batch = table_rows(table, named)
+        if operation is Operation.ADDS and self._sinks.added is not None:
+            self._sinks.added(table, batch)
+        self._sinks.rows(table, batch, bounds)
 
     def _keep(self, event: AttachmentData) -> None:
         self._folder.mkdir(exist_ok=True)
@@ -221,6 +228,7 @@ def stage_file(
     sinks = _staging_sinks(connection, tables)
     connection.execute("DELETE FROM temp.fieldsync_stage_fetch")
     connection.execute("DELETE FROM temp.fieldsync_stage_incomplete")
+    connection.execute(f"DELETE FROM {RETURNED}")
     staged = Stager(tables, layers, folder, sinks).read(path, header)
     return staged
 
@@ -247,8 +255,24 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
         "PRIMARY KEY(number,gid)) WITHOUT ROWID"
     )
 
+    connection.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS {RETURNED}(number,gid,PRIMARY KEY(number,gid))"
+        " WITHOUT ROWID"
+    )
+
     def rows(table: LayerTable, batch: list[Row], bounds: bytes | None) -> None:
         staging.stage_rows(connection, table, batch)
+
+    with_photos = {table.layer_id for table in tables if table.is_attachment}
+
+    def added(table: LayerTable, batch: list[Row]) -> None:
+        if table.layer_id not in with_photos:
+            return
+        name, gid = quote(table.name), quote(table.global_id)
+        connection.executemany(
+            f"INSERT OR IGNORE INTO {RETURNED} SELECT ?,{gid} FROM {name} WHERE {gid}=?",
+            [(table.number, row[0]) for row in batch],
+        )
 
     def incomplete(table: LayerTable, gids: list[str]) -> None:
         connection.executemany(
@@ -266,7 +290,7 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
             if changed:
                 staging.stage_changed_data(connection, table, changed)
 
-    return Sinks(rows=rows, incomplete=incomplete, deletes=deletes, fetches=fetches)
+    return Sinks(rows=rows, incomplete=incomplete, deletes=deletes, fetches=fetches, added=added)
 
 
 def stage_fetches(connection: sqlite3.Connection, batch: Sequence[Fetch]) -> None:

@@ -12,14 +12,15 @@ from engine.geodatabase import staging
 from engine.geodatabase.carried import carried_and_deleted
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import Fetch
+from engine.geodatabase.half_merged import behind_key
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.sql import quote
-from engine.geodatabase.watched import Reason, watched
+from engine.geodatabase.watched import WATCHED, Reason, is_watching, watched
 from engine.model import AttachmentSyncDirection
 from engine.sync.batches import object_id_column
 from engine.sync.context import SyncContext
-from engine.sync.incoming import refetch_renamed, stage_fetches
+from engine.sync.incoming import RETURNED, refetch_renamed, stage_fetches
 from engine.sync.photo_check import Photo, list_photos, photos_gone, photos_of
 from engine.sync.read_back import QUERY_ROWS
 
@@ -28,7 +29,11 @@ async def stage_outside_photos(
     context: SyncContext, tables: Sequence[LayerTable], departed: Mapping[int, Sequence[str]]
 ) -> None:
     """Stage what is new, changed and deleted of the attachments of rows that were outside before
-    this download, or have ``departed`` in it (by table number). The rows must be staged."""
+    this download, or have ``departed`` in it (by table number). The rows must be staged.
+
+    Of a row that left the filter nobody may have told; it is new in the download that brings it
+    back.
+    """
     if context.replica.attachment_direction is not AttachmentSyncDirection.BIDIRECTIONAL:
         return
     for table in tables:
@@ -38,10 +43,11 @@ async def stage_outside_photos(
         left = departed.get(table.number, ())
         for start in range(0, len(left), QUERY_ROWS):
             await _compare(context, table, photos, left[start : start + QUERY_ROWS])
-        after = ""
-        while some := await context.database.stage(_outside, table, after):
-            after = some[-1]
-            await _compare(context, table, photos, some)
+        for listed in (_outside, _returned):
+            after = ""
+            while some := await context.database.stage(listed, table, after):
+                after = some[-1]
+                await _compare(context, table, photos, some)
 
 
 async def stage_carried_photos(context: SyncContext, table: LayerTable) -> None:
@@ -64,6 +70,24 @@ def _carried(connection: sqlite3.Connection, table: LayerTable) -> dict[str, str
 
 def _outside(connection: sqlite3.Connection, table: LayerTable, after: str) -> list[str]:
     return watched(connection, table, Reason.OUTSIDE, after=after, limit=QUERY_ROWS)
+
+
+def _returned(connection: sqlite3.Connection, table: LayerTable, after: str) -> list[str]:
+    """Rows that the download calls new and that were here before it: they had left the filter,
+    unless they were added here, or came with a download that was broken off."""
+    gid, behind = quote(table.global_id), behind_key(connection, table)
+    known = [
+        "SELECT 1 FROM fieldsync_change c WHERE c.layer=?1 AND c.gid=r.gid AND c.had_base=0",
+        f"SELECT 1 FROM {quote(table.name)} t WHERE t.{gid}=r.gid AND t.{quote(table.key)}>?4",
+    ]
+    if is_watching(connection):
+        known.append(f"SELECT 1 FROM {WATCHED} w WHERE w.number=?1 AND w.gid=r.gid")
+    found = connection.execute(
+        f"SELECT r.gid FROM {RETURNED} r WHERE r.number=?1 AND r.gid>?2"
+        f" AND NOT EXISTS({' UNION ALL '.join(known)}) ORDER BY r.gid LIMIT ?3",
+        (table.number, after, QUERY_ROWS, behind),
+    )
+    return [found_gid for (found_gid,) in found]
 
 
 async def _compare(

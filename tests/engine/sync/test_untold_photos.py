@@ -2,16 +2,17 @@
 happened to them meanwhile."""
 
 import base64
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from engine.model import ConflictPolicy, SyncDirection
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, SyncModel, gid
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, SyncModel, fleet, gid
 from tests.engine.sync.test_generate import parameters
 from tests.engine.sync.test_half_merged import dies_at
 from tests.engine.sync.test_out_of_area import AREA
-from tests.feature_service import Fault
+from tests.feature_service import Fault, Profile
 
 ROW = gid(3)
 OLD, NEW = gid(7001), gid(7002)
@@ -87,6 +88,23 @@ async def test_photo_that_is_added_to_a_row_outside_comes(world: Fleet, when: Wh
     await story(world, a, when, adds=[sent(NEW, b"new data")])
 
     assert NEW in await a.attachments()
+
+
+@pytest.mark.parametrize("leaving", ["update", "nothing"])
+async def test_photos_of_a_row_of_which_nobody_told_that_it_was_outside_are_compared(
+    tmp_path: Path, leaving: Literal["update", "nothing"]
+) -> None:
+    async with fleet(tmp_path, Profile(rows_leaving=leaving)) as world:
+        a = await taken(world)
+        await leave(world)
+        await a.sync()
+        await world.edit(HYDRANTS, attachments={"adds": [sent(NEW, b"new")], "deletes": [OLD]})
+        await come_back(world)
+
+        await a.sync()
+
+        await assert_photos(world, a)
+        assert NEW in await a.attachments()
 
 
 async def test_photo_of_a_row_outside_that_is_replaced_comes_anew(world: Fleet) -> None:
