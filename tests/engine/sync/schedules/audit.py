@@ -310,6 +310,9 @@ class _Books:
                     if value is None or self._is_default(name, value):
                         continue
                     limit = allowed[((layer, gid, name), value)]
+                    # A row that was deleted and restored as it was before an update without an
+                    # answer looks as if that had never arrived.
+                    limit += bool(limit) * sum(a.end != b.begin for a, b in pairwise(versions))
                     # The one watched row whose only other value is a key, which the service empties
                     # just then, looks as if it had been cleared by the update.
                     is_key = COLUMNS[layer][name] == "guid"
