@@ -219,6 +219,8 @@ class PartialUpdates:
         clearable = [n for n in omitted if is_clearable(layer, n)]
         # A service that clears one clears all, but somebody may have filled one again since.
         empty = next((n for n in clearable if after.get(n) is None), None)
+        if empty is None:  # the parent may be gone since, but not what an earlier run tried
+            empty = next((n for n in note.get(_WITNESS, {}) if after.get(n, ...) is None), None)
         arrived = was_taken or shows(note, table, row)
         known = await self.known()
         if empty is not None and known != KEEPS:

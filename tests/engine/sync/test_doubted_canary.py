@@ -1,5 +1,6 @@
 """A row that was emptied when our update of it was sent: by the service, or by somebody else."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from engine import faults
 from engine.errors import LinkError
 from engine.sync.parameters import PushChannel
-from tests.engine.sync.fleet import HYDRANTS, Fleet, fleet, gid
-from tests.engine.sync.test_edits_meanwhile import CHANNELS
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, fleet, gid
+from tests.engine.sync.loose_visits import loose
+from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
 from tests.engine.sync.test_partial_updates import CLEARING
 from tests.feature_service import Fault
@@ -76,3 +78,24 @@ async def test_row_that_others_moved_and_emptied_when_it_was_sent_stays_empty(wo
     assert (row["name"], row["status"], row["pressure"]) == (None, None, None)
     for global_id, row in rows.items():
         assert {n: row[n] for n in KEPT} == {n: before[global_id][n] for n in KEPT}
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_row_whose_parent_goes_while_it_is_tried_keeps_what_was_tried(
+    tmp_path: Path, times: int
+) -> None:
+    async with loose(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+        foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
+        lost = Fault(kind="drop-after-commit", operation="applyEdits", times=times)
+        world.server.faults.add(lost)
+        with suppress(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        await world.edit(HYDRANTS, deletes=[gid(1)])
+
+        await a.sync()
+
+        assert (await world.rows())[VISITS][gid(1001)]["note"] == "mine"
+        await a.sync()
+        await world.assert_agreed()
