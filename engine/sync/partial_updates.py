@@ -17,7 +17,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine import atomic, faults
-from engine.errors import ServiceRefusedError
+from engine.errors import (
+    AuthenticationError,
+    PermissionDeniedError,
+    ReplicaNotFoundError,
+    ServiceRefusedError,
+)
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
@@ -41,6 +46,7 @@ from engine.sync.canary_rows import (
 from engine.sync.case import Key
 from engine.sync.channels import Channel, Sending
 from engine.sync.context import SyncContext
+from engine.sync.delivery import Delivery, not_journaled
 from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.parameters import PushChannel
 from engine.sync.read_back import find, refresh, storable
@@ -393,19 +399,29 @@ class PartialUpdates:
         await asyncio.to_thread(write)
         try:
             answers = await self._channel.send(
-                Sending(spool=spool, target=target, submitted=_not_journaled)
+                # The note of the canary is enough: after a crash its row is judged again.
+                Sending(spool=spool, target=target, submitted=not_journaled)
             )
+        except (AuthenticationError, PermissionDeniedError, ReplicaNotFoundError):
+            raise
+        except ServiceRefusedError as error:
+            # One bad edit may refuse the call; if none is taken, it is not the row's fault.
+            if not await Delivery(context, self._channel).takes_calls():
+                raise
+            raise _not_mended(layer.name, gid, error.message, error.service_code) from error
         finally:
             await asyncio.to_thread(target.unlink, missing_ok=True)
             await asyncio.to_thread(spool.unlink, missing_ok=True)
-        refused = [a for a in answers if not a.success]
-        if refused:
-            raise _NotMended(
-                f"{layer.name} {gid} lost attributes and could not be mended: "
-                f"{refused[0].description}",
-                service_code=refused[0].code,
-                remedy="The values are kept and sent again by the next sync",
-            )
+        for refused in (a for a in answers if not a.success):
+            raise _not_mended(layer.name, gid, refused.description, refused.code)
+
+
+def _not_mended(layer: str, gid: str, reason: str, code: int | None) -> _NotMended:
+    return _NotMended(
+        f"{layer} {gid} lost attributes and could not be mended: {reason}",
+        service_code=code,
+        remedy="The values are kept and sent again by the next sync",
+    )
 
 
 def is_any_open(folder: Path) -> bool:
@@ -421,7 +437,3 @@ async def judge_open(context: SyncContext, channel: Channel) -> None:
 
 def _note_path(folder: Path, channel_name: str) -> Path:
     return folder / f"canary-{channel_name}.json"
-
-
-async def _not_journaled(status_url: str) -> None:
-    """The note of the canary is enough: after a crash its row is judged again."""

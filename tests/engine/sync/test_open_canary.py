@@ -126,10 +126,14 @@ async def test_refused_canary_is_not_judged_by_what_others_make_of_its_row(tmp_p
         assert (await world.rows())[HYDRANTS][gid(2)] == emptied
 
 
-async def test_row_that_cannot_be_mended_keeps_no_edit_waiting(tmp_path: Path) -> None:
+@pytest.mark.parametrize("refuses_all", [False, True])
+async def test_row_that_cannot_be_mended_keeps_no_edit_waiting(
+    tmp_path: Path, refuses_all: bool
+) -> None:
     """Its values are not allowed any more; they are sent again by each sync."""
-    async with fleet(tmp_path, CLEARING) as world:
-        a = await world.device("A")
+    profile = replace(CLEARING, one_bad_edit_refuses_all=refuses_all)
+    async with fleet(tmp_path, profile) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
         await sent_unjudged(world, a, "pressure=3.5")
         change_schema(world.inside, {"layer": HYDRANTS, "field": "name", "set": {"length": 1}})
         foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
