@@ -435,5 +435,11 @@ async def judge_open(context: SyncContext, channel: Channel) -> None:
         await PartialUpdates(context, channel, of).judge()
 
 
+async def withdraw_open(context: SyncContext, channel: Channel, batch_id: int) -> None:
+    """An edit of that batch was refused; see :meth:`PartialUpdates.withdraw`."""
+    for of in _CHANNELS:
+        await PartialUpdates(context, channel, of).withdraw(batch_id)
+
+
 def _note_path(folder: Path, channel_name: str) -> Path:
     return folder / f"canary-{channel_name}.json"

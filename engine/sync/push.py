@@ -179,7 +179,9 @@ class Push:
         else:
             self._taken += 1
             self._took_edits = True
-            was_taken = bool(answers) and all(answer.success for answer in answers)
+            if is_refused := any(not answer.success for answer in answers):
+                await self._partial.withdraw(batch.id)
+            was_taken = bool(answers) and not is_refused
             await self._partial.judge(taken=batch.id if was_taken else None)
             await self._settle(batch, answers)
 

@@ -18,7 +18,7 @@ from engine.sync.batches import file_digest, remove_spool
 from engine.sync.channels import Channel, EditAnswer
 from engine.sync.check import is_current
 from engine.sync.context import SyncContext
-from engine.sync.partial_updates import judge_open
+from engine.sync.partial_updates import judge_open, withdraw_open
 from engine.sync.pull import pull
 from engine.sync.recording import Settled
 from engine.sync.settlement import settle
@@ -67,6 +67,8 @@ async def reconcile_batch(context: SyncContext, channel: Channel, batch_id: int)
     if batch.state in (BatchState.SENDING, BatchState.SUBMITTED):
         await context.write(_reconciling, batch)
     answers = await _answers_of_job(context, channel, batch)
+    if any(not answer.success for answer in answers):
+        await withdraw_open(context, channel, batch_id)
     # What a partial update has cleared is mended before it is read back.
     await judge_open(context, channel)
     if context.downloads:

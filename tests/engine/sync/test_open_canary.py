@@ -11,7 +11,16 @@ from engine.errors import LinkError
 from engine.model import SyncDirection
 from engine.sync.parameters import PushChannel, SyncLayerOption
 from tests.engine.sync.carrying import export, push
-from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, fleet, found, gid
+from tests.engine.sync.fleet import (
+    HYDRANTS,
+    VISITS,
+    Device,
+    Fleet,
+    edit_inside,
+    fleet,
+    found,
+    gid,
+)
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
 from tests.engine.sync.test_partial_updates import CLEARING, SYNCHRONIZE
@@ -124,6 +133,34 @@ async def test_refused_canary_is_not_judged_by_what_others_make_of_its_row(tmp_p
         await a.sync()
 
         assert (await world.rows())[HYDRANTS][gid(2)] == emptied
+
+
+@pytest.mark.parametrize("is_asked_later", [False, True])
+async def test_canary_that_was_answered_with_a_refusal_leaves_to_others_what_they_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_asked_later: bool
+) -> None:
+    monkeypatch.setattr("engine.sync.channels.ASYNC_BYTES", 0)
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        foreign(a, f"UPDATE Hydrants SET name='{21 * 'x'}' WHERE GlobalID='{gid(2)}'")
+        emptied = {"GlobalID": gid(2), "name": "office", "status": None, "pressure": None}
+
+        def office(name: str) -> None:
+            if name == "canary.noted":
+                edit_inside(world.inside, HYDRANTS, {"updates": [{"attributes": emptied}]})
+
+        if is_asked_later:
+            with faults.armed(link_dies_at(world, "batch.submitted")), suppress(LinkError):
+                await a.sync()
+            world.server.faults.clear()
+            office("canary.noted")
+            await a.sync()
+        else:
+            with faults.armed(office):
+                await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("office", None, None)
 
 
 @pytest.mark.parametrize("refuses_all", [False, True])
