@@ -1,5 +1,6 @@
 """What must be true before a sync touches anything: tables, triggers, layers, directions."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
@@ -27,6 +28,7 @@ from engine.sync.context import SyncContext
 from engine.sync.schema_change import follow_layers
 
 _LOOKED_ON = "layers_looked_on"
+_GONE = "layers_gone"
 _JOURNAL_BYTES = 1024 * 1024
 
 
@@ -81,6 +83,30 @@ def check_presence(context: SyncContext) -> None:
             for i in sorted(gone)
         },
     )
+
+
+async def is_any_back(context: SyncContext) -> bool:
+    """Whether a layer is on the service again that was not when an earlier sync looked.
+
+    The generation has moved on without it, and the replica may not have it any more. Stays so until
+    :func:`settle_back`.
+    """
+    noted, here = await context.database.read(_noted_gone), set(context.schema.layer_ids)
+    gone = {layer.layer_id for layer in context.replica.layers} - here
+    if gone - noted:
+        await context.write(remember, _GONE, json.dumps(sorted(gone | noted)))
+    return bool(noted & here and context.replica.replica_id)
+
+
+async def settle_back(context: SyncContext) -> None:
+    """The layers that are back are in the replica again, or their rows were fetched."""
+    noted = await context.database.read(_noted_gone)
+    if back := noted & set(context.schema.layer_ids):
+        await context.write(remember, _GONE, json.dumps(sorted(noted - back)))
+
+
+def _noted_gone(connection: sqlite3.Connection) -> set[int]:
+    return set(json.loads(recall(connection, _GONE) or "[]"))
 
 
 async def check_layers(context: SyncContext, geodatabase: Geodatabase) -> None:

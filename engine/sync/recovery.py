@@ -171,6 +171,14 @@ async def register(context: SyncContext, *, is_gone: bool) -> None:
     context.narrator.info(f"registered with the service as {fresh.name}")
 
 
+async def give_up_replica(context: SyncContext) -> None:
+    """The present replica does not tell all: another one takes its place, and all rows are
+    compared."""
+    await context.write(replica_record.forget_generations)
+    context.replica = await context.database.read(replica_record.get_replica)
+    context.needs_snapshot = True
+
+
 def lacks_generations(record: Replica, layer_ids: Iterable[int]) -> bool:
     """True if nobody knows up to which generation the rows of these layers have come."""
     if record.sync_model is SyncModel.PER_LAYER:

@@ -34,7 +34,9 @@ from engine.sync.check import (
     check_space,
     check_tables,
     has_work,
+    is_any_back,
     is_current,
+    settle_back,
     takes_edits,
 )
 from engine.sync.context import SyncContext
@@ -185,13 +187,19 @@ async def _check(run: SyncRun) -> SyncStep:
     check_directions(context)
     check_tables(context, run.geodatabase)
     check_presence(context)
+    is_back = await is_any_back(context)
     await recovery.clear_left(context)
     is_doubted = context.uploads and is_any_open(context.folder)
-    if not is_doubted and not await has_work(context):
+    if not is_doubted and not is_back and not await has_work(context):
         await asyncio.to_thread(clear_spool, context, is_at_rest=context.uploads)
         context.narrator.info("nothing changed on either side")
         return SyncStep.DONE
     await check_layers(context, run.geodatabase)
+    if is_back:
+        context.narrator.warn("a layer is back on the service, so all rows are compared")
+        run.troubles.add(Trouble.GONE)
+        await recovery.give_up_replica(context)
+        return SyncStep.REGISTER
     is_copy = is_another_machine(context.replica.machine_id)
     return SyncStep.REGISTER if is_copy else SyncStep.RECONCILE
 
@@ -208,6 +216,8 @@ async def _register(run: SyncRun) -> SyncStep:
             raise
         # The edits need none, and one with rows may be had after them.
         run.context.narrator.warn(f"no replica without rows: {error.message}")
+    else:
+        await settle_back(run.context)
     return SyncStep.RECONCILE
 
 
@@ -252,6 +262,7 @@ async def _snapshot(run: SyncRun) -> SyncStep:
             f"{run.geodatabase.path.name} must be fetched"
         )
     await fetch_everything(context)
+    await settle_back(context)
     await recovery.note_download(context, refused=False)
     await recovery.clear_left(context)
     # A row that was deleted here is only then known to have come there, by a file from here.

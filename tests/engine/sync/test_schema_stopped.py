@@ -1,5 +1,6 @@
 """Layers that are not on the service what they were, and altered files in other hands."""
 
+import json
 from typing import Any
 
 import pytest
@@ -67,6 +68,34 @@ async def test_layer_that_is_gone_stops_alone_and_does_not_hold_up_the_others(
         assert (await geodatabase.table(PIPES).edit_counts()).updates == 1
         name = (await geodatabase.table(HYDRANTS).feature(gid(1))).attributes["name"]
     assert name == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("model", "channel"),
+    [
+        (SyncModel.PER_REPLICA, PushChannel.APPLY_EDITS),
+        (SyncModel.PER_LAYER, PushChannel.SYNCHRONIZE_REPLICA),
+    ],
+)
+async def test_layer_that_is_back_is_brought_to_what_it_is_now_and_synced_again(
+    world: Fleet, model: SyncModel, channel: PushChannel
+) -> None:
+    a = await world.device("A", model=model, channel=channel)
+    await edit(a, 2001, PIPES, label="mine")
+    was = json.loads(json.dumps(world.inside.service.document))
+    await world.change(PIPES, gid(2002), label="theirs")
+    change(world, PIPES, drop=True)
+    await world.change(HYDRANTS, gid(1), name="theirs")
+    await a.sync()
+    world.inside.service = checked_service(world.inside.service.name, was, "as it was")
+
+    await a.sync()
+    await world.change(PIPES, gid(2003), label="theirs")
+    await a.sync()
+
+    assert not any((await a.pending()).values())
+    assert len(await world.client.get("replicas")) == 1
+    await world.assert_agreed()
 
 
 async def test_attachments_switched_off_stay_unsent_and_the_rest_goes_on(world: Fleet) -> None:
