@@ -202,6 +202,13 @@ def newest_id(connection: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
+def skip_id(connection: sqlite3.Connection) -> None:
+    """Use up an id, for what is sent without a batch."""
+    newest = newest_id(connection)
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'fieldsync_batch'")
+    connection.execute("INSERT INTO sqlite_sequence VALUES ('fieldsync_batch', ?)", (newest + 1,))
+
+
 def unfinished(connection: sqlite3.Connection) -> list[Batch]:
     """The batches that are not merged, oldest first: where a sync goes on."""
     return list(_batches(connection, "state <> ?", BatchState.MERGED.value))

@@ -134,25 +134,41 @@ class FeatureService:
             return None
 
     async def download_changes(
-        self, form: Mapping[str, str], target: Path, on_status: Listener | None = None
+        self,
+        form: Mapping[str, str],
+        target: Path,
+        on_status: Listener | None = None,
+        *,
+        sent: int = 0,
     ) -> Fetched:
         """``synchronizeReplica`` without edits; the changes are in ``target``.
 
         Repeated on passing failures: asking again from the same generation loses nothing. What an
-        earlier run has fetched of the same changes is gone on with, until the caller discards it.
+        earlier run has fetched of the same changes is gone on with, until the caller discards it;
+        but not if the device has ``sent`` more since, as a replica is not told of its own edits.
         """
-        return await self._fetch(f"{self.url}/synchronizeReplica", form, target, on_status)
+        return await self._fetch(f"{self.url}/synchronizeReplica", form, target, on_status, sent)
 
     async def extract_changes(
-        self, form: Mapping[str, str], target: Path, on_status: Listener | None = None
+        self,
+        form: Mapping[str, str],
+        target: Path,
+        on_status: Listener | None = None,
+        *,
+        sent: int = 0,
     ) -> Fetched:
         """``extractChanges``: what has changed, without a replica. As :meth:`download_changes`."""
-        return await self._fetch(f"{self.url}/extractChanges", form, target, on_status)
+        return await self._fetch(f"{self.url}/extractChanges", form, target, on_status, sent)
 
     async def _fetch(
-        self, url: str, form: Mapping[str, str], target: Path, on_status: Listener | None
+        self,
+        url: str,
+        form: Mapping[str, str],
+        target: Path,
+        on_status: Listener | None,
+        sent: int,
     ) -> Fetched:
-        words = json.dumps([url, sorted(form.items())])
+        words = json.dumps([url, sorted(form.items()), sent])
         request = hashlib.sha256(words.encode()).hexdigest()
         kept = await operation.kept_answer(self._session, target, request)
         if kept is not None:

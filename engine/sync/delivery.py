@@ -61,6 +61,8 @@ class Delivery:
             spool, upload = spool.with_suffix(".json"), ""
             layers = context.wire_layers()
             await asyncio.to_thread(write_reference, spool, batch, self._channel.form, layers)
+        if batch.is_resumed:  # downloads may have been begun since it was prepared
+            await context.write(journal.skip_id)
         await self._move(batch, BatchState.SENDING)
         target = context.folder / f"answer-{batch.id}.json"
         start = context.clock.monotonic()

@@ -23,6 +23,7 @@ from engine.errors import (
     ReplicaNotFoundError,
     ServiceRefusedError,
 )
+from engine.geodatabase import journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
@@ -397,6 +398,7 @@ class PartialUpdates:
                 )
 
         await asyncio.to_thread(write)
+        await context.write(journal.skip_id)
         try:
             answers = await self._channel.send(
                 # The note of the canary is enough: after a crash its row is judged again.

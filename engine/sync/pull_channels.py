@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from engine.geodatabase import journal
 from engine.geodatabase.replica import Replica
 from engine.layer_schema import ServiceSchema
 from engine.model import (
@@ -52,7 +53,10 @@ class ReplicaDownload:
             direction="download",
             with_attachments=record.attachment_direction is AttachmentSyncDirection.BIDIRECTIONAL,
         )
-        return await context.service.download_changes(form, target, context.narrator.service_says)
+        sent = await context.database.read(journal.newest_id)
+        return await context.service.download_changes(
+            form, target, context.narrator.service_says, sent=sent
+        )
 
 
 class ExtractedChanges:
@@ -63,7 +67,10 @@ class ExtractedChanges:
     async def fetch(self, context: SyncContext, record: Replica, target: Path) -> Fetched:
         layer_ids = sorted(downloading(context))
         form = extract_form(record, context.spatial_reference, layer_ids)
-        return await context.service.extract_changes(form, target, context.narrator.service_says)
+        sent = await context.database.read(journal.newest_id)
+        return await context.service.extract_changes(
+            form, target, context.narrator.service_says, sent=sent
+        )
 
 
 def downloading(context: SyncContext) -> set[int]:

@@ -75,10 +75,11 @@ async def _from_replica(context: SyncContext, record: Replica) -> None:
     )
     definition = definition_of(record, context.schema, context.spatial_reference)
     before = await _count(context, definition)
-    target = await _target(context)
+    target = _target(context)
+    sent = await context.database.read(journal.newest_id)
     with using(target):
         fetched = await context.service.download_changes(
-            form, target, context.narrator.service_says
+            form, target, context.narrator.service_says, sent=sent
         )
         await _merge(context, target, fetched.envelope, definition, before, None)
     if fetched.is_resumed:
@@ -94,7 +95,7 @@ async def _from_new_replica(context: SyncContext, record: Replica) -> None:
     form = create_form(definition, schema, layers, asked.name)
     before = await _count(context, definition)
     await context.write(replica_record.note_left, asked)
-    target = await _target(context)
+    target = _target(context)
     try:
         envelope = await context.service.create_replica(form, target, context.narrator.service_says)
         header = await asyncio.to_thread(read_header, target)
@@ -123,12 +124,9 @@ async def _from_new_replica(context: SyncContext, record: Replica) -> None:
         context.replica = await context.database.read(replica_record.get_replica)
 
 
-async def _target(context: SyncContext) -> Path:
-    """A file of its own for each batch that was sent before: what an earlier run has fetched is
-    gone on with only if it cannot be older than our own edits, which no download tells of."""
+def _target(context: SyncContext) -> Path:
     context.folder.mkdir(exist_ok=True)
-    newest = await context.database.read(journal.newest_id)
-    return context.folder / f"download-all-{newest}.json"
+    return context.folder / "download-all.json"
 
 
 async def _count(

@@ -1,10 +1,16 @@
 """Downloads that one sync began and the next one ends."""
 
+from pathlib import Path
+
 import pytest
 
 from engine.errors import LinkError, ProtocolError
 from engine.geodatabase.geodatabase import Geodatabase
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
+from engine.model import SyncDirection
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
+from tests.engine.sync.schema_steps import edit
+from tests.engine.sync.test_open_canary import sent_unjudged
+from tests.engine.sync.test_partial_updates import CLEARING, SYNCHRONIZE
 from tests.feature_service import Fault
 
 NEW = gid(5001)
@@ -26,14 +32,16 @@ async def change_everything(world: Fleet) -> None:
         await world.change(HYDRANTS, gid(number), name=f"office {number}")
 
 
-async def broken_sync(world: Fleet, device: Device, operation: str, at_byte: int) -> None:
+async def broken_sync(
+    world: Fleet, device: Device, operation: str, at_byte: int, **parameters: object
+) -> None:
     """A sync whose line breaks again and again at that byte of those answers."""
     fault = Fault(kind="cut-response", operation=operation, at_byte=at_byte, times=2)
     dead = Fault(kind="drop-before-commit", operation=operation, skip=2, times=0)
     world.server.faults.add(fault)
     world.server.faults.add(dead)
     with pytest.raises(LinkError):
-        await device.sync()
+        await device.sync(**parameters)
     world.server.faults.clear()
     world.server.log.clear()
 
@@ -54,6 +62,37 @@ async def test_the_next_sync_goes_on_with_the_changes_and_asks_for_later_ones(
     assert (await a.rows())[HYDRANTS][gid(1)]["name"] == "later"
     await world.assert_agreed()
     assert spool(a) == set()
+
+
+async def test_changes_from_before_something_was_sent_are_asked_for_anew(world: Fleet) -> None:
+    """The replica that sent it is not told of it again."""
+    a = await world.device("A", channel=SYNCHRONIZE)
+    await change_everything(world)
+    await broken_sync(world, a, "replicafiles", 2500)
+    await edit(a, 1, name="mine")
+    await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD)
+
+    await a.sync()
+
+    assert (await a.rows())[HYDRANTS][gid(1)]["name"] == "mine"
+    await world.assert_agreed()
+    assert spool(a) == set()
+
+
+async def test_changes_from_before_a_row_was_mended_are_asked_for_anew(tmp_path: Path) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        await sent_unjudged(world, a, "name='mine'")
+        await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
+        for number in range(1, 10):
+            await world.change(HYDRANTS, gid(number), serial=number + 20)
+        down = {"geodatabase_sync_direction": SyncDirection.DOWNLOAD}
+        await broken_sync(world, a, "replicafiles", 2500, **down)
+        await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD)
+
+        await a.sync()
+
+        await world.assert_agreed()
 
 
 async def test_a_result_that_has_expired_is_asked_for_anew(world: Fleet) -> None:

@@ -34,7 +34,7 @@ def altered(device: Device, change: Callable[[Json], None]) -> Callable[[str], N
 
     def handler(point: str) -> None:
         if point == "snapshot.fetched":
-            (path,) = folder.glob("download-all-*.json")
+            path = folder / "download-all.json"
             value = json.loads(path.read_text())
             change(value)
             path.write_text(json.dumps(value))
