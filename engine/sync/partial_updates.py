@@ -264,7 +264,7 @@ class PartialUpdates:
         self, table: LayerTable, note: Note, of_row: Note, after: Attributes, empty: str
     ) -> bool | None:
         """Whether an update that sets a column that is empty anyhow clears one that has a value;
-        None if there is none that has.
+        None if there is none that has, or the row is gone.
 
         What has a value is noted first, so that a run that dies then does not lose it; ``of_row``
         is the part of ``note`` that is about this row.
@@ -280,7 +280,9 @@ class PartialUpdates:
             faults.point("canary.doubted")
         await self._update(table, {empty: None}, of_row["global_id"])
         row = await self._read(table, of_row["global_id"])
-        return row is None or all(editable(table, row).get(n) is None for n in present)
+        if row is None:  # deleted just now
+            return None
+        return all(editable(table, row).get(n) is None for n in present)
 
     async def _clears_other_row(self, note: Note) -> bool | None:
         """The same by any row that has an empty column and a value; None if there is no such row.
@@ -288,7 +290,14 @@ class PartialUpdates:
         context = self._context
         tables = [t for t in context.tables if context.direction(t.layer_id).uploads]
         if (noted := note.get(_OTHER_ROW)) is not None:
-            tables = [t for t in tables if t.number == noted["table"]]
+            own = next((t for t in tables if t.number == noted["table"]), None)
+            if own is None:
+                return None
+            if await find(context, own, [noted["global_id"]]):
+                tables = [own]
+            else:  # somebody has deleted it
+                noted = None
+                del note[_OTHER_ROW]
         for table in tables:
             layer = context.layers[table.layer_id]
             if noted is not None:
