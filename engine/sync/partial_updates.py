@@ -50,7 +50,7 @@ from engine.sync.context import SyncContext
 from engine.sync.delivery import Delivery, not_journaled
 from engine.sync.outgoing import sent_attributes, write_update
 from engine.sync.parameters import PushChannel
-from engine.sync.read_back import find, refresh, storable
+from engine.sync.read_back import find, refresh
 
 KEEPS, CLEARS = "keeps", "clears"
 
@@ -101,10 +101,12 @@ class PartialUpdates:
                     return edit
         return None
 
-    async def watch(self, edit: Edit) -> None:
-        """Read how the canary's row is before it is sent."""
+    async def watch(self, edit: Edit) -> bool:
+        """Read how the canary's row is before it is sent; False if that cannot be understood, so
+        that nobody could see what becomes of it."""
         found = await find(self._context, edit.table, [edit.global_id])
         self._before = found.get(edit.global_id)
+        return self._before is not None or not found
 
     async def prove(self, edits: Sequence[Edit]) -> None:
         """Before a call in which no edit may go alone: find out by an update that changes nothing,
@@ -376,9 +378,12 @@ class PartialUpdates:
             e for e in edits if e.operation is EditOperation.UPDATE and not e.table.is_attachment
         ]
         for table in {e.table.number: e.table for e in updates}.values():
-            gids = [e.global_id for e in updates if e.table.number == table.number]
-            for row in storable(await find(self._context, table, gids)):
-                rows[(table.number, str(row[0]))] = editable(table, row)
+            bases = {e.global_id: e.base for e in updates if e.table.number == table.number}
+            for gid, found in (await find(self._context, table, bases)).items():
+                # Of a row that cannot be understood: as it was last known, rather than cleared.
+                row = bases[gid] if found is None else found
+                if row is not None:
+                    rows[(table.number, gid)] = editable(table, row)
         return rows
 
     @property

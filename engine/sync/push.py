@@ -128,8 +128,8 @@ class Push:
         if self._is_whole:
             await self._partial.prove(edits)
         while not self._is_whole and (canary := await self._partial.canary(edits)):
-            await self._partial.watch(canary)
-            await self._call([canary], attempt, is_partial=True)
+            is_partial = await self._partial.watch(canary)
+            await self._call([canary], attempt, is_partial=is_partial)
             edits = [edit for edit in edits if edit is not canary]
         if edits:
             await self._call(edits, attempt)

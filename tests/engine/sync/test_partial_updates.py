@@ -1,5 +1,6 @@
 """A service that clears what an update leaves out is found out by one row, which is mended."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, edit_inside, fleet,
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_lost_answers import link_dies_at
 from tests.feature_service import Fault, Profile
+from tests.feature_service.rows import Stamp
 
 CLEARING = Profile(nulls_omitted_attributes=True)
 
@@ -67,6 +69,27 @@ async def test_newer_values_of_others_are_carried_in_whole_rows(tmp_path: Path) 
 
         row = (await world.rows())[HYDRANTS][gid(2)]
         assert (row["name"], row["serial"]) == ("mine", 4711)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_row_that_cannot_be_understood_is_not_cleared(tmp_path: Path, is_known: bool) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A")
+        if is_known:
+            foreign(a, f"UPDATE Hydrants SET name='first' WHERE GlobalID='{gid(1)}'")
+            await a.sync()
+        rows = world.inside.rows(world.inside.layer(HYDRANTS))
+        spoiled = rows.by_gid(gid(2))
+        with world.inside.store.transaction():
+            stamp = Stamp(generation=world.inside.store.next_generation(0), origin="")
+            values = {**spoiled.values, "serial": "not a number"}
+            rows.update(spoiled, values, json.loads(spoiled.shape), stamp, moved=False)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["status"], row["pressure"]) == ("mine", 1, 1.0)
 
 
 async def test_all_or_nothing_loses_no_attribute(tmp_path: Path) -> None:
@@ -157,9 +180,10 @@ async def test_row_that_is_emptied_here_before_it_is_sent_stays_empty(
     foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
     watch = PartialUpdates.watch
 
-    async def watch_and_empty(self: PartialUpdates, edit: Edit) -> None:
-        await watch(self, edit)
+    async def watch_and_empty(self: PartialUpdates, edit: Edit) -> bool:
+        is_readable = await watch(self, edit)
         foreign(a, f"UPDATE Hydrants SET status=NULL,pressure=NULL WHERE GlobalID='{gid(1)}'")
+        return is_readable
 
     monkeypatch.setattr(PartialUpdates, "watch", watch_and_empty)
 
@@ -195,10 +219,11 @@ async def test_key_that_was_emptied_with_the_delete_of_its_parent_is_not_brought
     foreign(a, f"UPDATE Visits SET note='mine' WHERE GlobalID='{gid(1001)}'")
     watch = PartialUpdates.watch
 
-    async def watch_and_delete_parent(self: PartialUpdates, edit: Edit) -> None:
-        await watch(self, edit)
+    async def watch_and_delete_parent(self: PartialUpdates, edit: Edit) -> bool:
+        is_readable = await watch(self, edit)
         await world.change(VISITS, gid(1001), hydrant=None)
         await world.edit(HYDRANTS, deletes=[gid(1)])
+        return is_readable
 
     monkeypatch.setattr(PartialUpdates, "watch", watch_and_delete_parent)
 
