@@ -201,7 +201,7 @@ def is_unchanged(service: ServiceSchema, record: Replica, layer_ids: Iterable[in
         return False
     _, per_layer = generations(tracking)
     ours = {i: record.layer(i).generation or record.server_generation for i in layer_ids}
-    return bool(ours) and all(per_layer.get(i) == number for i, number in ours.items())
+    return bool(ours) and all(n is not None and per_layer.get(i) == n for i, n in ours.items())
 
 
 def _has_local_work(connection: sqlite3.Connection, tables: Sequence[LayerTable]) -> bool:

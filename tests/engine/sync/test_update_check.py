@@ -8,9 +8,12 @@ from aiohttp import ClientSession
 
 from engine.geodatabase import fetch_queue
 from engine.geodatabase.fetch_queue import Fetch
+from engine.geodatabase.replica import Replica, ReplicaLayer
 from engine.model import OfflineUpdateAvailability, SyncModel
 from engine.service.session import Session
+from engine.sync.check import is_unchanged
 from engine.sync.update_check import GeodatabaseUpdates, check_geodatabase
+from tests.engine.geodatabase.schemas import service
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
 from tests.engine.sync.test_generate import parameters
 from tests.feature_service import Fault, Profile
@@ -24,6 +27,13 @@ INDETERMINATE = OfflineUpdateAvailability.INDETERMINATE
 async def check(device: Device) -> GeodatabaseUpdates:
     async with device.open() as geodatabase, Session(clock=device.clock) as session:
         return await check_geodatabase(session, geodatabase)
+
+
+def test_service_that_tells_no_generation_is_not_at_one_that_nobody_knows() -> None:
+    """A map whose rows are still to be fetched whole would take itself for current."""
+    silent = service(changeTrackingInfo={"lastSyncDate": 1700000000000})
+
+    assert not is_unchanged(silent, Replica(layers=(ReplicaLayer(layer_id=0),)), [0])
 
 
 async def test_nothing_changed_is_told_without_asking_for_changes(world: Fleet) -> None:
