@@ -139,7 +139,11 @@ class PartialUpdates:
             self._context.folder.mkdir(exist_ok=True)
             await asyncio.to_thread(atomic.write_json, self._path, note)
             faults.point("canary.prepared")
-            await self._update(edit.table, {empty: None}, edit.global_id)
+            try:
+                await self._update(edit.table, {empty: None}, edit.global_id)
+            except _NotMended:  # the edit itself may be what makes the row acceptable
+                await asyncio.to_thread(self._path.unlink)
+                continue
             await self.judge(taken=_NO_BATCH)
             if await self.known():
                 return

@@ -104,6 +104,20 @@ async def test_all_or_nothing_loses_no_attribute(tmp_path: Path) -> None:
         assert {r["name"] for r in rows.values()} == {"mine"}
 
 
+async def test_all_or_nothing_goes_on_if_the_service_does_not_take_what_finds_out(
+    world: Fleet,
+) -> None:
+    a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+    world.server.faults.add(Fault(kind="status", operation="applyEdits", status=400))
+
+    await a.sync(rollback_on_failure=True)
+
+    row = (await world.rows())[HYDRANTS][gid(1)]
+    assert (row["name"], row["status"]) == ("mine", 2)
+    assert not any((await a.pending()).values())
+
+
 async def test_all_or_nothing_asks_for_rows_together_if_none_can_prove_it(world: Fleet) -> None:
     full = {"name": "H", "status": 1, "pressure": 1.5, "serial": 1, "checked": 0}
     for number in range(1, 10):
