@@ -12,6 +12,7 @@ from engine.geodatabase.layer_table import Column, LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType, LayerSchema
 from engine.model import normalise_guid
+from engine.sync.batches import object_id_column
 from engine.sync.renamed_rows import same_place
 
 Attributes = dict[str, object]
@@ -101,6 +102,19 @@ def shows(note: Note, table: LayerTable, row: Row) -> bool:
     place = bytes.fromhex(sent)
     is_new = not was or not same_place(bytes.fromhex(was), place)
     return is_new and same_place(row[1], place)
+
+
+def number(table: LayerTable, row: Row) -> int | None:
+    """The object id that the service has given to the row."""
+    column = object_id_column(table)
+    found = None if column is None else row[table.row_names.index(column)]
+    return found if isinstance(found, int) else None
+
+
+def is_same_row(of_row: Note, table: LayerTable, row: Row) -> bool:
+    """Whether it is the row that was noted: somebody may have deleted that, and added another one
+    under its GlobalID."""
+    return of_row.get("number") in (None, number(table, row))
 
 
 def shape(table: LayerTable, row: Row | None) -> str | None:

@@ -39,6 +39,8 @@ from engine.sync.canary_rows import (
     editable,
     filled_in_part,
     is_clearable,
+    is_same_row,
+    number,
     omits_values,
     proof,
     shape,
@@ -167,6 +169,7 @@ class PartialUpdates:
             "run": self._context.run,
             "table": edit.table.number,
             "global_id": edit.global_id,
+            "number": number(edit.table, before),
             "before": editable(edit.table, before),
             "shape_before": shape(edit.table, before),
             "sent": sent_attributes(edit),
@@ -192,7 +195,7 @@ class PartialUpdates:
             return
         row = await self._read(table, note["global_id"])
         try:
-            if row is not None:
+            if row is not None and is_same_row(note, table, row):
                 await self._judge_row(table, note, row, was_taken=taken == note["batch"])
             await self._mend_other_row(note)
         except _NotMended as error:
@@ -299,7 +302,8 @@ class PartialUpdates:
             own = next((t for t in tables if t.number == noted["table"]), None)
             if own is None:
                 return None
-            if await find(context, own, [noted["global_id"]]):
+            there = await find(context, own, [noted["global_id"]])
+            if any(row is None or is_same_row(noted, own, row) for row in there.values()):
                 tables = [own]
             else:  # somebody has deleted it
                 noted = None
@@ -316,11 +320,16 @@ class PartialUpdates:
                 gids = await context.database.read(filled_in_part, table, names)
             for gid in gids:
                 row = await self._read(table, gid)
-                after: Attributes = {} if row is None else editable(table, row)
+                if row is None:
+                    continue
+                after = editable(table, row)
                 empty, present = proof(layer, after)
                 if empty is None or (not present and noted is None):
                     continue
-                of_row = note.setdefault(_OTHER_ROW, {"table": table.number, "global_id": gid})
+                of_row = note.setdefault(
+                    _OTHER_ROW,
+                    {"table": table.number, "global_id": gid, "number": number(table, row)},
+                )
                 return await self._clears(table, note, of_row, after, empty)
         return None
 
@@ -334,6 +343,8 @@ class PartialUpdates:
         table = self._uploading(of_row)
         row = None if table is None else await self._read(table, of_row["global_id"])
         if table is None or row is None or await self.known() != CLEARS:
+            return
+        if not is_same_row(of_row, table, row):
             return
         after = editable(table, row)
         witness = of_row[_WITNESS]
@@ -351,11 +362,11 @@ class PartialUpdates:
         # Also tables that take no part in this sync: a layer that could not be read, say.
         origins = {relation.origin.number: relation.origin for relation in context.relations}
         orphaned = []
-        for number, name in context.parents().get(table.number, ()):
+        for origin, name in context.parents().get(table.number, ()):
             parent = normalise_guid(omitted.get(name))
             if parent is None or after.get(name) is not None:
                 continue
-            if not await self._is_there(origins[number], parent):
+            if not await self._is_there(origins[origin], parent):
                 orphaned.append(name)
         return list(dict.fromkeys(orphaned))
 

@@ -135,6 +135,20 @@ async def test_refused_canary_is_not_judged_by_what_others_make_of_its_row(tmp_p
         assert (await world.rows())[HYDRANTS][gid(2)] == emptied
 
 
+async def test_row_that_was_deleted_and_added_again_is_not_mended(tmp_path: Path) -> None:
+    async with fleet(tmp_path, CLEARING) as world:
+        a = await world.device("A", channel=SYNCHRONIZE)
+        await sent_unjudged(world, a, "name='mine'")
+        await world.edit(HYDRANTS, deletes=[gid(2)])
+        again = {"GlobalID": gid(2), "serial": 7, "name": "again"}
+        await world.edit(HYDRANTS, adds=[{"attributes": again, "geometry": {"x": 5, "y": 6}}])
+
+        await a.sync()
+
+        row = (await world.rows())[HYDRANTS][gid(2)]
+        assert (row["name"], row["serial"], row["pressure"]) == ("again", 7, None)
+
+
 @pytest.mark.parametrize("is_asked_later", [False, True])
 async def test_canary_that_was_answered_with_a_refusal_leaves_to_others_what_they_emptied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_asked_later: bool
