@@ -24,7 +24,7 @@ from engine.sync.case import Case, key_of
 from engine.sync.channels import EditAnswer
 from engine.sync.context import LocalContext
 from engine.sync.delta_file import DeltaFile
-from engine.sync.delta_parts import GEOMETRY, Cells, table_cells, table_row
+from engine.sync.delta_parts import GEOMETRY, table_cells, table_row
 from engine.sync.delta_verdict import Answer, EditVerdict, read_answers
 from engine.sync.read_back import Found, merge_rows
 from engine.sync.recording import Outcome, record
@@ -132,7 +132,9 @@ def _case(logged: LoggedTable, entry: Entry, answer: Answer) -> Case:
     is_delete = edit.operation is EditOperation.DELETE
     is_add = edit.operation is EditOperation.ADD
     stored = logged.stored(edit.global_id)
-    cells: Cells = {**table_cells(table, _base(logged, entry)), **edit.cells}
+    cells: dict[str, Cell] = {**table_cells(table, _base(logged, entry)), **edit.cells}
+    if edit.size_bytes is not None:  # no person's edit, so it is not among the cells
+        cells["DATA_SIZE"] = edit.size_bytes
     success = answer.verdict is EditVerdict.APPLIED
     names = [name for name in edit.cells if name != GEOMETRY]
     known = {column.name for column in table.columns if column.is_editable}

@@ -7,7 +7,13 @@ import pytest
 from engine.model import ConflictPolicy
 from engine.sync.delta_verdict import EditVerdict
 from tests.engine.sync.carrying import export, push, take_back
-from tests.engine.sync.fleet import HYDRANTS, Fleet
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet
+from tests.feature_service import Profile
+
+
+async def replace(device: Device, photo: str, name: str, data: bytes) -> None:
+    async with device.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_attachment(photo, name, None, data)
 
 
 @pytest.mark.parametrize("is_delete", [False, True])
@@ -54,3 +60,22 @@ async def test_file_with_a_replaced_attachment_that_is_sent_twice_is_applied_onc
     await take_back(a, tmp_path / "two.answer")
     await a.sync()
     await world.assert_agreed()
+
+
+async def test_own_photo_from_a_file_does_not_win_over_a_later_edit(tmp_path: Path) -> None:
+    async with fleet(tmp_path, Profile(echoes_own_edits=True)) as world:
+        a = await world.device("A")
+        a.parameters.conflict_policy = ConflictPolicy.REMOTE_WINS
+        photo, (_, name, *_) = next(iter(world.attachments().items()))
+        await replace(a, photo, name, b"first")
+        await export(a, tmp_path / "A.delta")
+        await replace(a, photo, name, b"second one")
+        await push(tmp_path / "A.delta", tmp_path / "A.answer")
+        await take_back(a, tmp_path / "A.answer")
+
+        await a.sync()
+
+        assert world.attachments()[photo][3] == b"second one"
+        async with a.open() as geodatabase:
+            assert not await geodatabase.conflicts(resolved=True)
+        await world.assert_agreed()
