@@ -24,10 +24,13 @@ def note_carried(
     Of several files the first counts: what was changed after that may be on the service in an
     older version.
     """
+    # One that was refused is in no file, unless it was mended since. What waits with its parent may
+    # be in one, and is noted in any case.
     unsent = (
         "FROM fieldsync_change c WHERE c.layer=?1 AND c.had_base=0 AND NOT EXISTS"
         "(SELECT 1 FROM fieldsync_quarantine q WHERE q.layer=c.layer AND q.gid=c.gid"
-        " AND q.direction='outbound' AND q.resolved_at IS NULL)"
+        " AND q.direction='outbound' AND q.resolved_at IS NULL AND q.held_gid IS NULL"
+        " AND q.seq>=c.seq)"
     )
     if connection.execute(f"SELECT 1 {unsent} LIMIT 1", (table.number,)).fetchone() is None:
         return

@@ -12,6 +12,7 @@ from engine.model import ConflictPolicy, SyncDirection
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
+from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.feature_service import Fault
 
 NEW = gid(7001)
@@ -140,3 +141,23 @@ async def test_change_on_both_sides_when_nobody_can_tell_the_newer_then_it_is_a_
         mine, theirs = conflict.mine or {}, conflict.theirs or {}
     assert (mine["name"], theirs["name"]) == ("two", "office")
     assert conflict.is_held
+
+
+async def test_change_of_a_row_that_was_refused_once_when_the_file_was_sent_then_it_follows(
+    world: Fleet, tmp_path: Path
+) -> None:
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await with_new(world, channel)
+    foreign(a, f"UPDATE Hydrants SET status=99 WHERE GlobalID='{NEW}'")  # not in its domain
+    await a.sync()
+    await change(a, name="mended", status=1)
+    await export(a, tmp_path / "A.delta")
+    await change(a, name="two")
+    await send(a, tmp_path / "A.delta", channel)
+
+    for _ in range(2):
+        await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD)
+
+    assert await name_there(world) == "two"
+    await a.sync()
+    await world.assert_agreed()
