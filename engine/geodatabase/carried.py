@@ -5,7 +5,7 @@ this device, and in the version that is in the file. Functions that write need a
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from engine.geodatabase.bookkeeping import has_table, make_table
 from engine.geodatabase.layer_table import LayerTable
@@ -20,7 +20,8 @@ def note_carried(
     """All rows of ``table`` that were added here and not sent are in a file, or soon will be.
 
     They are remembered when the service is known to have them, too: if they are deleted, a file
-    that is sent after that brings them back. ``sequence``: the last edit that can be in the file.
+    that is sent after that, perhaps once more, brings them back. ``sequence``: the last edit that
+    can be in the file.
     Of several files the first counts: what was changed after that may be on the service in an
     older version.
     """
@@ -83,17 +84,6 @@ def carried_and_deleted(
         f"(SELECT 1 FROM {quote(table.name)} t WHERE t.{gid}=f.gid) ORDER BY f.gid",
         (table.number,),
     ).fetchall()
-
-
-def forget_carried(
-    connection: sqlite3.Connection, table: LayerTable, global_ids: Collection[str]
-) -> None:
-    """The file that had these rows was sent, and its answer is here."""
-    if has_table(connection, _TABLE):
-        connection.executemany(
-            f"DELETE FROM {_TABLE} WHERE layer=? AND gid=?",
-            [(table.number, gid) for gid in global_ids],
-        )
 
 
 def with_old(

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 from engine import faults
 from engine.geodatabase import journal
-from engine.geodatabase.carried import forget_carried
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Cell
 from engine.geodatabase.journal import BatchKind, BatchState
@@ -186,7 +185,6 @@ def _settle(
     for state in (BatchState.SENDING, BatchState.FETCHED):
         journal.move(connection, batch, state, now)
     settled = record(connection, context, batch, cases, {table.number: there}, True)
-    forget_carried(connection, table, [c.edit.global_id for c in cases if c.is_acknowledged])
     journal.move(connection, batch, BatchState.MERGED, now)
     journal.remove_finished(connection, keep=100)
     result = context.layer_result(table)

@@ -140,6 +140,30 @@ async def test_delete_that_was_sent_when_a_file_adds_the_row_again_then_it_is_de
     await world.assert_agreed()
 
 
+async def test_deleted_row_when_its_file_is_sent_once_more_then_it_is_deleted_again(
+    world: Fleet, tmp_path: Path
+) -> None:
+    """Somebody has a copy of the file whose answer the device has had long since."""
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await world.device("A", channel=channel)
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).add_feature({"GlobalID": NEW})
+    await export(a, tmp_path / "A.delta")
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    await take_back(a, tmp_path / "A.answer")
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(NEW)
+    await a.sync()
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    assert NEW in (await world.rows())[HYDRANTS]
+
+    await a.sync()
+
+    assert NEW not in (await world.rows())[HYDRANTS]
+    await a.sync()
+    await world.assert_agreed()
+
+
 async def test_exports_of_long_ago_are_forgotten(world: Fleet, tmp_path: Path) -> None:
     a = await exported(world, tmp_path / "A.delta", PushChannel.AUTO)
     async with a.open() as geodatabase:
