@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.geodatabase.layer_table import LayerTable
 from engine.sync.context import SyncContext
 from engine.sync.delta_changes import Moved, write_changes
-from engine.sync.delta_export import export_edits
+from engine.sync.delta_export import export_edits, note_exported
 from engine.sync.delta_parts import TableParts
 from engine.sync.results import GeodatabaseDeltaInfo
 
@@ -28,8 +28,11 @@ async def keep_upload(context: SyncContext) -> None:
     """Write what this sync is about to send, if there is any."""
     silent = [t.layer_id for t in context.tables if not context.direction(t.layer_id).uploads]
     path = await asyncio.to_thread(_new_path, context, "upload")
+    # Should the sync fail, somebody may send the file as any other.
+    await context.write(note_exported, context.now())
     exported = await context.database.read(export_edits, path, context.now(), silent)
     if exported:
+        await context.write(note_exported, context.now(), exported.sequence)
         _info(context).upload_delta_path = path
     await asyncio.to_thread(_prune, context)
 

@@ -9,6 +9,7 @@ import pytest
 from engine.errors import DeltaMismatchError, EngineError
 from engine.model import SyncDirection, SyncModel
 from engine.sync.delta_file import DeltaFile
+from engine.sync.delta_keep import deltas_folder
 from engine.sync.delta_parts import DeltaContent
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.results import GeodatabaseDeltaInfo
@@ -84,6 +85,29 @@ async def test_deltas_of_a_failed_sync_are_kept_and_can_be_pushed(
     await push(info.upload_delta_path, tmp_path / "ack.delta")
     await take_back(a, tmp_path / "ack.delta")
 
+    await a.sync()
+    await world.assert_agreed()
+
+
+async def test_change_after_a_failed_sync_whose_delta_is_pushed_follows(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).add_feature({"GlobalID": gid(7001), "name": "one"})
+    world.server.faults.add(Fault(kind="status", status=500, operation="applyEdits", times=0))
+    with pytest.raises(EngineError):
+        await a.sync(keep_geodatabase_deltas=True)
+    world.server.faults.clear()
+    (kept,) = deltas_folder(a.path).iterdir()
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_feature(gid(7001), {"name": "two"})
+    await push(kept, tmp_path / "answer.delta")
+
+    for _ in range(2):
+        await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD)
+
+    assert (await world.rows())[HYDRANTS][gid(7001)]["name"] == "two"
     await a.sync()
     await world.assert_agreed()
 
