@@ -17,6 +17,7 @@ touched, no edit       anything                    theirs
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 
 from engine.geodatabase import staging
@@ -30,6 +31,7 @@ from engine.geodatabase.conflicts import (
     store_deleted,
 )
 from engine.geodatabase.difference import Row, changed_there, names_of, three_way
+from engine.geodatabase.fetch_queue import Fetch, enqueue
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.logged_table import Entry, LoggedTable
@@ -90,6 +92,11 @@ class RowMerge:
         mine = None if stored is None else stored.row
         base = logged.base(entry, mine)
         sent = read_sent(self._connection, self._table, gid)
+        is_ours = base is None and is_carried(self._connection, self._table, gid)
+        is_newest = sent is None or entry.data <= sent.last
+        if is_ours and entry.data and is_newest and not self._may_be_older(gid, entry.data):
+            # Somebody has sent the file, with this data; other data there is newer.
+            entry = self._give_way(entry, mine, theirs)
         expected = base
         overtaken: tuple[str, ...] = ()
         if sent is not None and sent.values is not None:
@@ -97,13 +104,13 @@ class RowMerge:
             mark_overtaken(self._connection, sent, overtaken)
             if base is None and self._may_be_older(gid, sent.last):
                 expected = None
-        elif base is None and is_carried(self._connection, self._table, gid):
+        elif is_ours:
             # Somebody has sent the file; what differs from what is in it was changed after that.
             expected = None if self._may_be_older(gid, entry.seq) else mine
         if mine is None:
             result = self._incoming_deleted(entry, base, expected, theirs)
         elif expected is None:
-            result = self._incoming_unknown(entry, mine, theirs)
+            result = self._incoming_unknown(entry, mine, theirs, sent)
         else:
             result = self._incoming_present(entry, base, expected, mine, theirs, sent, overtaken)
         if sent is None and logged.settle(gid):
@@ -198,20 +205,50 @@ class RowMerge:
         cell = self._logged.cell
         return all(any(cell(r, n) != cell(theirs, n) for n in _IDENTITY) for r in known)
 
-    def _incoming_unknown(self, entry: Entry, mine: Row, theirs: Row) -> Result:
+    def _incoming_unknown(
+        self, entry: Entry, mine: Row, theirs: Row, sent: SentEdit | None
+    ) -> Result:
         """A row that was added here and not sent is on the service: given up while it was on its
         way, or sent by somebody from a file, and changed here since. Nothing says which of the two
         is newer, so the policy decides."""
         row = three_way(self._table, theirs, mine, theirs, theirs_win=False).row
         clash = names_of(self._table, changed_there(self._table, mine, theirs))
-        is_conflict = bool(clash) and self._policy is not ConflictPolicy.LAST_SYNCED
+        is_replaced = bool(entry.data) and self._is_other_data(mine, theirs)
+        if entry.data:
+            row = self._with_size_of(row, mine)
+        is_conflict = (
+            bool(clash) or is_replaced
+        ) and self._policy is not ConflictPolicy.LAST_SYNCED
         if is_conflict:
-            self._record(ConflictKind.UPDATED, None, mine, theirs, columns=clash)
+            conflict = self._record(ConflictKind.UPDATED, None, mine, theirs, columns=clash)
             if self._policy is ConflictPolicy.REMOTE_WINS:
                 row = theirs
+                if is_replaced:
+                    keep_part(self._logged, conflict, entry.gid)
+                    self._give_way(entry, mine, theirs)
+                    if sent is not None:
+                        names = (*sent.names(self._table), *self._table.noted)
+                        mark_overtaken(self._connection, sent, names)
         changed = self._logged.replace_row(mine, row)
         self._logged.set_base(entry.gid, theirs)
         return (Outcome.UPDATED if changed else Outcome.UNCHANGED), int(is_conflict)
+
+    def _give_way(self, entry: Entry, mine: Row | None, theirs: Row) -> Entry:
+        """Large data here is no edit any more; that of the service is fetched if it is another."""
+        self._logged.set_data(entry, 0)
+        if mine is not None and self._is_other_data(mine, theirs):
+            number = self._table.number
+            fetch = Fetch(number=number, gid=entry.gid, url=None, spool_name=None, size_bytes=None)
+            enqueue(self._connection, [fetch])
+        return replace(entry, data=0)
+
+    def _is_other_data(self, mine: Row, theirs: Row) -> bool:
+        cell = self._logged.cell
+        return any(cell(mine, name) != cell(theirs, name) for name in _IDENTITY)
+
+    def _with_size_of(self, row: Row, mine: Row) -> Row:
+        """``row`` with the size of the data that is here."""
+        return self._logged.with_cells(row, {"DATA_SIZE": self._logged.cell(mine, "DATA_SIZE")})
 
     def _incoming_deleted(
         self, entry: Entry, base: Row | None, expected: Row | None, theirs: Row

@@ -1,4 +1,4 @@
-"""A delta file that is sent late, with edits of attachments that were replaced meanwhile."""
+"""Attachments that were exported and replaced before anybody sent the file, or after it."""
 
 from pathlib import Path
 
@@ -6,9 +6,20 @@ import pytest
 
 from engine.model import ConflictPolicy
 from engine.sync.delta_verdict import EditVerdict
+from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
+from tests.engine.sync.test_carried_adds import CHANNELS
 from tests.feature_service import Profile
+
+
+async def with_new(world: Fleet, channel: PushChannel) -> tuple[Device, str]:
+    """A device, and a photo that was added on it."""
+    device = await world.device("A", channel=channel)
+    async with device.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        photo = await table.add_attachment(gid(1), "same.jpg", "image/jpeg", b"one")
+    return device, photo.global_id
 
 
 async def replace(device: Device, photo: str, name: str, data: bytes) -> None:
@@ -79,3 +90,31 @@ async def test_own_photo_from_a_file_does_not_win_over_a_later_edit(tmp_path: Pa
         async with a.open() as geodatabase:
             assert not await geodatabase.conflicts(resolved=True)
         await world.assert_agreed()
+
+
+async def test_new_photo_that_a_file_has_brought_is_not_sent_again(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a, _ = await with_new(world, PushChannel.APPLY_EDITS)
+    await export(a, tmp_path / "A.delta")
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=PushChannel.APPLY_EDITS)
+
+    result = await a.sync()
+
+    assert result.layer(HYDRANTS).attachments_uploaded.found == 0
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_new_photo_that_a_file_has_brought_and_somebody_has_replaced_stays_so(
+    world: Fleet, tmp_path: Path, channel: PushChannel
+) -> None:
+    a, photo = await with_new(world, channel)
+    await export(a, tmp_path / "A.delta")
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    await world.replace_photo(photo, "office.jpg", b"office")
+
+    await a.sync()
+
+    assert world.attachments()[photo][1::2] == ("office.jpg", b"office")
+    await world.assert_agreed()
