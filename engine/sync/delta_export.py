@@ -183,7 +183,7 @@ def _carried(connection: sqlite3.Connection, edit: Edit) -> CarriedEdit:
 def _is_older_there(connection: sqlite3.Connection, edit: Edit) -> bool:
     """Whether it was sent before, or exported, and changed after that."""
     table, gid = edit.table, edit.global_id
-    if edit.operation is not EditOperation.ADD or table.is_attachment:
+    if edit.operation is not EditOperation.ADD:
         return False
     sent = read_sent(connection, table, gid)
     if sent is not None and sent.last < edit.last:

@@ -126,7 +126,7 @@ class TableParts:
             case Role.ROWS | Role.THERE:
                 return replace(self.layer, id=part_id)
             case Role.BASE:
-                marks = [FIRST, LAST, SIZE if self.table.is_attachment else OLDER]
+                marks = [FIRST, LAST, *([SIZE] if self.table.is_attachment else []), OLDER]
                 more = tuple(Column(name=n, type=ColumnType.INTEGER) for n in marks)
                 return replace(self.layer, id=part_id, columns=self.layer.columns + more)
         return plain_part(self.number, role)

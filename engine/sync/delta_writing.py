@@ -89,7 +89,7 @@ def _marks(edit: CarriedEdit) -> Cells:
     marks: dict[str, int | None] = {FIRST: edit.first, LAST: edit.last}
     if edit.is_attachment:
         marks[SIZE] = edit.size_bytes
-    elif edit.is_older_there:
+    if edit.is_older_there:
         marks[OLDER] = 1
     return marks
 

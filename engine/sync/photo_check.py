@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,17 +119,20 @@ async def photo_of(context: SyncContext, table: LayerTable, global_id: str) -> P
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """An attachment of an edit that is on the service. ``changed``: its row there, if somebody else
-    has replaced it."""
+    """An attachment of an edit that is on the service. ``changed``: its row there, if it is another
+    than the edit was made of; of a doubted add, if it is not as it was sent."""
 
     is_as_sent: bool
     changed: Row | None
 
 
-async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[str, Found]:
+async def photos_as_sent(
+    context: SyncContext, edits: Sequence[Edit], doubted: Collection[str] = ()
+) -> dict[str, Found]:
     """Those of the edits' attachments that are there, by their GlobalIDs.
 
-    The bytes are compared for updates only, where nothing else tells the old data from the new.
+    The bytes are compared where nothing else tells the old data from the new: for updates, and for
+    the adds of ``doubted`` attachments, which may have come there before in an older version.
     """
     # One that was deleted here, and by now on the service as well, has nothing left to be asked of.
     edits = [edit for edit in edits if edit.row is not None or edit.base is not None]
@@ -142,19 +145,22 @@ async def photos_as_sent(context: SyncContext, edits: Sequence[Edit]) -> dict[st
         photo = photos.get(edit.global_id)
         if photo is not None:
             is_update = edit.operation is EditOperation.UPDATE
-            is_as_sent = not is_update or await _is_same(context, edit, photo)
-            changed = None if is_update and is_as_sent else _changed(edit, photo)
+            is_compared = is_update or edit.global_id in doubted
+            is_as_sent = not is_compared or await _is_same(context, edit, photo)
+            is_news = not is_as_sent if is_compared else edit.base is not None
+            changed = _changed(edit, photo) if is_news else None
             there[edit.global_id] = Found(is_as_sent=is_as_sent, changed=changed)
     return there
 
 
 def _changed(edit: Edit, photo: Photo) -> Row | None:
     """The attachment as it is listed, if it is another one than the edit was made of."""
-    if edit.base is None:
-        return None
-    gid, parent, kind, name, size = edit.base
+    known = edit.base or edit.row
+    assert known is not None, "an attachment without a feature is not asked for"
+    gid, parent, kind, name, size = known
     listed = (name if photo.name is None else photo.name, photo.size_bytes)
-    if (listed[0] == name and None in (listed[1], size)) or listed == (name, size):
+    is_same = (listed[0] == name and None in (listed[1], size)) or listed == (name, size)
+    if edit.base is not None and is_same:
         return None
     return gid, parent, photo.content_type or kind, *listed
 

@@ -219,6 +219,9 @@ def _settle_photos(
                 policy=policy,
                 now=context.now(),
             )
+        elif case.is_doubted and case.is_there and not case.is_as_sent and case.changed:
+            merged = merge_rows(connection, context, table, [case.changed])
+            context.layer_result(table).downloaded.conflicts += merged.conflicts
         elif not case.is_there if edit.operation is EditOperation.DELETE else case.is_as_sent:
             acknowledge.acknowledge(
                 connection, batch_id, table, [edit.global_id], now=context.now()

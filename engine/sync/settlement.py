@@ -94,8 +94,7 @@ def _doubt(connection: sqlite3.Connection, cases: Sequence[Case]) -> None:
     a file that was made before the last edit, only the row itself tells."""
     for case in cases:
         edit = case.edit
-        is_own = case.global_id == edit.global_id and not edit.table.is_attachment
-        if edit.operation is EditOperation.ADD and is_own:
+        if edit.operation is EditOperation.ADD and case.global_id == edit.global_id:
             case.is_doubted = is_carried_older(connection, edit.table, edit.global_id, edit.last)
 
 
@@ -109,10 +108,13 @@ async def _look(
     found: dict[int, Found] = {}
     for table, some in by_table(cases):
         if table.is_attachment:
-            present = await photos_as_sent(context, [c.edit for c in some if not _is_success(c)])
+            asked = [c.edit for c in some if c.is_doubted or not _is_success(c)]
+            doubted = {c.edit.global_id for c in some if c.is_doubted}
+            present = await photos_as_sent(context, asked, doubted)
             for case in some:
                 photo = present.get(case.edit.global_id)
-                case.is_there = _is_success(case) or photo is not None
+                is_taken = _is_success(case) and not case.is_doubted
+                case.is_there = is_taken or photo is not None
                 if photo is not None:
                     case.is_as_sent, case.changed = photo.is_as_sent, photo.changed
             continue

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.model import ConflictPolicy
+from engine.errors import EngineError
+from engine.model import ConflictPolicy, SyncDirection
 from engine.sync.delta_verdict import EditVerdict
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
 from tests.engine.sync.test_carried_adds import CHANNELS
-from tests.feature_service import Profile
+from tests.feature_service import Fault, Profile
 
 
 async def with_new(world: Fleet, channel: PushChannel) -> tuple[Device, str]:
@@ -117,4 +118,49 @@ async def test_new_photo_that_a_file_has_brought_and_somebody_has_replaced_stays
     await a.sync()
 
     assert world.attachments()[photo][1::2] == ("office.jpg", b"office")
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("is_exported", [False, True])
+async def test_new_photo_that_was_replaced_before_its_file_was_sent_follows(
+    tmp_path: Path, channel: PushChannel, is_exported: bool
+) -> None:
+    """A service that has an attachment takes no other data with its add, but may say yes."""
+    async with fleet(tmp_path, Profile(repeated_add="ignore")) as world:
+        a, photo = await with_new(world, channel)
+        await export(a, tmp_path / "A.delta")
+        await replace(a, photo, "same.jpg", b"two")
+        await export(a, tmp_path / "B.delta")
+        await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+        if is_exported:
+            await push(tmp_path / "B.delta", tmp_path / "B.answer", channel=channel)
+            await take_back(a, tmp_path / "B.answer")
+
+        await a.sync()
+        await a.sync()
+
+        assert world.attachments()[photo][3] == b"two"
+        await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_new_photo_without_an_answer_that_is_replaced_and_carried_follows(
+    world: Fleet, tmp_path: Path, channel: PushChannel
+) -> None:
+    a, photo = await with_new(world, channel)
+    world.server.faults.add(Fault(kind="drop-after-commit", operation=channel.value, times=0))
+    world.server.faults.add(Fault(kind="status", operation="query", times=0))  # no way to find out
+    with pytest.raises(EngineError):
+        await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD)
+    world.server.faults.clear()
+    await replace(a, photo, "two.jpg", b"number two")
+    await export(a, tmp_path / "A.delta")
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    await take_back(a, tmp_path / "A.answer")
+
+    await a.sync()
+
+    assert world.attachments()[photo][1::2] == ("two.jpg", b"number two")
+    await a.sync()
     await world.assert_agreed()
