@@ -175,6 +175,15 @@ def list_conflicts(
     ]
 
 
+def is_held(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
+    """Whether the row's edit is not to be sent before a person has decided."""
+    found = connection.execute(
+        "SELECT 1 FROM fieldsync_conflict WHERE layer=? AND gid=? AND held AND resolved_at IS NULL",
+        (table.number, global_id),
+    )
+    return found.fetchone() is not None
+
+
 def store_deleted(
     connection: sqlite3.Connection,
     table: LayerTable,

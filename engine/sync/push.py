@@ -22,12 +22,13 @@ from engine.errors import (
     ServiceRefusedError,
     TransientError,
 )
-from engine.geodatabase import change_log, journal
+from engine.geodatabase import change_log, conflicts, journal
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sent import read_sent
+from engine.model import EditOperation
 from engine.sync.accounts import Accounts
 from engine.sync.batches import Batch, Cursor, Step, begun, first_of, next_edits, prepare, steps
 from engine.sync.canary_rows import Attributes
@@ -361,12 +362,28 @@ def _refusal(edit: Edit, error: ServiceRefusedError) -> EditAnswer:
 
 
 def _has_given_way(connection: sqlite3.Connection, edits: Sequence[Edit]) -> bool:
-    """Whether data of the batch was overtaken by the service's, which is to win or is all there
-    is."""
-    if any(missing_data(connection, edit) is not None for edit in edits):
+    """Whether edits of the batch are none any more: a person has decided against them or is to
+    decide, they are in a store, or the service's values are to win or are all there is."""
+    return any(_is_given_up(connection, edit) for edit in edits)
+
+
+def _is_given_up(connection: sqlite3.Connection, edit: Edit) -> bool:
+    logged = LoggedTable(connection, edit.table)
+    sent = read_sent(connection, edit.table, edit.global_id)
+    if sent is None or logged.entry(edit.global_id) is None or sent.overtaken:
         return True
-    found = [(e.table, read_sent(connection, e.table, e.global_id)) for e in edits]
-    return any(s is not None and not s.overtaken.isdisjoint(t.noted) for t, s in found)
+    if missing_data(connection, edit) is not None:
+        return True
+    if conflicts.is_held(connection, edit.table, edit.global_id):
+        return True
+    left = change_log.edit_of(connection, edit.table, edit.global_id)
+    if edit.operation is EditOperation.ADD:
+        return False  # what was done with it since is sent behind it
+    if left is None:
+        return True
+    if left.operation is EditOperation.DELETE:
+        return False
+    return edit.operation is EditOperation.DELETE or (edit.data_changed and not left.data_changed)
 
 
 def _edited_since(connection: sqlite3.Connection, edits: Sequence[Edit]) -> list[Edit]:

@@ -10,11 +10,12 @@ import pytest
 
 from engine import faults
 from engine.errors import LinkError
+from engine.geodatabase.conflicts import Side
 from engine.model import ConflictPolicy
 from engine.sync import batch_sizer
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, found, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.feature_service import Fault, Profile
 
@@ -190,6 +191,61 @@ async def test_broken_upload_is_given_up_where_the_photo_was_replaced_there_and_
 
     assert world.attachments()[global_id][3] == b"theirs"
     assert not any((await a.pending()).values())
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("side", [None, Side.THEIRS])
+async def test_broken_upload_is_given_up_where_a_person_is_to_decide_or_has_taken_theirs(
+    world: Fleet, side: Side | None
+) -> None:
+    a, b = await world.device("A"), await world.device("B")
+    global_id = next(iter(world.attachments()))
+    await replace_photo(a, global_id, PHOTO)
+    lost = Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
+    world.server.faults.add(lost)
+    with pytest.raises(LinkError):
+        await a.sync()
+    await replace_photo(b, global_id, b"theirs")
+    await b.sync()
+    if side is None:
+        world.server.faults.clear()
+        await a.sync(conflict_policy=ConflictPolicy.MANUAL)
+    else:
+        world.server.faults.clear()
+        world.server.faults.add(Fault(kind="drop-before-commit", operation="uploadPart", times=0))
+        with pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        async with a.open() as geodatabase:
+            (conflict,) = await geodatabase.conflicts()
+            await geodatabase.resolve_conflict(conflict.id, side)
+        await a.sync()
+        await world.assert_agreed()
+
+    assert world.attachments()[global_id][3] == b"theirs"
+
+
+async def test_broken_upload_is_given_up_where_its_feature_is_gone(world: Fleet) -> None:
+    a = await device_with_a_photo(world, PushChannel.APPLY_EDITS)
+    world.server.faults.add(
+        Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
+    )
+    with pytest.raises(LinkError):
+        await a.sync()
+    world.server.faults.clear()
+    await world.edit(HYDRANTS, deletes=[gid(1)])
+    world.server.log.clear()
+
+    result = await a.sync()
+
+    assert found(result).found == 0, "it is part of a conflict"
+    assert not world.server.log.count("uploadPart")
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+    await a.sync()
+    await a.sync()
+    assert photos(world) == [PHOTO]
     await world.assert_agreed()
 
 
