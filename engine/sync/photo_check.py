@@ -189,6 +189,11 @@ def _parents(
 
 async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
     assert edit.key is not None
+    if edit.base is not None and not edit.data_changed:
+        # Only its name was sent anew; a delta file does not even have the data.
+        was = edit.base[edit.table.row_names.index("DATA_SIZE")]
+        is_named = photo.name == attachment_cells(edit)["ATT_NAME"]
+        return is_named and photo.size_bytes in (None, was)
     try:
         size = await context.database.read(attachments.data_size, edit.table, edit.key)
     except FeatureNotFoundError:

@@ -11,6 +11,7 @@ from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
 from tests.engine.sync.test_carried_adds import CHANNELS
+from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.feature_service import Fault, Profile
 
 
@@ -163,4 +164,22 @@ async def test_new_photo_without_an_answer_that_is_replaced_and_carried_follows(
 
     assert world.attachments()[photo][1::2] == ("two.jpg", b"number two")
     await a.sync()
+    await world.assert_agreed()
+
+
+async def test_renamed_photo_whose_file_is_sent_twice_is_applied_once(
+    world: Fleet, tmp_path: Path
+) -> None:
+    """The file has no data of it."""
+    a = await world.device("A")
+    photo = next(iter(world.attachments()))
+    foreign(a, f"UPDATE Hydrants__ATTACH SET ATT_NAME='mine.jpg' WHERE GLOBALID='{photo}'")
+    await export(a, tmp_path / "A.delta")
+
+    await push(tmp_path / "A.delta", tmp_path / "one.answer")
+    result = await push(tmp_path / "A.delta", tmp_path / "two.answer")
+
+    assert result.count(EditVerdict.APPLIED) == 1
+    await take_back(a, tmp_path / "two.answer")
+    assert world.attachments()[photo][1] == "mine.jpg"
     await world.assert_agreed()
