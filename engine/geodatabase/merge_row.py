@@ -122,8 +122,10 @@ class RowMerge:
         logged = self._logged
         entry, stored = logged.entry(gid), logged.stored(gid)
         if entry is not None and not entry.had_base:
-            if stored is None or not logged.is_in_flight(gid):
-                # Never sent: the delete may be our own, of an earlier row.
+            sent = read_sent(self._connection, self._table, gid)
+            if stored is None or sent is None or sent.first != entry.id:
+                # Never sent: the delete may be our own, of an earlier row; or the row was restored
+                # from the store, and what was sent was the earlier one.
                 return Outcome.UNCHANGED, 0
         elif stored is None:
             if entry is not None:

@@ -8,7 +8,7 @@ from engine.geodatabase.acknowledge import (
 from engine.geodatabase.change_log import (
     has_pending,
 )
-from engine.geodatabase.conflicts import list_conflicts
+from engine.geodatabase.conflicts import Side, list_conflicts, resolve
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.reconcile import reconcile
 from engine.model import ConflictPolicy
@@ -163,3 +163,21 @@ def test_reconcile_when_a_delete_did_not_arrive_and_the_row_changed_then_remote_
 
     assert snapshot(engine, table)[G1] == changed
     assert not has_pending(engine, table)
+
+
+def test_reconcile_when_the_row_was_restored_from_the_store_meanwhile_then_it_is_added(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    """The sync was broken off between the download that deleted the row and the read-back."""
+    engine.execute(UPDATE)
+    send(engine, table)
+    merge(engine, table, deletes=[G1])
+    (conflict,) = list_conflicts(engine)
+    engine.execute("BEGIN IMMEDIATE")
+    resolve(engine, conflict.id, [table], Side.MINE, now=NOW)
+    engine.execute("COMMIT")
+
+    read_back(engine, table)
+
+    assert [edit[:2] for edit in brief(engine, table)] == [("add", G1)]
+    assert list_conflicts(engine) == []
