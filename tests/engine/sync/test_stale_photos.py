@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError
+from engine.geodatabase.conflicts import Side
 from engine.model import ConflictPolicy, SyncDirection
 from engine.sync.delta_verdict import EditVerdict
 from engine.sync.parameters import PushChannel
@@ -182,4 +183,60 @@ async def test_renamed_photo_whose_file_is_sent_twice_is_applied_once(
     assert result.count(EditVerdict.APPLIED) == 1
     await take_back(a, tmp_path / "two.answer")
     assert world.attachments()[photo][1] == "mine.jpg"
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize(
+    ("policy", "side"),
+    [(ConflictPolicy.MANUAL, Side.THEIRS), (ConflictPolicy.REMOTE_WINS, Side.MINE)],
+)
+async def test_new_photo_of_which_nobody_can_tell_the_newer_is_as_the_policy_and_a_person_want_it(
+    world: Fleet, tmp_path: Path, policy: ConflictPolicy, side: Side
+) -> None:
+    a, photo = await with_new(world, PushChannel.SYNCHRONIZE_REPLICA)
+    a.parameters.conflict_policy = policy
+    await export(a, tmp_path / "A.delta")
+    await replace(a, photo, "two.jpg", b"number two")
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    await a.sync()
+    assert world.attachments()[photo][3] == b"one"
+
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts(resolved=True)
+        await geodatabase.resolve_conflict(conflict.id, side)
+    await a.sync()
+
+    data = b"one" if side is Side.THEIRS else b"number two"
+    assert world.attachments()[photo][3] == data
+    await world.assert_agreed()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", ["AB", "BA", "B"])
+async def test_two_files_with_two_versions_that_are_sent_in_the_wrong_order_lose_nothing(
+    world: Fleet, tmp_path: Path, answers: str
+) -> None:
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a, photo = await with_new(world, channel)
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).add_feature({"GlobalID": gid(7001), "name": "one"})
+        await geodatabase.table(HYDRANTS).update_feature(gid(3), {"name": "one"})
+    await export(a, tmp_path / "A.delta")
+    await replace(a, photo, "two.jpg", b"number two")
+    async with a.open() as geodatabase:
+        for number in (7001, 3):
+            await geodatabase.table(HYDRANTS).update_feature(gid(number), {"name": "two"})
+    await export(a, tmp_path / "B.delta")
+    for name in "BA":
+        await push(tmp_path / f"{name}.delta", tmp_path / f"{name}.answer", channel=channel)
+    for name in answers:
+        await take_back(a, tmp_path / f"{name}.answer")
+
+    await a.sync()
+    await a.sync()
+
+    rows = (await world.rows())[HYDRANTS]
+    assert [rows[gid(number)]["name"] for number in (7001, 3)] == ["two", "two"]
+    assert world.attachments()[photo][1::2] == ("two.jpg", b"number two")
     await world.assert_agreed()
