@@ -22,11 +22,12 @@ PIECE_BYTES = 256 * 1024
 LARGEST_BYTES = 1_000_000_000
 """SQLite's own limit for one value (sqlite.org/limits.html)."""
 
-# typeof() does not load the data, which NOTNULL does before SQLite 3.41.
-_COLUMNS = (
-    '"GLOBALID", "REL_GLOBALID", "ATT_NAME", "CONTENT_TYPE", "DATA_SIZE", '
-    """typeof("DATA") <> 'null'"""
-)
+# typeof() does not load the data, which NOTNULL does before SQLite 3.41. Another program may have
+# written a number, which is no data.
+IS_DATA = """typeof("DATA") IN ('blob', 'text')"""
+"""An SQL condition: the row of an attachment has its data."""
+
+_COLUMNS = f'"GLOBALID", "REL_GLOBALID", "ATT_NAME", "CONTENT_TYPE", "DATA_SIZE", {IS_DATA}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,13 +198,22 @@ def store_data(
 
 
 def data_size(connection: sqlite3.Connection, table: LayerTable, key: int) -> int:
-    """Bytes of the attachment with that primary key; 0 if its data has not come yet."""
+    """Bytes of the attachment with that primary key; 0 if its data is not here."""
+    size = f'iif({IS_DATA}, length("DATA"), 0)'
     found = connection.execute(
-        f'SELECT length("DATA") FROM {quote(table.name)} WHERE {quote(table.key)} = ?', (key,)
+        f"SELECT {size} FROM {quote(table.name)} WHERE {quote(table.key)} = ?", (key,)
     ).fetchone()
     if found is None:
         raise FeatureNotFoundError(f"{table.name} has no attachment {key}")
     return int(found[0] or 0)
+
+
+def has_data(connection: sqlite3.Connection, table: LayerTable, key: int) -> bool:
+    """Whether the data of the attachment with that primary key is here; it may be empty."""
+    found = connection.execute(
+        f"SELECT {IS_DATA} FROM {quote(table.name)} WHERE {quote(table.key)} = ?", (key,)
+    ).fetchone()
+    return found is not None and bool(found[0])
 
 
 def read_chunks(connection: sqlite3.Connection, table: LayerTable, key: int) -> Iterator[bytes]:

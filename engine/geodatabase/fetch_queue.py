@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from engine.geodatabase.attachments import IS_DATA
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 
@@ -51,17 +52,16 @@ def enqueue_if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str
 
 def if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str) -> Fetch | None:
     """What to ask for if the row of that attachment is here without data."""
-    for data in table.noted:
-        found = connection.execute(
-            f"SELECT DATA_SIZE FROM {quote(table.name)}"
-            f" WHERE {quote(table.global_id)} = ? AND {quote(data)} IS NULL",
-            (gid,),
-        ).fetchone()
-        if found is not None:
-            return Fetch(
-                number=table.number, gid=gid, url=None, spool_name=None, size_bytes=found[0]
-            )
-    return None
+    if not table.noted:
+        return None
+    found = connection.execute(
+        f"SELECT DATA_SIZE FROM {quote(table.name)}"
+        f" WHERE {quote(table.global_id)} = ? AND NOT {IS_DATA}",
+        (gid,),
+    ).fetchone()
+    if found is None:
+        return None
+    return Fetch(number=table.number, gid=gid, url=None, spool_name=None, size_bytes=found[0])
 
 
 def find(connection: sqlite3.Connection, table: LayerTable, gid: str) -> Fetch | None:

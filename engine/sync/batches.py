@@ -226,7 +226,7 @@ def _write_data(
     edit: Edit,
     refused: list[tuple[Edit, str]],
 ) -> None:
-    reason = why_no_attachment(edit)
+    reason = why_no_attachment(connection, edit)
     if reason:
         refused.append((edit, reason))
         return

@@ -138,8 +138,15 @@ def _edits(connection: sqlite3.Connection, parts: TableParts) -> Iterator[list[E
     after = 0
     while found := change_log.pending_edits(connection, parts.table, after=after, everything=True):
         after = found[-1].first
-        if edits := [edit for edit in found if edit.state in _SENT]:
+        if edits := [e for e in found if e.state in _SENT and not _lacks_data(connection, e)]:
             yield edits
+
+
+def _lacks_data(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """Whether it is an attachment whose data is to be sent, and is not here."""
+    if not edit.data_changed or edit.row is None:
+        return False
+    return edit.key is None or not attachments.has_data(connection, edit.table, edit.key)
 
 
 def _write_table(

@@ -150,7 +150,7 @@ class _Writer:
             self.put(self._encoder.updates(layer_id, rows, on_bad=bad))
 
     def _attachment(self, layer_id: int, edit: Edit) -> None:
-        reason = why_no_attachment(edit)
+        reason = why_no_attachment(self._connection, edit)
         if reason:
             self.refused.append((edit, reason))
             return
@@ -182,13 +182,15 @@ def _metadata(edit: Edit) -> _Metadata:
     }
 
 
-def why_no_attachment(edit: Edit) -> str:
+def why_no_attachment(connection: sqlite3.Connection, edit: Edit) -> str:
     """Why an attachment has no wire form; empty if it has one."""
     value = attachment_cells(edit)
     parent, name = value["REL_GLOBALID"], value["ATT_NAME"]
-    if isinstance(parent, str) and isinstance(name, str) and name:
-        return ""
-    return "an attachment needs REL_GLOBALID and ATT_NAME"
+    if not (isinstance(parent, str) and isinstance(name, str) and name):
+        return "an attachment needs REL_GLOBALID and ATT_NAME"
+    if edit.key is None or not attachments.has_data(connection, edit.table, edit.key):
+        return "the DATA of the attachment is not on this device"
+    return ""
 
 
 def estimated_bytes(edit: Edit) -> int:

@@ -53,8 +53,8 @@ async def fetch_photos(context: SyncContext) -> None:
 
 
 async def fetch_before_sending(context: SyncContext, edits: Sequence[Edit]) -> list[Edit]:
-    """Fetch the data of those attachments that were only renamed here and whose data is not here,
-    or was replaced on the service: they are sent whole. Returns those that cannot be sent now."""
+    """Fetch the data of those attachments that were edited here and whose data is not here, or was
+    replaced on the service: they are sent whole. Returns those that cannot be sent now."""
     waiting = []
     for edit, fetch in await context.database.read(_without_data, edits):
         try:
@@ -76,11 +76,13 @@ def _without_data(
 
 def missing_data(connection: sqlite3.Connection, edit: Edit) -> Fetch | None:
     """What must be fetched before that edit of an attachment can be sent, None if it has all."""
-    is_update = edit.operation is EditOperation.UPDATE
-    if not edit.table.noted or not is_update or edit.data_changed:
+    if not edit.table.noted or edit.operation is not EditOperation.UPDATE:
         return None
-    queued = fetch_queue.find(connection, edit.table, edit.global_id)
-    return queued or fetch_queue.if_empty(connection, edit.table, edit.global_id)
+    # A program that writes all columns back says that it has changed data which it never had.
+    empty = fetch_queue.if_empty(connection, edit.table, edit.global_id)
+    if edit.data_changed and empty is None:
+        return None
+    return fetch_queue.find(connection, edit.table, edit.global_id) or empty
 
 
 def _clear(folder: Path) -> None:
@@ -127,7 +129,9 @@ def _is_ours(connection: sqlite3.Connection, context: SyncContext, fetch: Fetch)
     """True if the data was changed here. Where the service's is to win the merge has kept that
     change aside, so what is pending now was made later."""
     edit = change_log.edit_of(connection, _table(context, fetch), fetch.gid)
-    return edit is not None and edit.data_changed
+    if edit is None or not edit.data_changed:
+        return False
+    return missing_data(connection, edit) is None
 
 
 def _table(context: SyncContext, fetch: Fetch) -> LayerTable:

@@ -1,0 +1,62 @@
+"""Attachments that were deleted together with their feature, or whose data is not here, by the time
+somebody decides otherwise."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.engine.sync.carrying import export, push, take_back
+from tests.engine.sync.fleet import HYDRANTS, Fleet, gid
+from tests.engine.sync.test_edits_meanwhile import foreign
+from tests.feature_service import Fault
+
+
+async def test_photo_that_another_program_writes_back_without_data_keeps_it(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a, b = await world.device("A"), await world.device("B")
+    async with b.open() as geodatabase:
+        photo = await geodatabase.table(HYDRANTS).add_attachment(gid(1), "new.jpg", None, b"new")
+    await b.sync()
+    world.server.faults.add(Fault(kind="status", operation="attachment", status=404, times=1))
+    await a.sync()
+    foreign(
+        a,
+        "UPDATE Hydrants__ATTACH SET ATT_NAME='other.jpg',DATA=DATA,DATA_SIZE=DATA_SIZE"
+        f" WHERE GLOBALID='{photo.global_id}'",
+        f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'",
+    )
+    await export(a, tmp_path / "A.delta")
+    await push(tmp_path / "A.delta", tmp_path / "A.answer")
+    assert world.attachments()[photo.global_id][1::2] == ("new.jpg", b"new")
+
+    await take_back(a, tmp_path / "A.answer")
+    await a.sync()
+    await b.sync()
+
+    assert world.attachments()[photo.global_id][1::2] == ("other.jpg", b"new")
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("data", ["NULL", "12345", "1.5"])
+async def test_photo_that_another_program_adds_without_data_is_set_aside_until_it_has_some(
+    world: Fleet, data: str
+) -> None:
+    a = await world.device("A")
+    foreign(
+        a,
+        "INSERT INTO Hydrants__ATTACH(GLOBALID,REL_GLOBALID,ATT_NAME,CONTENT_TYPE,DATA)"
+        f" VALUES('{gid(7001)}','{gid(1)}','new.jpg','image/jpeg',{data})",
+    )
+
+    await a.sync()
+
+    assert gid(7001) not in world.attachments()
+    async with a.open() as geodatabase:
+        (refused,) = await geodatabase.quarantine()
+    assert "DATA" in refused.reason
+    foreign(a, f"UPDATE Hydrants__ATTACH SET DATA=x'0102' WHERE GLOBALID='{gid(7001)}'")
+    await a.sync()
+    assert world.attachments()[gid(7001)][3] == b"\x01\x02"
+    async with a.open() as geodatabase:
+        assert not await geodatabase.quarantine()
