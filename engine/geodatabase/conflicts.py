@@ -399,6 +399,11 @@ def _bring_back(logged: LoggedTable, gid: str, theirs: Row | None) -> None:
         return
     if entry is None:
         if theirs is not None:
+            if logged.table.noted:
+                raise EditRefusedError(
+                    f"attachment {gid} was deleted on the service as well, and its data with it",
+                    remedy="Attach the file again",
+                )
             logged.insert(as_new(logged.table, theirs))
             logged.set_base(gid, None)
         return

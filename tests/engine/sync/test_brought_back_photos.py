@@ -5,10 +5,30 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import EditRefusedError
+from engine.geodatabase.conflicts import Side
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, Fleet, gid
 from tests.engine.sync.test_edits_meanwhile import foreign
+from tests.engine.sync.test_photos import delete_photo
 from tests.feature_service import Fault
+
+
+async def test_photo_that_is_gone_on_both_sides_is_not_brought_back_empty(world: Fleet) -> None:
+    a = await world.device("A")
+    photo = next(iter(world.attachments()))
+    await delete_photo(a, photo)
+    await world.replace_photo(photo, "news.jpg", b"the news of the office")
+    await a.sync()
+    assert photo not in world.attachments()
+
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts(resolved=True)
+        with pytest.raises(EditRefusedError, match="its data with it"):
+            await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+
+    await a.sync()
+    await world.assert_agreed()
 
 
 async def test_photo_that_another_program_writes_back_without_data_keeps_it(
