@@ -13,7 +13,8 @@ from enum import Enum
 from engine.errors import EditRefusedError, FeatureNotFoundError
 from engine.geodatabase.applying import applying
 from engine.geodatabase.cells import as_new, decode_row, encode_row
-from engine.geodatabase.difference import Row, three_way
+from engine.geodatabase.conflict_parts import keep_part, restore_parts, store_part, write_part_data
+from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import Fetch, enqueue, enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
@@ -222,7 +223,7 @@ def store_deleted(
         if mine is not None:
             for dependent in dependents:
                 _store_dependents(connection, conflict, logged, mine, dependent)
-        _store_part(logged, conflict, global_id)
+        store_part(logged, conflict, global_id)
     return conflict
 
 
@@ -255,7 +256,7 @@ def resolve(
     with applying(connection):
         match ConflictKind(kind), side:
             case ConflictKind.DELETED_THERE, Side.MINE:
-                _restore(connection, conflict_id, known)
+                restore_parts(connection, conflict_id, known)
             case ConflictKind.DELETED_THERE, Side.THEIRS:
                 pass  # the row is gone here as well; the record keeps it until it is pruned
             case ConflictKind.FIELD_CLOSED, Side.MINE:
@@ -319,76 +320,7 @@ def _store_dependents(
             continue
         for below in dependent.dependents:
             _store_dependents(connection, conflict, child, stored.row, below)
-        _store_part(child, conflict, child_gid)
-
-
-def _store_part(logged: LoggedTable, conflict: int, gid: str) -> None:
-    """Move one row with its large column into the store."""
-    entry = logged.entry(gid)
-    if keep_part(logged, conflict, gid):
-        logged.delete(gid)
-    if entry is not None:
-        logged.drop(entry)
-
-
-def keep_part(logged: LoggedTable, conflict: int, gid: str) -> bool:
-    """Copy one row with its large column into the store; the bytes never leave SQLite. False if
-    there is no such row."""
-    table = logged.table
-    stored = logged.stored(gid)
-    if stored is None:
-        return False
-    data = quote(table.noted[0]) if table.noted else "NULL"
-    logged.connection.execute(
-        "INSERT INTO fieldsync_conflict_part(conflict,layer,gid,row,data)"
-        f" SELECT ?,?,?,?,{data} FROM {quote(table.name)} WHERE {quote(table.global_id)}=?",
-        (conflict, table.number, gid, encode_row(table, stored.row), gid),
-    )
-    return True
-
-
-def _restore(connection: sqlite3.Connection, conflict: int, known: dict[int, LayerTable]) -> None:
-    """Put the stored rows back as adds, the feature itself first (its part was stored last).
-
-    An attachment whose data had never come stays in the store: there is nothing to be sent.
-    """
-    bases = {
-        (number, gid): base
-        for number, gid, base in connection.execute(
-            "SELECT layer,gid,base FROM fieldsync_conflict WHERE id=?", (conflict,)
-        )
-    }
-    parts = connection.execute(
-        "SELECT id,layer,gid,row,data IS NOT NULL FROM fieldsync_conflict_part WHERE conflict=?"
-        " ORDER BY id DESC",
-        (conflict,),
-    ).fetchall()
-    restored: list[tuple[int]] = []
-    for part, number, gid, text, has_data in parts:
-        logged = LoggedTable(connection, known[number])
-        row = decode_row(logged.table, text)
-        if row is None or (logged.table.noted and not has_data):
-            continue
-        restored.append((part,))
-        stored = logged.stored(gid)
-        if stored is not None:
-            # It is on the service again: my edits go on top of it.
-            base = decode_row(logged.table, bases.get((number, gid)))
-            if base is not None:
-                row = three_way(logged.table, base, row, stored.row, theirs_win=False).row
-            logged.edit(stored.row, row)
-            logged.settle(gid)
-            continue
-        logged.insert(as_new(logged.table, row))
-        logged.set_base(gid, None)
-        for column in logged.table.noted:
-            connection.execute(
-                f"UPDATE {quote(logged.table.name)} SET {quote(column)}="
-                "(SELECT data FROM fieldsync_conflict_part WHERE id=?)"
-                f" WHERE {quote(logged.table.global_id)}=?",
-                (part, gid),
-            )
-    connection.executemany("DELETE FROM fieldsync_conflict_part WHERE id=?", restored)
+        store_part(child, conflict, child_gid)
 
 
 def _bring_back(logged: LoggedTable, gid: str, theirs: Row | None) -> None:
@@ -491,12 +423,4 @@ def _bring_data(logged: LoggedTable, conflict: int, row: Row) -> None:
     if part is None:
         return
     logged.edit(row, row)
-    connection.execute(
-        f"UPDATE {quote(logged.table.name)} SET ({quote(logged.table.noted[0])},DATA_SIZE)="
-        "(SELECT data,length(data) FROM fieldsync_conflict_part WHERE id=?)"
-        f" WHERE {quote(logged.table.global_id)}=?",
-        (*part, gid),
-    )
-    entry = logged.entry(gid)
-    assert entry is not None
-    logged.set_data(entry, entry.seq)
+    write_part_data(logged, part[0], gid)

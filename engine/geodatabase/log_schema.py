@@ -36,6 +36,7 @@ LOG_SCHEMA: tuple[str, ...] = (
     " resolved_at TEXT, resolution TEXT)",
     "CREATE INDEX fieldsync_conflict_row ON fieldsync_conflict(layer,gid)",
     # Rows that went with a feature deleted on the service: its attachments and unsent children.
+    # row is a JSON object, too; its member "" says what was edited: none, row, or data.
     "CREATE TABLE fieldsync_conflict_part(id INTEGER PRIMARY KEY, conflict INTEGER NOT NULL,"
     " layer INTEGER NOT NULL, gid TEXT NOT NULL, row TEXT NOT NULL, data BLOB)",
     "CREATE INDEX fieldsync_conflict_part_of ON fieldsync_conflict_part(conflict)",

@@ -22,10 +22,10 @@ from enum import Enum
 
 from engine.geodatabase import staging
 from engine.geodatabase.carried import is_carried, is_carried_older
+from engine.geodatabase.conflict_parts import keep_part
 from engine.geodatabase.conflicts import (
     ConflictKind,
     Dependent,
-    keep_part,
     record,
     settle_conflicts,
     store_deleted,

@@ -31,6 +31,45 @@ async def test_photo_that_is_gone_on_both_sides_is_not_brought_back_empty(world:
     await world.assert_agreed()
 
 
+@pytest.mark.parametrize("edit", ["replaced", "renamed", "none"])
+async def test_edited_photo_is_not_lost_when_its_feature_has_come_back(
+    world: Fleet, edit: str
+) -> None:
+    a, b = await world.device("A"), await world.device("B")
+    photo = next(iter(world.attachments()))
+    name = world.attachments()[photo][1]
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_feature(gid(1), {"serial": 7})
+        if edit == "replaced":
+            await geodatabase.table(HYDRANTS).update_attachment(photo, "mine.jpg", None, b"mine")
+    if edit == "renamed":
+        foreign(a, f"UPDATE Hydrants__ATTACH SET ATT_NAME='mine.jpg' WHERE GLOBALID='{photo}'")
+    async with b.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_feature(gid(1), {"name": "B"})
+    await world.edit(HYDRANTS, deletes=[gid(1)])
+    for device in (a, b):
+        await device.sync()
+    async with b.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+    await b.sync()
+    await world.replace_photo(photo, name, b"the news of the office")
+    await a.sync()
+
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+    for device in (a, b):
+        await device.sync()
+
+    assert world.attachments()[photo][1::2] == (
+        name if edit == "none" else "mine.jpg",
+        b"mine" if edit == "replaced" else b"the news of the office",
+    )
+    assert (await world.rows())[HYDRANTS][gid(1)]["serial"] == 7
+    await world.assert_agreed()
+
+
 async def test_photo_that_another_program_writes_back_without_data_keeps_it(
     world: Fleet, tmp_path: Path
 ) -> None:
