@@ -150,7 +150,7 @@ def edit_of(connection: sqlite3.Connection, table: LayerTable, global_id: str) -
     stored = logged.stored(global_id)
     row = None if stored is None else stored.row
     state = connection.execute(
-        f"SELECT {_STATE} FROM fieldsync_change c WHERE c.id=?", (entry.id,)
+        f"SELECT {_state(table)} FROM fieldsync_change c WHERE c.id=?", (entry.id,)
     ).fetchone()[0]
     key = logged.base_key(entry) if stored is None else stored.key
     return _edit(table, entry, key, row, logged.base(entry, row), EditState(state))
@@ -228,6 +228,24 @@ _STATE = """CASE
  END"""
 
 
+def _state(table: LayerTable) -> str:
+    """SQL for the state of the entry ``c``. The delete of an attachment waits with that of its
+    feature, which may be brought back."""
+    if not table.is_attachment:
+        return _STATE
+    gid = quote(table.global_id)
+    return f"""CASE WHEN {_STATE}='pending'
+ AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} a WHERE a.{gid}=c.gid)
+ AND EXISTS(SELECT 1 FROM fieldsync_change f WHERE f.layer={table.number - 1} AND f.had_base
+  AND f.gid=(SELECT v_REL_GLOBALID FROM {quote(table.base_table)} WHERE id=c.id)
+  AND (EXISTS(SELECT 1 FROM fieldsync_conflict k WHERE k.layer=f.layer AND k.gid=f.gid
+    AND k.held AND k.resolved_at IS NULL AND k.kind='deleted_here')
+   OR EXISTS(SELECT 1 FROM fieldsync_quarantine q WHERE q.layer=f.layer AND q.gid=f.gid
+    AND q.direction='outbound' AND q.resolved_at IS NULL AND q.held_gid IS NULL
+    AND q.operation='delete' AND q.seq>=f.seq)))
+ THEN 'held' ELSE {_STATE} END"""
+
+
 def _read(
     connection: sqlite3.Connection, table: LayerTable, after: int, everything: bool
 ) -> Iterator[Edit]:
@@ -235,8 +253,9 @@ def _read(
     kept = "".join(f",b.{quote(name)}" for name in value_names(table))
     row = "".join(f",t.{quote(name)}" for name in names)
     cursor = connection.execute(
-        f"SELECT c.id,c.gid,c.had_base,c.seq,c.data,{_STATE},b.key,b.lazy,t.{quote(table.key)}"
-        f"{row}{kept} FROM fieldsync_change c LEFT JOIN {quote(table.base_table)} b ON b.id=c.id"
+        f"SELECT c.id,c.gid,c.had_base,c.seq,c.data,{_state(table)},b.key,b.lazy"
+        f",t.{quote(table.key)}{row}{kept} FROM fieldsync_change c"
+        f" LEFT JOIN {quote(table.base_table)} b ON b.id=c.id"
         f" LEFT JOIN {quote(table.name)} t ON t.{quote(table.global_id)}=c.gid"
         # The plus keeps the planner on the primary key, which is the order that is wanted.
         " WHERE +c.layer=? AND c.id>? ORDER BY c.id",

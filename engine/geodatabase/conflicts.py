@@ -12,6 +12,7 @@ from enum import Enum
 
 from engine.errors import EditRefusedError, FeatureNotFoundError
 from engine.geodatabase.applying import applying
+from engine.geodatabase.brought_back import attachments_of, bring_back_attachments
 from engine.geodatabase.cells import as_new, decode_row, encode_row
 from engine.geodatabase.conflict_parts import keep_part, restore_parts, store_part, write_part_data
 from engine.geodatabase.difference import Row
@@ -266,7 +267,7 @@ def resolve(
             case ConflictKind.DELETED_HERE, Side.MINE:
                 logged.remove(gid)
             case ConflictKind.DELETED_HERE, Side.THEIRS:
-                _bring_back(logged, gid, decode_row(logged.table, theirs))
+                _bring_back(logged, gid, decode_row(logged.table, theirs), known.values())
             case _:
                 my_row, their_row = decode_row(logged.table, mine), decode_row(logged.table, theirs)
                 if my_row is not None and their_row is not None:
@@ -323,9 +324,12 @@ def _store_dependents(
         store_part(child, conflict, child_gid)
 
 
-def _bring_back(logged: LoggedTable, gid: str, theirs: Row | None) -> None:
-    """Undo a local delete: the row is what the service has, or had if the delete was sent. The data
-    of an attachment went with the delete; the next sync fetches it."""
+def _bring_back(
+    logged: LoggedTable, gid: str, theirs: Row | None, tables: Iterable[LayerTable]
+) -> None:
+    """Undo a local delete, and that of the feature's attachments: the row is what the service has,
+    or had if the delete was sent. The data of an attachment went with the delete; the next sync
+    fetches it."""
     entry = logged.entry(gid)
     if logged.stored(gid) is not None:
         return
@@ -345,6 +349,8 @@ def _bring_back(logged: LoggedTable, gid: str, theirs: Row | None) -> None:
         logged.set_data(entry, 0)
         enqueue_if_empty(logged.connection, logged.table, gid)
         logged.settle(gid)
+        if (photos := attachments_of(tables, logged.table)) is not None:
+            bring_back_attachments(logged.connection, photos, gid)
 
 
 def _write_open_fields(logged: LoggedTable, columns: Iterable[str], mine: Row | None) -> None:

@@ -21,6 +21,7 @@ from dataclasses import replace
 from enum import Enum
 
 from engine.geodatabase import staging
+from engine.geodatabase.brought_back import attachments_of, bring_back_attachments
 from engine.geodatabase.carried import is_carried, is_carried_older
 from engine.geodatabase.conflict_parts import keep_part
 from engine.geodatabase.conflicts import (
@@ -270,6 +271,9 @@ class RowMerge:
         if changed and self._policy is ConflictPolicy.REMOTE_WINS:
             logged.insert(theirs, logged.base_key(entry))
             logged.drop(entry)
+            photos = attachments_of((d.table for d in self._dependents), self._table)
+            if photos is not None:
+                bring_back_attachments(self._connection, photos, entry.gid)
             return Outcome.ADDED, 1
         logged.set_base(entry.gid, theirs)
         return Outcome.UNCHANGED, int(changed)

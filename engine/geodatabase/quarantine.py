@@ -12,6 +12,7 @@ from enum import Enum
 
 from engine.errors import FeatureNotFoundError
 from engine.geodatabase.applying import applying
+from engine.geodatabase.brought_back import attachments_of, bring_back_attachments
 from engine.geodatabase.cells import encode_row
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import enqueue_if_empty
@@ -239,7 +240,7 @@ def discard(
     given_up = []
     with applying(connection):
         for number, row_layer, row_gid in [*held, (quarantine_id, layer, gid)]:
-            _undo(LoggedTable(connection, known[row_layer]), row_gid)
+            _undo(LoggedTable(connection, known[row_layer]), row_gid, known.values())
             _close(connection, number, "discarded", now)
             given_up.append(row_gid)
     return given_up
@@ -275,7 +276,7 @@ def _close(connection: sqlite3.Connection, number: int, resolution: str, now: st
     )
 
 
-def _undo(logged: LoggedTable, gid: str) -> None:
+def _undo(logged: LoggedTable, gid: str, tables: Iterable[LayerTable]) -> None:
     entry, stored = logged.entry(gid), logged.stored(gid)
     if entry is None:
         return
@@ -284,6 +285,8 @@ def _undo(logged: LoggedTable, gid: str) -> None:
         logged.delete(gid)
     elif stored is None:
         logged.insert(base, logged.base_key(entry))
+        if (photos := attachments_of(tables, logged.table)) is not None:
+            bring_back_attachments(logged.connection, photos, gid)
     else:
         logged.replace_row(stored.row, base)
         if entry.data:

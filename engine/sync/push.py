@@ -39,6 +39,7 @@ from engine.sync.channels import (
 )
 from engine.sync.context import SyncContext
 from engine.sync.delivery import Delivery
+from engine.sync.outgoing import attachment_cells
 from engine.sync.partial_updates import PartialUpdates, judge_open
 from engine.sync.photos import fetch_before_sending, missing_data
 from engine.sync.reconciling import give_up, reconcile_batch
@@ -111,9 +112,18 @@ class Push:
         must not keep a sync from ending."""
         limit = None if self._is_whole else self._delivery.sizer.limit_bytes
         while found := next_edits(connection, self._plan, cursor, limit_bytes=limit):
-            if fresh := [edit for edit in found if not self._accounts.has_met(edit)]:
+            fresh = [edit for edit in found if not self._accounts.has_met(edit)]
+            if fresh := [edit for edit in fresh if not self._goes_with_suspect(edit)]:
                 return fresh
         return []
+
+    def _goes_with_suspect(self, edit: Edit) -> bool:
+        """Whether it deletes an attachment of a feature whose delete is not decided yet."""
+        if not edit.table.is_attachment or edit.operation is not EditOperation.DELETE:
+            return False
+        feature = (edit.table.number - 1, str(attachment_cells(edit)["REL_GLOBALID"]))
+        suspect = self._suspects.get(feature)
+        return suspect is not None and not suspect.is_settled
 
     # --- one call ---------------------------------------------------------------------------------
 

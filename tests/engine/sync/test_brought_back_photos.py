@@ -7,11 +7,55 @@ import pytest
 
 from engine.errors import EditRefusedError
 from engine.geodatabase.conflicts import Side
+from engine.model import ConflictPolicy
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, Fleet, gid
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.engine.sync.test_photos import delete_photo
 from tests.feature_service import Fault
+
+
+@pytest.mark.parametrize("policy", [ConflictPolicy.MANUAL, ConflictPolicy.REMOTE_WINS])
+async def test_deleted_feature_that_the_service_has_changed_comes_back_with_its_photos(
+    world: Fleet, policy: ConflictPolicy
+) -> None:
+    a = await world.device("A")
+    a.parameters.conflict_policy = policy
+    before = world.attachments()
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(gid(1))
+    await world.change(HYDRANTS, gid(1), name="news")
+    await a.sync()
+    assert world.attachments() == before
+
+    async with a.open() as geodatabase:
+        for conflict in await geodatabase.conflicts():
+            await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+    await a.sync()
+
+    assert world.attachments() == before
+    await world.assert_agreed()
+
+
+async def test_feature_whose_delete_is_refused_keeps_its_photos(world: Fleet) -> None:
+    a = await world.device("A")
+    before = world.attachments()
+    access = {"allowOthersToDelete": False, "allowOthersToUpdate": True, "allowOthersToQuery": True}
+    layer = world.inside.layer(HYDRANTS)
+    layer.document["ownershipBasedAccessControlForFeatures"] = access
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(gid(1))
+    await a.sync()
+    assert gid(1) in (await world.rows())[HYDRANTS]
+    assert world.attachments() == before
+
+    async with a.open() as geodatabase:
+        for refused in await geodatabase.quarantine():
+            if refused.held_global_id is None:
+                await geodatabase.discard_quarantined(refused.id)
+    await a.sync()
+
+    assert world.attachments() == before
 
 
 async def test_photo_that_is_gone_on_both_sides_is_not_brought_back_empty(world: Fleet) -> None:
