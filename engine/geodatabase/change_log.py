@@ -171,6 +171,19 @@ def is_unsent(connection: sqlite3.Connection, number: int, global_id: str) -> bo
     return row.fetchone() is not None
 
 
+def is_here(connection: sqlite3.Connection, attachments: LayerTable, feature: str) -> bool:
+    """Whether that feature, of those which have these attachments, is in its table."""
+    found = connection.execute(
+        "SELECT name,json_extract(definition,'$.global_id') FROM fieldsync_table WHERE number=?",
+        (attachments.number - 1,),
+    ).fetchone()
+    if found is None:
+        return False
+    name, column = map(quote, found)
+    row = connection.execute(f"SELECT 1 FROM {name} WHERE {column}=?", (feature,))
+    return row.fetchone() is not None
+
+
 def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str) -> int:
     """Forget entries with nothing to send; returns how many. Rows in a batch keep theirs.
 

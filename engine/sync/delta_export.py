@@ -29,6 +29,7 @@ from engine.sync.delta_parts import (
     table_cells,
 )
 from engine.sync.delta_writing import delta_header, write, write_edits
+from engine.sync.outgoing import is_moved
 from native.delta import DeltaHeader, DeltaWriter
 
 _SENT = (EditState.PENDING, EditState.IN_FLIGHT)
@@ -138,12 +139,15 @@ def _edits(connection: sqlite3.Connection, parts: TableParts) -> Iterator[list[E
     after = 0
     while found := change_log.pending_edits(connection, parts.table, after=after, everything=True):
         after = found[-1].first
-        if edits := [e for e in found if e.state in _SENT and not _lacks_data(connection, e)]:
+        if edits := [e for e in found if e.state in _SENT and not _has_no_form(connection, e)]:
             yield edits
 
 
-def _lacks_data(connection: sqlite3.Connection, edit: Edit) -> bool:
-    """Whether it is an attachment whose data is to be sent, and is not here."""
+def _has_no_form(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """Whether it is an attachment whose data is to be sent, and is not here, or that has moved to
+    another feature: the next sync sets it aside."""
+    if is_moved(connection, edit):
+        return True
     if not edit.data_changed or edit.row is None:
         return False
     return edit.key is None or not attachments.has_data(connection, edit.table, edit.key)

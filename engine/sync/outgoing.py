@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO, TypedDict
 
 from engine import values
-from engine.geodatabase import attachments
+from engine.geodatabase import attachments, change_log
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Cell
 from engine.geodatabase.layer_table import LayerTable
 from engine.layer_schema import FieldType, JsonObject
-from engine.model import EditOperation
+from engine.model import EditOperation, normalise_guid
 from engine.sync.rows import RowError
 from native.encoder import EditsEncoder, Form
 from native.errors import EncodeError
@@ -188,9 +188,21 @@ def why_no_attachment(connection: sqlite3.Connection, edit: Edit) -> str:
     parent, name = value["REL_GLOBALID"], value["ATT_NAME"]
     if not (isinstance(parent, str) and isinstance(name, str) and name):
         return "an attachment needs REL_GLOBALID and ATT_NAME"
+    if is_moved(connection, edit):
+        return "an attachment cannot move to another feature: attach the file there, delete it here"
     if edit.key is None or not attachments.has_data(connection, edit.table, edit.key):
         return "the DATA of the attachment is not on this device"
     return ""
+
+
+def is_moved(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """Whether another program has given the attachment to another feature, for which there is no
+    edit. It may also be the same one under a new GlobalID, and then the old one is nowhere."""
+    if not edit.table.is_attachment or edit.row is None or edit.base is None:
+        return False
+    at = edit.table.row_names.index("REL_GLOBALID")
+    old, new = normalise_guid(edit.base[at]), normalise_guid(edit.row[at])
+    return old is not None and old != new and change_log.is_here(connection, edit.table, old)
 
 
 def estimated_bytes(edit: Edit) -> int:

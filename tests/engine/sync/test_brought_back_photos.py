@@ -8,9 +8,11 @@ import pytest
 from engine.errors import EditRefusedError
 from engine.geodatabase.conflicts import Side
 from engine.model import ConflictPolicy
+from engine.sync.delta_verdict import EditVerdict
+from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, Fleet, gid
-from tests.engine.sync.test_edits_meanwhile import foreign
+from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_photos import delete_photo
 from tests.feature_service import Fault
 
@@ -163,3 +165,27 @@ async def test_photo_that_another_program_adds_without_data_is_set_aside_until_i
     assert world.attachments()[gid(7001)][3] == b"\x01\x02"
     async with a.open() as geodatabase:
         assert not await geodatabase.quarantine()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_photo_that_another_program_gives_to_another_feature_is_set_aside(
+    world: Fleet, channel: PushChannel, tmp_path: Path
+) -> None:
+    a = await world.device("A", channel=channel)
+    photo = next(iter(world.attachments()))
+    foreign(
+        a,
+        f"UPDATE Hydrants__ATTACH SET REL_GLOBALID='{gid(2)}' WHERE GLOBALID='{photo}'",
+        f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(3)}'",
+    )
+    await export(a, tmp_path / "A.delta")
+    assert (await push(tmp_path / "A.delta", tmp_path / "A.answer")).count(EditVerdict.APPLIED) == 1
+    await take_back(a, tmp_path / "A.answer")
+    await a.sync()
+
+    async with a.open() as geodatabase:
+        (refused,) = await geodatabase.quarantine()
+        assert "another feature" in refused.reason
+        await geodatabase.discard_quarantined(refused.id)
+    await a.sync()
+    await world.assert_agreed()
