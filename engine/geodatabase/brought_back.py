@@ -1,38 +1,48 @@
-"""Attachments that were deleted here together with their feature, which comes back."""
+"""What was deleted here together with a row that comes back."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from engine.geodatabase.dependents import Dependent
+from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
 
 
-def attachments_of(tables: Iterable[LayerTable], features: LayerTable) -> LayerTable | None:
-    """The table with the attachments of those features, None if they have none."""
-    if features.is_attachment:
-        return None
-    return next((t for t in tables if t.is_attachment and t.layer_id == features.layer_id), None)
-
-
-def bring_back_attachments(connection: sqlite3.Connection, table: LayerTable, parent: str) -> None:
-    """Undo the deletes of the feature's attachments that were not sent; the next sync fetches the
-    data, which went with them. Needs an open transaction, and to be inside ``applying``.
+def bring_back_parts(
+    connection: sqlite3.Connection, table: LayerTable, row: Row, dependents: Sequence[Dependent]
+) -> None:
+    """Undo the deletes, as far as they were not sent, of the row's attachments and of the rows that
+    are composed into it, and so on. The data of attachments went with them; the next sync fetches
+    it. Needs an open transaction, and to be inside ``applying``.
     """
-    logged = LoggedTable(connection, table)
-    deleted = connection.execute(
-        f"SELECT c.gid FROM {quote(table.base_table)} b JOIN fieldsync_change c ON c.id=b.id"
-        " WHERE b.v_REL_GLOBALID=?1 AND c.layer=?2 AND c.had_base"
-        f" AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} a"
-        f" WHERE a.{quote(table.global_id)}=c.gid) ORDER BY c.id",
-        (parent, table.number),
-    ).fetchall()
-    for (gid,) in deleted:
-        entry = logged.entry(gid)
-        base = None if entry is None else logged.base(entry, None)
-        if entry is None or base is None or logged.is_in_flight(gid):
+    parent = LoggedTable(connection, table)
+    for dependent in dependents:
+        if not dependent.is_composite:
             continue
-        logged.insert(base, logged.base_key(entry))
-        logged.drop(entry)
-        enqueue_if_empty(connection, table, gid)
+        child = LoggedTable(connection, dependent.table)
+        value = parent.cell(row, dependent.parent_column or table.global_id)
+        for gid in _deleted(connection, dependent, value):
+            entry = child.entry(gid)
+            base = None if entry is None else child.base(entry, None)
+            if entry is None or base is None or child.is_in_flight(gid):
+                continue
+            child.insert(base, child.base_key(entry))
+            child.drop(entry)
+            enqueue_if_empty(connection, dependent.table, gid)
+            bring_back_parts(connection, dependent.table, base, dependent.dependents)
+
+
+def _deleted(connection: sqlite3.Connection, dependent: Dependent, value: object) -> list[str]:
+    """GlobalIDs of the rows that belonged to the row with that key, and that were deleted here."""
+    table = dependent.table
+    found = connection.execute(
+        f"SELECT c.gid FROM {quote(table.base_table)} b JOIN fieldsync_change c ON c.id=b.id"
+        f" WHERE b.{quote(f'v_{dependent.key_column}')}=?1 AND c.layer=?2 AND c.had_base"
+        f" AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} t"
+        f" WHERE t.{quote(table.global_id)}=c.gid) ORDER BY c.id",
+        (value, table.number),
+    )
+    return [gid for (gid,) in found]

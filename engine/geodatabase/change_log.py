@@ -171,6 +171,15 @@ def is_unsent(connection: sqlite3.Connection, number: int, global_id: str) -> bo
     return row.fetchone() is not None
 
 
+def is_delete_waiting(connection: sqlite3.Connection, number: int, global_id: str) -> bool:
+    """Whether the delete of that row of the table ``number`` waits for a person to decide."""
+    found = connection.execute(
+        f"SELECT 1 FROM fieldsync_change f WHERE f.layer=? AND f.gid=? AND f.had_base AND {_WAITS}",
+        (number, global_id),
+    )
+    return found.fetchone() is not None
+
+
 def is_here(connection: sqlite3.Connection, attachments: LayerTable, feature: str) -> bool:
     """Whether that feature, of those which have these attachments, is in its table."""
     found = connection.execute(
@@ -241,6 +250,14 @@ _STATE = """CASE
  END"""
 
 
+# The entry f is of a delete that waits for a person.
+_WAITS = """(EXISTS(SELECT 1 FROM fieldsync_conflict k WHERE k.layer=f.layer AND k.gid=f.gid
+    AND k.held AND k.resolved_at IS NULL AND k.kind='deleted_here')
+   OR EXISTS(SELECT 1 FROM fieldsync_quarantine q WHERE q.layer=f.layer AND q.gid=f.gid
+    AND q.direction='outbound' AND q.resolved_at IS NULL AND q.held_gid IS NULL
+    AND q.operation='delete' AND q.seq>=f.seq))"""
+
+
 def _state(table: LayerTable) -> str:
     """SQL for the state of the entry ``c``. The delete of an attachment waits with that of its
     feature, which may be brought back."""
@@ -251,11 +268,7 @@ def _state(table: LayerTable) -> str:
  AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} a WHERE a.{gid}=c.gid)
  AND EXISTS(SELECT 1 FROM fieldsync_change f WHERE f.layer={table.number - 1} AND f.had_base
   AND f.gid=(SELECT v_REL_GLOBALID FROM {quote(table.base_table)} WHERE id=c.id)
-  AND (EXISTS(SELECT 1 FROM fieldsync_conflict k WHERE k.layer=f.layer AND k.gid=f.gid
-    AND k.held AND k.resolved_at IS NULL AND k.kind='deleted_here')
-   OR EXISTS(SELECT 1 FROM fieldsync_quarantine q WHERE q.layer=f.layer AND q.gid=f.gid
-    AND q.direction='outbound' AND q.resolved_at IS NULL AND q.held_gid IS NULL
-    AND q.operation='delete' AND q.seq>=f.seq)))
+  AND {_WAITS})
  THEN 'held' ELSE {_STATE} END"""
 
 

@@ -6,19 +6,21 @@ until the record is pruned (only resolved ones ever are).
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from engine.errors import EditRefusedError, FeatureNotFoundError
 from engine.geodatabase.applying import applying
-from engine.geodatabase.brought_back import attachments_of, bring_back_attachments
+from engine.geodatabase.brought_back import bring_back_parts
 from engine.geodatabase.cells import as_new, decode_row, encode_row
 from engine.geodatabase.conflict_parts import keep_part, restore_parts, store_part, write_part_data
+from engine.geodatabase.dependents import Dependent, dependents_of
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import Fetch, enqueue, enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
+from engine.geodatabase.relations import Relation
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import has_row
 from engine.model import ConflictPolicy
@@ -69,18 +71,6 @@ class Conflict:
     resolved_at: str | None
     resolution: str | None
     parts: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependent:
-    """Rows that belong to another row: ``key_column`` of ``table`` holds the parent's value of
-    ``parent_column`` (None: its GlobalID). Attachments go wherever the parent goes, of other
-    tables only rows that the service has never seen."""
-
-    table: LayerTable
-    key_column: str
-    parent_column: str | None = None
-    dependents: "tuple[Dependent, ...]" = ()
 
 
 def record(
@@ -235,12 +225,14 @@ def resolve(
     side: Side,
     *,
     now: str,
+    relations: Sequence[Relation] = (),
 ) -> None:
     """Keep one side of a conflict, also of one that was decided already.
 
     Mine: my values are in the row and pending; a feature deleted on the service is added again with
     its attachments and children. Theirs: the service's values are in the row and nothing of the
-    conflict is pending. ``tables`` are all tables of the file. :exc:`FeatureNotFoundError` if there
+    conflict is pending; what was deleted here with a row comes back with it. ``tables`` are all
+    tables of the file, ``relations`` what composes their rows. :exc:`FeatureNotFoundError` if there
     is no such conflict. Needs an open transaction.
     """
     found = connection.execute(
@@ -267,7 +259,8 @@ def resolve(
             case ConflictKind.DELETED_HERE, Side.MINE:
                 logged.remove(gid)
             case ConflictKind.DELETED_HERE, Side.THEIRS:
-                _bring_back(logged, gid, decode_row(logged.table, theirs), known.values())
+                parts = dependents_of(logged.table, known.values(), relations)
+                _bring_back(logged, gid, decode_row(logged.table, theirs), parts)
             case _:
                 my_row, their_row = decode_row(logged.table, mine), decode_row(logged.table, theirs)
                 if my_row is not None and their_row is not None:
@@ -325,11 +318,10 @@ def _store_dependents(
 
 
 def _bring_back(
-    logged: LoggedTable, gid: str, theirs: Row | None, tables: Iterable[LayerTable]
+    logged: LoggedTable, gid: str, theirs: Row | None, parts: Sequence[Dependent]
 ) -> None:
-    """Undo a local delete, and that of the feature's attachments: the row is what the service has,
-    or had if the delete was sent. The data of an attachment went with the delete; the next sync
-    fetches it."""
+    """Undo a local delete, and those of its parts: the row is what the service has, or had if the
+    delete was sent. The data of an attachment went with the delete; the next sync fetches it."""
     entry = logged.entry(gid)
     if logged.stored(gid) is not None:
         return
@@ -349,8 +341,7 @@ def _bring_back(
         logged.set_data(entry, 0)
         enqueue_if_empty(logged.connection, logged.table, gid)
         logged.settle(gid)
-        if (photos := attachments_of(tables, logged.table)) is not None:
-            bring_back_attachments(logged.connection, photos, gid)
+        bring_back_parts(logged.connection, logged.table, base, parts)
 
 
 def _write_open_fields(logged: LoggedTable, columns: Iterable[str], mine: Row | None) -> None:

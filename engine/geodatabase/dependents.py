@@ -1,10 +1,24 @@
 """Which rows belong to a row: its attachments and the rows related to it, and theirs."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.relations import Relation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """Rows that belong to another row: ``key_column`` of ``table`` holds the parent's value of
+    ``parent_column`` (None: its GlobalID). Attachments go wherever the parent goes, of other
+    tables only rows that the service has never seen. ``is_composite``: to delete the parent deletes
+    them."""
+
+    table: LayerTable
+    key_column: str
+    parent_column: str | None = None
+    is_composite: bool = False
+    dependents: "tuple[Dependent, ...]" = ()
 
 
 def dependents_of(
@@ -22,7 +36,7 @@ def dependents_of(
     seen |= {parent.layer_id}
     known = list(tables)
     found = [
-        Dependent(table=table, key_column="REL_GLOBALID")
+        Dependent(table=table, key_column="REL_GLOBALID", is_composite=True)
         for table in known
         if table.is_attachment and table.layer_id == parent.layer_id
     ]
@@ -33,6 +47,7 @@ def dependents_of(
                 Dependent(
                     table=relation.destination,
                     key_column=relation.destination_key,
+                    is_composite=relation.is_composite,
                     parent_column=None if is_by_global_id else relation.origin_key,
                     dependents=dependents_of(relation.destination, known, relations, seen),
                 )

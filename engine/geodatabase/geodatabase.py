@@ -305,8 +305,9 @@ class Geodatabase:
     async def resolve_conflict(self, conflict_id: int, side: Side) -> None:
         """Take one side of a conflict, also of one that was decided: it is an edit again if the
         service has the other."""
+        known = (self._tables(), self.relations)
         await self.database.write(
-            _resolve_conflict, conflict_id, self._tables(), side, self._now(), joining=True
+            _resolve_conflict, conflict_id, *known, side, self._now(), joining=True
         )
 
     async def quarantine(
@@ -324,9 +325,8 @@ class Geodatabase:
 
     async def discard_quarantined(self, quarantine_id: int) -> None:
         """Give a refused edit up: the row becomes as the service has it."""
-        await self.database.write(
-            _discard, quarantine_id, self._tables(), self._now(), joining=True
-        )
+        known = (self._tables(), self.relations)
+        await self.database.write(_discard, quarantine_id, *known, self._now(), joining=True)
 
     def _tables(self) -> list[LayerTable]:
         entries = [e for s in self.layers for e in (s.features, s.attachments)]
@@ -394,9 +394,14 @@ def _list_conflicts(
 
 
 def _resolve_conflict(
-    connection: Connection, conflict_id: int, tables: Sequence[LayerTable], side: Side, now: str
+    connection: Connection,
+    conflict_id: int,
+    tables: Sequence[LayerTable],
+    relations: Sequence[Relation],
+    side: Side,
+    now: str,
 ) -> None:
-    conflicts.resolve(connection, conflict_id, tables, side, now=now)
+    conflicts.resolve(connection, conflict_id, tables, side, now=now, relations=relations)
 
 
 def _list_quarantined(
@@ -410,6 +415,10 @@ def _retry(connection: Connection, quarantine_id: int, now: str) -> None:
 
 
 def _discard(
-    connection: Connection, quarantine_id: int, tables: Sequence[LayerTable], now: str
+    connection: Connection,
+    quarantine_id: int,
+    tables: Sequence[LayerTable],
+    relations: Sequence[Relation],
+    now: str,
 ) -> None:
-    quarantine.discard(connection, quarantine_id, tables, now=now)
+    quarantine.discard(connection, quarantine_id, tables, now=now, relations=relations)

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Sequence
 
-from engine.geodatabase.conflicts import Dependent
+from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.relations import Relation

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engine.geodatabase.applying import applying
-from engine.geodatabase.conflicts import Dependent
+from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.merge_row import RowMerge

@@ -21,16 +21,16 @@ from dataclasses import replace
 from enum import Enum
 
 from engine.geodatabase import staging
-from engine.geodatabase.brought_back import attachments_of, bring_back_attachments
+from engine.geodatabase.brought_back import bring_back_parts
 from engine.geodatabase.carried import is_carried, is_carried_older
 from engine.geodatabase.conflict_parts import keep_part
 from engine.geodatabase.conflicts import (
     ConflictKind,
-    Dependent,
     record,
     settle_conflicts,
     store_deleted,
 )
+from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.difference import Row, changed_there, names_of, three_way
 from engine.geodatabase.fetch_queue import Fetch, enqueue
 from engine.geodatabase.layer_table import LayerTable
@@ -271,9 +271,7 @@ class RowMerge:
         if changed and self._policy is ConflictPolicy.REMOTE_WINS:
             logged.insert(theirs, logged.base_key(entry))
             logged.drop(entry)
-            photos = attachments_of((d.table for d in self._dependents), self._table)
-            if photos is not None:
-                bring_back_attachments(self._connection, photos, entry.gid)
+            bring_back_parts(self._connection, self._table, theirs, self._dependents)
             return Outcome.ADDED, 1
         logged.set_base(entry.gid, theirs)
         return Outcome.UNCHANGED, int(changed)

@@ -6,18 +6,20 @@ row again makes it pending again by itself. An inbound row is fetched again by a
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from engine.errors import FeatureNotFoundError
 from engine.geodatabase.applying import applying
-from engine.geodatabase.brought_back import attachments_of, bring_back_attachments
+from engine.geodatabase.brought_back import bring_back_parts
 from engine.geodatabase.cells import encode_row
+from engine.geodatabase.dependents import Dependent, dependents_of
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
+from engine.geodatabase.relations import Relation
 from engine.geodatabase.sql import quote
 from engine.model import EditOperation
 
@@ -219,13 +221,14 @@ def discard(
     tables: Iterable[LayerTable],
     *,
     now: str,
+    relations: Sequence[Relation] = (),
 ) -> list[str]:
     """Give the edit up: the row becomes the service's again, a row added here is deleted.
 
     Rows held with it are given up too. Only the record keeps what they were. A large column that
     was changed is emptied: the log has no copy, so the next sync fetches it again. Returns the
-    GlobalIDs of all rows given up. ``tables`` are all tables of the file. Needs an open
-    transaction, and no batch in flight that holds the row.
+    GlobalIDs of all rows given up. ``tables`` are all tables of the file, ``relations`` what
+    composes their rows. Needs an open transaction, and no batch in flight that holds the row.
     """
     known = {table.number: table for table in tables}
     direction, layer, gid = _open(connection, quarantine_id)
@@ -240,7 +243,9 @@ def discard(
     given_up = []
     with applying(connection):
         for number, row_layer, row_gid in [*held, (quarantine_id, layer, gid)]:
-            _undo(LoggedTable(connection, known[row_layer]), row_gid, known.values())
+            table = known[row_layer]
+            parts = dependents_of(table, known.values(), relations)
+            _undo(LoggedTable(connection, table), row_gid, parts)
             _close(connection, number, "discarded", now)
             given_up.append(row_gid)
     return given_up
@@ -276,7 +281,7 @@ def _close(connection: sqlite3.Connection, number: int, resolution: str, now: st
     )
 
 
-def _undo(logged: LoggedTable, gid: str, tables: Iterable[LayerTable]) -> None:
+def _undo(logged: LoggedTable, gid: str, parts: Sequence[Dependent]) -> None:
     entry, stored = logged.entry(gid), logged.stored(gid)
     if entry is None:
         return
@@ -285,8 +290,7 @@ def _undo(logged: LoggedTable, gid: str, tables: Iterable[LayerTable]) -> None:
         logged.delete(gid)
     elif stored is None:
         logged.insert(base, logged.base_key(entry))
-        if (photos := attachments_of(tables, logged.table)) is not None:
-            bring_back_attachments(logged.connection, photos, gid)
+        bring_back_parts(logged.connection, logged.table, base, parts)
     else:
         logged.replace_row(stored.row, base)
         if entry.data:

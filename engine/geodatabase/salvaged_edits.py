@@ -17,7 +17,8 @@ from engine.geodatabase import attachments, catalog
 from engine.geodatabase.applying import applying
 from engine.geodatabase.attachments import Source
 from engine.geodatabase.cells import as_new
-from engine.geodatabase.conflicts import ConflictKind, Dependent, record, store_deleted
+from engine.geodatabase.conflicts import ConflictKind, record, store_deleted
+from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.difference import Row, difference
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names

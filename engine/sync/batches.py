@@ -50,12 +50,13 @@ class Step:
     """One pass over a table's pending edits, taking those operations.
 
     ``parents``: where its rows belong to others by their GlobalIDs, that table's number and the
-    column with the key.
+    column with the key; ``wholes`` are those of them that it is composed into.
     """
 
     table: LayerTable
     operations: frozenset[EditOperation]
     parents: tuple[tuple[int, str], ...] = ()
+    wholes: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,11 +85,13 @@ def steps(
     tables: Sequence[LayerTable],
     parents_first: Sequence[int],
     parents: Mapping[int, tuple[tuple[int, str], ...]],
+    wholes: Mapping[int, tuple[tuple[int, str], ...]] | None = None,
 ) -> list[Step]:
     """The order in which the edits of ``tables`` go up, given that of their layers.
 
-    ``parents``: :attr:`Step.parents` by table number.
+    ``parents``, ``wholes``: those of :class:`Step` by table number.
     """
+    wholes = wholes or {}
     order = {layer_id: n for n, layer_id in enumerate(parents_first)}
     rows = sorted(
         (t for t in tables if not t.is_attachment), key=lambda t: order.get(t.layer_id, 0)
@@ -98,7 +101,10 @@ def steps(
     deletes = frozenset({EditOperation.DELETE})
     return [
         *(Step(table=t, operations=upserts, parents=parents.get(t.number, ())) for t in rows),
-        *(Step(table=t, operations=deletes) for t in reversed(rows)),
+        *(
+            Step(table=t, operations=deletes, wholes=wholes.get(t.number, ()))
+            for t in reversed(rows)
+        ),
         *(
             Step(
                 table=t,
@@ -140,7 +146,8 @@ def next_edits(
             parents = set() if is_whole else _unsent_parents(connection, step, edit)
             if any((e.table.number, e.global_id) in parents for e in edits):
                 return edits  # first it must be known whether the service takes the parent
-            if edit.operation in step.operations and not parents:
+            may_go = edit.operation in step.operations and not parents
+            if may_go and not _goes_with_waiting(connection, step, edit):
                 size += 0 if is_whole else wire_bytes(connection, edit)
                 if edits and limit_bytes is not None and size > limit_bytes:
                     return edits
@@ -308,6 +315,15 @@ def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:
         return 0
     assert edit.key is not None
     return attachments.data_size(connection, edit.table, edit.key)
+
+
+def _goes_with_waiting(connection: sqlite3.Connection, step: Step, edit: Edit) -> bool:
+    """Whether the row was deleted with one that may come back: that waits for a person."""
+    if edit.row is not None or edit.base is None:
+        return False
+    cells = dict(zip(edit.table.row_names, edit.base, strict=True))
+    keys = [(number, normalise_guid(cells[column])) for number, column in step.wholes]
+    return any(k and change_log.is_delete_waiting(connection, number, k) for number, k in keys)
 
 
 def _unsent_parents(connection: sqlite3.Connection, step: Step, edit: Edit) -> set[tuple[int, str]]:

@@ -11,9 +11,8 @@ from uuid import uuid4
 
 from engine.clock import Clock, timestamp
 from engine.errors import GeodatabaseBusyError
-from engine.geodatabase.conflicts import Dependent
 from engine.geodatabase.connection import Database
-from engine.geodatabase.dependents import dependents_of
+from engine.geodatabase.dependents import Dependent, dependents_of
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.merge import MergeCounts
 from engine.geodatabase.relations import Relation
@@ -144,8 +143,15 @@ class LocalContext:
 
     def parents(self) -> dict[int, tuple[tuple[int, str], ...]]:
         """Table number → the tables its rows belong to by GlobalID, and the column with the key."""
+        return self._parents_in(self.relations)
+
+    def wholes(self) -> dict[int, tuple[tuple[int, str], ...]]:
+        """Those of the :meth:`parents` that the rows are composed into."""
+        return self._parents_in([r for r in self.relations if r.is_composite])
+
+    def _parents_in(self, relations: Sequence[Relation]) -> dict[int, tuple[tuple[int, str], ...]]:
         found: dict[int, tuple[tuple[int, str], ...]] = {}
-        for relation in self.relations:
+        for relation in relations:
             if relation.through is None and relation.origin_key == relation.origin.global_id:
                 child = relation.destination.number
                 parent = (relation.origin.number, relation.destination_key)

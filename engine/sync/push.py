@@ -67,7 +67,9 @@ class Push:
         self._partial = PartialUpdates(context, channel)
         self._is_whole = context.parameters.rollback_on_failure
         tables = [t for t in context.tables if context.direction(t.layer_id).uploads]
-        self._plan: list[Step] = steps(tables, context.parents_first(), context.parents())
+        self._plan: list[Step] = steps(
+            tables, context.parents_first(), context.parents(), context.wholes()
+        )
         self._taken = 0  # calls that the service took in this run
         self._took_edits = False
         self._has_renamed = False  # in a batch that was settled just now

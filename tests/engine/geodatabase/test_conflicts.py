@@ -12,13 +12,13 @@ from engine.errors import FeatureNotFoundError
 from engine.geodatabase.change_log import has_pending, pending_edits
 from engine.geodatabase.conflicts import (
     ConflictKind,
-    Dependent,
     Side,
     list_conflicts,
     record,
     resolve,
     store_deleted,
 )
+from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.fetch_queue import next_fetches
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.retention import prune_resolved

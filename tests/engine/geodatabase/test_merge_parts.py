@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.geodatabase.change_log import has_pending, pending_edits
-from engine.geodatabase.conflicts import Dependent, list_conflicts
+from engine.geodatabase.conflicts import list_conflicts
+from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.merge import (
     MergeCounts,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from engine.geodatabase.acknowledge import record_sent
 from engine.geodatabase.change_log import Edit, pending_edits
-from engine.geodatabase.conflicts import Dependent
+from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.difference import Cell, Row
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.merge import (

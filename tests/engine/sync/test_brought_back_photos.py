@@ -11,24 +11,26 @@ from engine.model import ConflictPolicy
 from engine.sync.delta_verdict import EditVerdict
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
-from tests.engine.sync.fleet import HYDRANTS, Fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.engine.sync.test_photos import delete_photo
 from tests.feature_service import Fault
 
 
 @pytest.mark.parametrize("policy", [ConflictPolicy.MANUAL, ConflictPolicy.REMOTE_WINS])
-async def test_deleted_feature_that_the_service_has_changed_comes_back_with_its_photos(
+async def test_deleted_feature_that_the_service_has_changed_comes_back_with_its_parts(
     world: Fleet, policy: ConflictPolicy
 ) -> None:
     a = await world.device("A")
     a.parameters.conflict_policy = policy
     before = world.attachments()
+    visits = (await world.rows())[VISITS].keys()
     async with a.open() as geodatabase:
         await geodatabase.table(HYDRANTS).delete_feature(gid(1))
     await world.change(HYDRANTS, gid(1), name="news")
     await a.sync()
     assert world.attachments() == before
+    assert (await world.rows())[VISITS].keys() == visits
 
     async with a.open() as geodatabase:
         for conflict in await geodatabase.conflicts():
@@ -36,6 +38,7 @@ async def test_deleted_feature_that_the_service_has_changed_comes_back_with_its_
     await a.sync()
 
     assert world.attachments() == before
+    assert (await world.rows())[VISITS].keys() == visits
     await world.assert_agreed()
 
 
