@@ -236,14 +236,14 @@ def resolve(
     is no such conflict. Needs an open transaction.
     """
     found = connection.execute(
-        "SELECT layer,gid,kind,columns,mine,theirs FROM fieldsync_conflict WHERE id=?",
+        "SELECT layer,gid,kind,columns,mine,theirs,resolution FROM fieldsync_conflict WHERE id=?",
         (conflict_id,),
     ).fetchone()
     if found is None:
         raise FeatureNotFoundError(
             f"there is no conflict {conflict_id}", remedy="List the conflicts; old ones are pruned"
         )
-    number, gid, kind, columns, mine, theirs = found
+    number, gid, kind, columns, mine, theirs, resolution = found
     known = {table.number: table for table in tables}
     logged = LoggedTable(connection, known[number])
     with applying(connection):
@@ -251,7 +251,10 @@ def resolve(
             case ConflictKind.DELETED_THERE, Side.MINE:
                 restore_parts(connection, conflict_id, known)
             case ConflictKind.DELETED_THERE, Side.THEIRS:
-                pass  # the row is gone here as well; the record keeps it until it is pruned
+                # The row is gone here as well; the record keeps it until it is pruned.
+                if resolution == Side.MINE.value:
+                    parts = dependents_of(logged.table, known.values(), relations)
+                    _store_again(logged, conflict_id, gid, parts)
             case ConflictKind.FIELD_CLOSED, Side.MINE:
                 _write_open_fields(logged, json.loads(columns), decode_row(logged.table, mine))
             case ConflictKind.FIELD_CLOSED, Side.THEIRS:
@@ -315,6 +318,16 @@ def _store_dependents(
         for below in dependent.dependents:
             _store_dependents(connection, conflict, child, stored.row, below)
         store_part(child, conflict, child_gid)
+
+
+def _store_again(logged: LoggedTable, conflict: int, gid: str, parts: Sequence[Dependent]) -> None:
+    """Take a row that was brought back, and that is not sent yet, to the store once more."""
+    stored, entry = logged.stored(gid), logged.entry(gid)
+    if stored is None or entry is None or entry.had_base or logged.is_in_flight(gid):
+        return
+    for part in parts:
+        _store_dependents(logged.connection, conflict, logged, stored.row, part)
+    store_part(logged, conflict, gid)
 
 
 def _bring_back(

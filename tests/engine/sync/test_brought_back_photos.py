@@ -170,6 +170,29 @@ async def test_photo_that_another_program_adds_without_data_is_set_aside_until_i
         assert not await geodatabase.quarantine()
 
 
+async def test_feature_that_was_brought_back_is_given_up_again(world: Fleet) -> None:
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        await hydrants.update_feature(gid(1), {"name": "mine"})
+        await hydrants.add_attachment(gid(1), "new.jpg", None, b"new")
+    await world.edit(HYDRANTS, deletes=[gid(1)])
+    await a.sync()
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+        await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+    await a.sync()
+
+    assert gid(1) not in (await world.rows())[HYDRANTS]
+    await world.assert_agreed()
+    async with a.open() as geodatabase:
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+    await a.sync()
+    assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "mine"
+    assert b"new" in [photo[3] for photo in world.attachments().values()]
+
+
 @pytest.mark.parametrize("channel", CHANNELS)
 async def test_photo_that_another_program_gives_to_another_feature_is_set_aside(
     world: Fleet, channel: PushChannel, tmp_path: Path
