@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from engine.geodatabase import change_log
+from engine.geodatabase import catalog, change_log
 from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.layer_table import LayerTable
 from engine.sync.case import key_of
@@ -114,7 +114,7 @@ class Accounts:
     async def close(self) -> None:
         """Count the edits that were not tried, and those of a sync that was broken off."""
         try:
-            for table in self._context.tables:
+            for table in await self._context.database.read(_as_they_are, self._context):
                 after = 0
                 while edits := await self._context.database.read(_edits, table, after):
                     self._close([edit for edit in edits if not self.has_met(edit)])
@@ -140,6 +140,12 @@ class Accounts:
     def _counts(self, edit: Edit) -> EditCounts:
         result = self._context.layer_result(edit.table)
         return result.attachments_uploaded if edit.table.is_attachment else result.uploaded
+
+
+def _as_they_are(connection: sqlite3.Connection, context: SyncContext) -> list[LayerTable]:
+    """The tables of the sync; one that is broken off may have altered them in the file already."""
+    numbers = {table.number for table in context.tables}
+    return [e.table for e in catalog.entries(connection) if e.table.number in numbers]
 
 
 def _sendable(connection: sqlite3.Connection, table: LayerTable, after: int) -> list[Edit]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.errors import SchemaChangedError
+from engine import faults
+from engine.errors import LinkError, SchemaChangedError
 from engine.sync.parameters import PushChannel
 from tests.engine.geodatabase import gdal
 from tests.engine.sync.fleet import (
@@ -48,6 +49,25 @@ async def test_layer_that_is_not_what_it_was_stops_alone_with_its_edits(
     assert await name_there(world, 1) == "mine"
     async with a.open() as geodatabase:
         assert (await geodatabase.table(PIPES).edit_counts()).updates == 1
+
+
+async def test_sync_that_is_broken_off_after_a_layer_was_followed_counts_its_edits(
+    world: Fleet,
+) -> None:
+    a = await world.device("A")
+    await edit(a, 1, name="mine")
+    change(world, HYDRANTS, remove="pressure")
+    passed: list[str] = []
+
+    def breaks_off(point: str) -> None:
+        passed.append(point)
+        if passed[-2:] == ["layer.altered", "transaction.committed"]:
+            raise LinkError("the link went", remedy="")
+
+    with faults.armed(breaks_off), pytest.raises(LinkError):
+        await a.sync()
+
+    assert await a.pending() == {**dict.fromkeys(await a.pending(), 0), "Hydrants": 1}
 
 
 @pytest.mark.parametrize("model", [SyncModel.PER_LAYER, SyncModel.PER_REPLICA])

@@ -439,7 +439,10 @@ class _Books:
             for name, times in Counter(
                 n for n, before in zip(names, [None, *names], strict=False) if n != before
             ).items():
-                if times > 1 and parent not in self._restored:
+                # A device does not know that a file with its edit was sent, and what came after.
+                writers = [p.who for p in self.ledger.photos if (p.gid, p.name) == (gid, name)]
+                limit = 1 + max((self.carried.get(who, 0) for who in writers), default=0)
+                if times > limit and parent not in self._restored:
                     yield f"the attachment {gid} was {name} {times} times"
             for version in versions:
                 name, data = version.cells["name"], version.cells["data"]
