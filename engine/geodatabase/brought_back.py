@@ -1,14 +1,16 @@
-"""What was deleted here together with a row that comes back."""
+"""What was deleted here because a row was, which comes back."""
 
 import sqlite3
 from collections.abc import Sequence
 
+from engine.geodatabase.deleted_parts import is_part
 from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
+from engine.geodatabase.watched import Reason, watch
 
 
 def bring_back_parts(
@@ -31,16 +33,19 @@ def bring_back_parts(
                 continue
             child.insert(base, child.base_key(entry))
             child.drop(entry)
+            # It may have been deleted on the service while it was not here.
+            watch(connection, dependent.table, [gid], Reason.ADDED)
             enqueue_if_empty(connection, dependent.table, gid)
             bring_back_parts(connection, dependent.table, base, dependent.dependents)
 
 
 def _deleted(connection: sqlite3.Connection, dependent: Dependent, value: object) -> list[str]:
-    """GlobalIDs of the rows that belonged to the row with that key, and that were deleted here."""
+    """GlobalIDs of the rows that belonged to the row with that key, and were deleted with it."""
     table = dependent.table
     found = connection.execute(
         f"SELECT c.gid FROM {quote(table.base_table)} b JOIN fieldsync_change c ON c.id=b.id"
         f" WHERE b.{quote(f'v_{dependent.key_column}')}=?1 AND c.layer=?2 AND c.had_base"
+        f" AND {is_part(connection)}"
         f" AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} t"
         f" WHERE t.{quote(table.global_id)}=c.gid) ORDER BY c.id",
         (value, table.number),

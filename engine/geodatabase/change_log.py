@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from engine.geodatabase.deleted_parts import is_part
 from engine.geodatabase.difference import Cell, Difference, Row, difference
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
@@ -150,7 +151,7 @@ def edit_of(connection: sqlite3.Connection, table: LayerTable, global_id: str) -
     stored = logged.stored(global_id)
     row = None if stored is None else stored.row
     state = connection.execute(
-        f"SELECT {_state(table)} FROM fieldsync_change c WHERE c.id=?", (entry.id,)
+        f"SELECT {_state(connection, table)} FROM fieldsync_change c WHERE c.id=?", (entry.id,)
     ).fetchone()[0]
     key = logged.base_key(entry) if stored is None else stored.key
     return _edit(table, entry, key, row, logged.base(entry, row), EditState(state))
@@ -258,13 +259,13 @@ _WAITS = """(EXISTS(SELECT 1 FROM fieldsync_conflict k WHERE k.layer=f.layer AND
     AND q.operation='delete' AND q.seq>=f.seq))"""
 
 
-def _state(table: LayerTable) -> str:
-    """SQL for the state of the entry ``c``. The delete of an attachment waits with that of its
-    feature, which may be brought back."""
+def _state(connection: sqlite3.Connection, table: LayerTable) -> str:
+    """SQL for the state of the entry ``c``. The delete of an attachment that went with its feature
+    waits with the feature's, which may be brought back."""
     if not table.is_attachment:
         return _STATE
     gid = quote(table.global_id)
-    return f"""CASE WHEN {_STATE}='pending'
+    return f"""CASE WHEN {_STATE}='pending' AND {is_part(connection)}
  AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} a WHERE a.{gid}=c.gid)
  AND EXISTS(SELECT 1 FROM fieldsync_change f WHERE f.layer={table.number - 1} AND f.had_base
   AND f.gid=(SELECT v_REL_GLOBALID FROM {quote(table.base_table)} WHERE id=c.id)
@@ -279,7 +280,7 @@ def _read(
     kept = "".join(f",b.{quote(name)}" for name in value_names(table))
     row = "".join(f",t.{quote(name)}" for name in names)
     cursor = connection.execute(
-        f"SELECT c.id,c.gid,c.had_base,c.seq,c.data,{_state(table)},b.key,b.lazy"
+        f"SELECT c.id,c.gid,c.had_base,c.seq,c.data,{_state(connection, table)},b.key,b.lazy"
         f",t.{quote(table.key)}{row}{kept} FROM fieldsync_change c"
         f" LEFT JOIN {quote(table.base_table)} b ON b.id=c.id"
         f" LEFT JOIN {quote(table.name)} t ON t.{quote(table.global_id)}=c.gid"

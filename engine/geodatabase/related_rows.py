@@ -7,8 +7,9 @@ constraints; they can be validated).
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
-from engine.geodatabase.attachments import delete_attachments
+from engine.geodatabase.attachments import delete_attachments, list_attachments
 from engine.geodatabase.catalog import StoredLayer
+from engine.geodatabase.deleted_parts import note_part
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.relations import Relation
 from engine.geodatabase.rows import Row, delete_row, find_row, get_row
@@ -74,8 +75,13 @@ def delete_with_parts(
                     delete_with_parts(connection, layers, relations, child, gid, within)
     attachments = layers[table.number].attachments
     if attachments is not None and attachments.permissions.can_delete:
+        photos = [p.global_id for p in list_attachments(connection, attachments.table, global_id)]
         delete_attachments(connection, attachments.table, "REL_GLOBALID", global_id)
+        if photos:
+            note_part(connection, attachments.table, photos)
     delete_row(connection, table, global_id)
+    if len(within) > 1:
+        note_part(connection, table, [global_id])
 
 
 def violations(

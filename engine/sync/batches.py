@@ -16,6 +16,7 @@ from typing import BinaryIO
 from engine import atomic
 from engine.geodatabase import acknowledge, attachments, catalog, change_log, journal
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.deleted_parts import went_with_another
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType
@@ -323,6 +324,8 @@ def _goes_with_waiting(connection: sqlite3.Connection, step: Step, edit: Edit) -
         return False
     cells = dict(zip(edit.table.row_names, edit.base, strict=True))
     keys = [(number, normalise_guid(cells[column])) for number, column in step.wholes]
+    if not keys or not went_with_another(connection, edit.table, edit.global_id):
+        return False
     return any(k and change_log.is_delete_waiting(connection, number, k) for number, k in keys)
 
 

@@ -24,6 +24,7 @@ from engine.errors import (
 )
 from engine.geodatabase import change_log, conflicts, journal
 from engine.geodatabase.change_log import Edit, EditState
+from engine.geodatabase.deleted_parts import went_with_another
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
@@ -115,17 +116,19 @@ class Push:
         limit = None if self._is_whole else self._delivery.sizer.limit_bytes
         while found := next_edits(connection, self._plan, cursor, limit_bytes=limit):
             fresh = [edit for edit in found if not self._accounts.has_met(edit)]
-            if fresh := [edit for edit in fresh if not self._goes_with_suspect(edit)]:
+            if fresh := [edit for edit in fresh if not self._goes_with_suspect(connection, edit)]:
                 return fresh
         return []
 
-    def _goes_with_suspect(self, edit: Edit) -> bool:
-        """Whether it deletes an attachment of a feature whose delete is not decided yet."""
+    def _goes_with_suspect(self, connection: sqlite3.Connection, edit: Edit) -> bool:
+        """Whether the attachment was deleted with a feature whose own delete is not decided yet."""
         if not edit.table.is_attachment or edit.operation is not EditOperation.DELETE:
             return False
         feature = (edit.table.number - 1, str(attachment_cells(edit)["REL_GLOBALID"]))
         suspect = self._suspects.get(feature)
-        return suspect is not None and not suspect.is_settled
+        if suspect is None or suspect.is_settled:
+            return False
+        return went_with_another(connection, edit.table, edit.global_id)
 
     # --- one call ---------------------------------------------------------------------------------
 

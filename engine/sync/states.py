@@ -20,6 +20,7 @@ from engine.errors import (
 )
 from engine.geodatabase.carried import prune_carried, with_old
 from engine.geodatabase.change_log import drop_settled, has_moot
+from engine.geodatabase.deleted_parts import has_moot_parts, prune_parts
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.notices import note_checkpoint, was_busy
 from engine.geodatabase.retention import KEPT_DAYS, has_resolved, prune_resolved
@@ -150,6 +151,8 @@ async def _prune(context: SyncContext) -> None:
             await context.write(drop_settled, table, now=context.now())
     if await context.database.read(has_resolved):
         await context.write(prune_resolved, context.clock.now())
+    if await context.database.read(has_moot_parts):
+        await context.write(prune_parts)
     limit = timestamp(context.clock.now() - timedelta(days=KEPT_DAYS))
     for table in await context.database.read(with_old, context.tables, limit):
         await context.write(prune_carried, table, limit)

@@ -42,6 +42,34 @@ async def test_deleted_feature_that_the_service_has_changed_comes_back_with_its_
     await world.assert_agreed()
 
 
+async def test_photo_that_was_deleted_before_its_feature_stays_deleted_when_that_comes_back(
+    world: Fleet,
+) -> None:
+    a = await world.device("A")
+    a.parameters.conflict_policy = ConflictPolicy.REMOTE_WINS
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        (gone,) = await hydrants.attachments(gid(1))
+        kept = await hydrants.add_attachment(gid(1), "kept.jpg", None, b"kept")
+    await a.sync()
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        await hydrants.delete_attachment(gone.global_id)
+        await geodatabase.table(VISITS).delete_feature(gid(1001))
+        await hydrants.delete_feature(gid(1))
+    await world.change(HYDRANTS, gid(1), name="office")
+
+    await a.sync()
+    await a.sync()
+
+    rows, photos = await world.rows(), world.attachments()
+    assert rows[HYDRANTS][gid(1)]["name"] == "office"
+    assert (gid(1001) in rows[VISITS], gid(1002) in rows[VISITS]) == (False, True)
+    assert (gone.global_id in photos, kept.global_id in photos) == (False, True)
+    assert not any((await a.pending()).values())
+    await world.assert_agreed()
+
+
 async def test_feature_whose_delete_is_refused_keeps_its_photos(world: Fleet) -> None:
     a = await world.device("A")
     before = world.attachments()
