@@ -18,7 +18,8 @@ NOTICED_WITHIN = 60  # schedules
 
 
 @pytest.fixture(scope="module")
-def player() -> Iterator[Player]:
+def player(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
+    tmp_path_factory.getbasetemp()  # before the player says where temporary files are
     with Player() as one:
         yield one
 
