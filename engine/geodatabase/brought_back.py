@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from engine.geodatabase.deleted_parts import is_part
+from engine.geodatabase.deleted_parts import part_condition
 from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.difference import Row
 from engine.geodatabase.fetch_queue import enqueue_if_empty
@@ -45,7 +45,7 @@ def _deleted(connection: sqlite3.Connection, dependent: Dependent, value: object
     found = connection.execute(
         f"SELECT c.gid FROM {quote(table.base_table)} b JOIN fieldsync_change c ON c.id=b.id"
         f" WHERE b.{quote(f'v_{dependent.key_column}')}=?1 AND c.layer=?2 AND c.had_base"
-        f" AND {is_part(connection)}"
+        f" AND {part_condition(connection)}"
         f" AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} t"
         f" WHERE t.{quote(table.global_id)}=c.gid) ORDER BY c.id",
         (value, table.number),

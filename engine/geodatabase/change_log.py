@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from engine.geodatabase.deleted_parts import is_part
+from engine.geodatabase.deleted_parts import part_condition
 from engine.geodatabase.difference import Cell, Difference, Row, difference
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
@@ -181,19 +181,6 @@ def is_delete_waiting(connection: sqlite3.Connection, number: int, global_id: st
     return found.fetchone() is not None
 
 
-def is_here(connection: sqlite3.Connection, attachments: LayerTable, feature: str) -> bool:
-    """Whether that feature, of those which have these attachments, is in its table."""
-    found = connection.execute(
-        "SELECT name,json_extract(definition,'$.global_id') FROM fieldsync_table WHERE number=?",
-        (attachments.number - 1,),
-    ).fetchone()
-    if found is None:
-        return False
-    name, column = map(quote, found)
-    row = connection.execute(f"SELECT 1 FROM {name} WHERE {column}=?", (feature,))
-    return row.fetchone() is not None
-
-
 def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str) -> int:
     """Forget entries with nothing to send; returns how many. Rows in a batch keep theirs.
 
@@ -265,7 +252,7 @@ def _state(connection: sqlite3.Connection, table: LayerTable) -> str:
     if not table.is_attachment:
         return _STATE
     gid = quote(table.global_id)
-    return f"""CASE WHEN {_STATE}='pending' AND {is_part(connection)}
+    return f"""CASE WHEN {_STATE}='pending' AND {part_condition(connection)}
  AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} a WHERE a.{gid}=c.gid)
  AND EXISTS(SELECT 1 FROM fieldsync_change f WHERE f.layer={table.number - 1} AND f.had_base
   AND f.gid=(SELECT v_REL_GLOBALID FROM {quote(table.base_table)} WHERE id=c.id)

@@ -17,7 +17,7 @@ from engine.geodatabase.cells import as_new, decode_row, encode_row
 from engine.geodatabase.conflict_parts import keep_part, restore_parts, store_part, write_part_data
 from engine.geodatabase.dependents import Dependent, dependents_of
 from engine.geodatabase.difference import Row
-from engine.geodatabase.fetch_queue import Fetch, enqueue, enqueue_if_empty
+from engine.geodatabase.fetch_queue import enqueue_anew, enqueue_if_empty
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.relations import Relation
@@ -419,9 +419,7 @@ def _write_data(logged: LoggedTable, conflict: int, gid: str, side: Side) -> Non
         base = logged.base(entry, stored.row)
         assert base is not None
         logged.set_cells(gid, {"DATA_SIZE": logged.cell(base, "DATA_SIZE")})
-        number = logged.table.number
-        fetch = Fetch(number=number, gid=gid, url=None, spool_name=None, size_bytes=None)
-        enqueue(connection, [fetch])
+        enqueue_anew(connection, logged.table, gid)
         logged.settle(gid)
 
 

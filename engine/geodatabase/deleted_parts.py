@@ -15,8 +15,15 @@ _TABLE = "fieldsync_deleted_part"
 # The note is of the delete that was the row's last edit.
 _NOTED = f"SELECT 1 FROM {_TABLE} d WHERE d.layer=c.layer AND d.gid=c.gid AND d.seq=c.seq"
 
+_MOOT = (
+    f"{_TABLE} AS d WHERE NOT EXISTS(SELECT 1 FROM fieldsync_change c"
+    " WHERE c.layer=d.layer AND c.gid=d.gid AND c.seq=d.seq)"
+)
 
-def note_part(connection: sqlite3.Connection, table: LayerTable, global_ids: Iterable[str]) -> None:
+
+def note_parts(
+    connection: sqlite3.Connection, table: LayerTable, global_ids: Iterable[str]
+) -> None:
     """These rows were deleted just now with the one that they belong to."""
     make_table(
         connection,
@@ -31,7 +38,7 @@ def note_part(connection: sqlite3.Connection, table: LayerTable, global_ids: Ite
     )
 
 
-def is_part(connection: sqlite3.Connection) -> str:
+def part_condition(connection: sqlite3.Connection) -> str:
     """An SQL condition: the entry ``c`` of fieldsync_change is of such a delete."""
     return f"EXISTS({_NOTED})" if has_table(connection, _TABLE) else "0"
 
@@ -39,7 +46,7 @@ def is_part(connection: sqlite3.Connection) -> str:
 def went_with_another(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
     """Whether that row was deleted with the one that it belonged to."""
     found = connection.execute(
-        f"SELECT {is_part(connection)} FROM fieldsync_change c WHERE c.layer=? AND c.gid=?",
+        f"SELECT {part_condition(connection)} FROM fieldsync_change c WHERE c.layer=? AND c.gid=?",
         (table.number, global_id),
     ).fetchone()
     return found is not None and bool(found[0])
@@ -55,9 +62,3 @@ def has_moot_parts(connection: sqlite3.Connection) -> bool:
 def prune_parts(connection: sqlite3.Connection) -> None:
     """Forget the deletes that were sent or undone."""
     connection.execute(f"DELETE FROM {_MOOT}")
-
-
-_MOOT = (
-    f"{_TABLE} AS d WHERE NOT EXISTS(SELECT 1 FROM fieldsync_change c"
-    " WHERE c.layer=d.layer AND c.gid=d.gid AND c.seq=d.seq)"
-)

@@ -50,6 +50,14 @@ def enqueue_if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str
         enqueue(connection, [fetch])
 
 
+def enqueue_anew(connection: sqlite3.Connection, table: LayerTable, gid: str) -> None:
+    """Ask for the data of that attachment as the service has it now, whatever its size."""
+    enqueue(
+        connection,
+        [Fetch(number=table.number, gid=gid, url=None, spool_name=None, size_bytes=None)],
+    )
+
+
 def if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str) -> Fetch | None:
     """What to ask for if the row of that attachment is here without data."""
     if not table.noted:

@@ -32,7 +32,7 @@ from engine.geodatabase.conflicts import (
 )
 from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.difference import Row, changed_there, names_of, three_way
-from engine.geodatabase.fetch_queue import Fetch, enqueue
+from engine.geodatabase.fetch_queue import enqueue_anew
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.logged_table import Entry, LoggedTable
@@ -240,9 +240,7 @@ class RowMerge:
         """Large data here is no edit any more; that of the service is fetched if it is another."""
         self._logged.set_data(entry, 0)
         if mine is not None and self._is_other_data(mine, theirs):
-            number = self._table.number
-            fetch = Fetch(number=number, gid=entry.gid, url=None, spool_name=None, size_bytes=None)
-            enqueue(self._connection, [fetch])
+            enqueue_anew(self._connection, self._table, entry.gid)
         return replace(entry, data=0)
 
     def _is_other_data(self, mine: Row, theirs: Row) -> bool:

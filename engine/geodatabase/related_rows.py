@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from engine.geodatabase.attachments import delete_attachments, list_attachments
 from engine.geodatabase.catalog import StoredLayer
-from engine.geodatabase.deleted_parts import note_part
+from engine.geodatabase.deleted_parts import note_parts
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.relations import Relation
 from engine.geodatabase.rows import Row, delete_row, find_row, get_row
@@ -78,10 +78,10 @@ def delete_with_parts(
         photos = [p.global_id for p in list_attachments(connection, attachments.table, global_id)]
         delete_attachments(connection, attachments.table, "REL_GLOBALID", global_id)
         if photos:
-            note_part(connection, attachments.table, photos)
+            note_parts(connection, attachments.table, photos)
     delete_row(connection, table, global_id)
     if len(within) > 1:
-        note_part(connection, table, [global_id])
+        note_parts(connection, table, [global_id])
 
 
 def violations(

@@ -1,7 +1,7 @@
 """The accounts of a sync: every edit of this device is counted once, whatever becomes of it."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from engine.geodatabase import catalog, change_log
 from engine.geodatabase.change_log import Edit, EditState
@@ -35,11 +35,9 @@ class Accounts:
     async def has_new(self) -> bool:
         """Whether there is an edit to be sent that was not tried in this sync."""
         for table in self._context.tables:
-            after = 0
-            while edits := await self._context.database.read(_sendable, table, after):
+            async for edits in self._pages(table, everything=False):
                 if not all(self.has_met(edit) for edit in edits):
                     return True
-                after = edits[-1].first
         return False
 
     def meet(self, edits: Sequence[Edit]) -> None:
@@ -115,15 +113,19 @@ class Accounts:
         """Count the edits that were not tried, and those of a sync that was broken off."""
         try:
             for table in await self._context.database.read(_as_they_are, self._context):
-                after = 0
-                while edits := await self._context.database.read(_edits, table, after):
+                async for edits in self._pages(table, everything=True):
                     self._close([edit for edit in edits if not self.has_met(edit)])
-                    after = edits[-1].first
         finally:
             self._met.close()
         for result in self._context.result.layer_results:
             for counts in (result.uploaded, result.attachments_uploaded):
                 counts.pending += counts.found - counts.accounted
+
+    async def _pages(self, table: LayerTable, *, everything: bool) -> AsyncIterator[list[Edit]]:
+        after = 0
+        while edits := await self._context.database.read(_edits, table, after, everything):
+            yield edits
+            after = edits[-1].first
 
     def _close(self, edits: Sequence[Edit]) -> None:
         self.meet(edits)
@@ -148,9 +150,7 @@ def _as_they_are(connection: sqlite3.Connection, context: SyncContext) -> list[L
     return [e.table for e in catalog.entries(connection) if e.table.number in numbers]
 
 
-def _sendable(connection: sqlite3.Connection, table: LayerTable, after: int) -> list[Edit]:
-    return change_log.pending_edits(connection, table, after=after)
-
-
-def _edits(connection: sqlite3.Connection, table: LayerTable, after: int) -> list[Edit]:
-    return change_log.pending_edits(connection, table, after=after, everything=True)
+def _edits(
+    connection: sqlite3.Connection, table: LayerTable, after: int, everything: bool
+) -> list[Edit]:
+    return change_log.pending_edits(connection, table, after=after, everything=everything)

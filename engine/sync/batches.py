@@ -320,12 +320,12 @@ def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:
 
 def _goes_with_waiting(connection: sqlite3.Connection, step: Step, edit: Edit) -> bool:
     """Whether the row was deleted with one that may come back: that waits for a person."""
-    if edit.row is not None or edit.base is None:
+    if not step.wholes or edit.row is not None or edit.base is None:
+        return False
+    if not went_with_another(connection, edit.table, edit.global_id):
         return False
     cells = dict(zip(edit.table.row_names, edit.base, strict=True))
     keys = [(number, normalise_guid(cells[column])) for number, column in step.wholes]
-    if not keys or not went_with_another(connection, edit.table, edit.global_id):
-        return False
     return any(k and change_log.is_delete_waiting(connection, number, k) for number, k in keys)
 
 

@@ -29,7 +29,7 @@ from engine.sync.delta_parts import (
     table_cells,
 )
 from engine.sync.delta_writing import delta_header, write, write_edits
-from engine.sync.outgoing import is_moved
+from engine.sync.outgoing import is_moved, lacks_data
 from native.delta import DeltaHeader, DeltaWriter
 
 _SENT = (EditState.PENDING, EditState.IN_FLIGHT)
@@ -148,9 +148,7 @@ def _has_no_form(connection: sqlite3.Connection, edit: Edit) -> bool:
     another feature: the next sync sets it aside."""
     if is_moved(connection, edit):
         return True
-    if not edit.data_changed or edit.row is None:
-        return False
-    return edit.key is None or not attachments.has_data(connection, edit.table, edit.key)
+    return edit.data_changed and edit.row is not None and lacks_data(connection, edit)
 
 
 def _write_table(

@@ -254,16 +254,14 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
         "CREATE TEMP TABLE IF NOT EXISTS fieldsync_stage_incomplete(number,gid,"
         "PRIMARY KEY(number,gid)) WITHOUT ROWID"
     )
-
     connection.execute(
         f"CREATE TEMP TABLE IF NOT EXISTS {RETURNED}(number,gid,PRIMARY KEY(number,gid))"
         " WITHOUT ROWID"
     )
+    with_photos = {table.layer_id for table in tables if table.is_attachment}
 
     def rows(table: LayerTable, batch: list[Row], bounds: bytes | None) -> None:
         staging.stage_rows(connection, table, batch)
-
-    with_photos = {table.layer_id for table in tables if table.is_attachment}
 
     def added(table: LayerTable, batch: list[Row]) -> None:
         if table.layer_id not in with_photos:

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO, TypedDict
 
 from engine import values
-from engine.geodatabase import attachments, change_log
+from engine.geodatabase import attachments, catalog
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Cell
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.logged_table import LoggedTable
 from engine.layer_schema import FieldType, JsonObject
 from engine.model import EditOperation, normalise_guid
 from engine.sync.rows import RowError
@@ -190,7 +191,7 @@ def why_no_attachment(connection: sqlite3.Connection, edit: Edit) -> str:
         return "an attachment needs REL_GLOBALID and ATT_NAME"
     if is_moved(connection, edit):
         return "an attachment cannot move to another feature: attach the file there, delete it here"
-    if edit.key is None or not attachments.has_data(connection, edit.table, edit.key):
+    if lacks_data(connection, edit):
         return "the DATA of the attachment is not on this device"
     return ""
 
@@ -202,7 +203,17 @@ def is_moved(connection: sqlite3.Connection, edit: Edit) -> bool:
         return False
     at = edit.table.row_names.index("REL_GLOBALID")
     old, new = normalise_guid(edit.base[at]), normalise_guid(edit.row[at])
-    return old is not None and old != new and change_log.is_here(connection, edit.table, old)
+    if old is None or old == new:
+        return False
+    features = [
+        e.table for e in catalog.entries(connection) if e.table.number == edit.table.number - 1
+    ]
+    return any(LoggedTable(connection, table).stored(old) is not None for table in features)
+
+
+def lacks_data(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """Whether the data of the attachment is not on this device."""
+    return edit.key is None or not attachments.has_data(connection, edit.table, edit.key)
 
 
 def estimated_bytes(edit: Edit) -> int:
