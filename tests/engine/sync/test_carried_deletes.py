@@ -27,6 +27,21 @@ async def exported(world: Fleet, path: Path, channel: PushChannel) -> Device:
     return a
 
 
+async def add_new(device: Device, is_photo: bool) -> str:
+    """Add a hydrant, or an attachment; its GlobalID."""
+    async with device.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        if is_photo:
+            return (await table.add_attachment(gid(1), "new.jpg", None, b"new")).global_id
+        return (await table.add_feature({"GlobalID": NEW})).global_id
+
+
+async def delete_new(device: Device, new: str, is_photo: bool) -> None:
+    async with device.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        await (table.delete_attachment(new) if is_photo else table.delete_feature(new))
+
+
 @pytest.mark.parametrize(
     ("channel", "syncs_first"),
     [
@@ -93,16 +108,9 @@ async def test_deleted_row_that_all_rows_show_to_be_there_then_the_delete_follow
     world: Fleet, tmp_path: Path, is_photo: bool
 ) -> None:
     a = await world.device("A")
-    async with a.open() as geodatabase:
-        table = geodatabase.table(HYDRANTS)
-        if is_photo:
-            new = (await table.add_attachment(gid(1), "new.jpg", None, b"new")).global_id
-        else:
-            new = (await table.add_feature({"GlobalID": NEW})).global_id
+    new = await add_new(a, is_photo)
     await export(a, tmp_path / "A.delta")
-    async with a.open() as geodatabase:
-        table = geodatabase.table(HYDRANTS)
-        await (table.delete_attachment(new) if is_photo else table.delete_feature(new))
+    await delete_new(a, new, is_photo)
     await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=PushChannel.APPLY_EDITS)
     await unregister(world, a)
 
@@ -118,17 +126,10 @@ async def test_delete_that_was_sent_when_a_file_adds_the_row_again_then_it_is_de
 ) -> None:
     """The device had synced meanwhile, and the service does not tell a replica of its own edits."""
     a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
-    async with a.open() as geodatabase:
-        table = geodatabase.table(HYDRANTS)
-        if is_photo:
-            new = (await table.add_attachment(gid(1), "new.jpg", None, b"new")).global_id
-        else:
-            new = (await table.add_feature({"GlobalID": NEW})).global_id
+    new = await add_new(a, is_photo)
     await export(a, tmp_path / "A.delta")
     await a.sync()
-    async with a.open() as geodatabase:
-        table = geodatabase.table(HYDRANTS)
-        await (table.delete_attachment(new) if is_photo else table.delete_feature(new))
+    await delete_new(a, new, is_photo)
     await a.sync()
     await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=PushChannel.SYNCHRONIZE_REPLICA)
     assert new in (world.attachments() if is_photo else (await world.rows())[HYDRANTS])

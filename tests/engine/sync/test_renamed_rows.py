@@ -19,6 +19,15 @@ async def assert_visits_hang_together(world: Fleet, note: str) -> None:
     assert visit["hydrant"] in rows[HYDRANTS]
 
 
+async def with_a_deleted_hydrant(world: Fleet) -> Device:
+    """A device that has edited a hydrant which the office has deleted."""
+    a = await world.device("A", channel=CHANNEL)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+    await world.edit(HYDRANTS, deletes=[gid(2)])
+    await a.sync()
+    return a
+
+
 async def decide_for_mine(device: Device) -> None:
     async with device.open() as geodatabase:
         conflicts = await geodatabase.conflicts(resolved=True)
@@ -30,10 +39,7 @@ async def test_rows_of_a_row_that_is_brought_back_follow_it_in_the_same_sync(
     tmp_path: Path,
 ) -> None:
     async with fleet(tmp_path, PROFILE) as world:
-        a = await world.device("A", channel=CHANNEL)
-        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
-        await world.edit(HYDRANTS, deletes=[gid(2)])
-        await a.sync()
+        a = await with_a_deleted_hydrant(world)
         await decide_for_mine(a)
         foreign(a, f"INSERT INTO Visits(hydrant,note) VALUES('{gid(2)}','new')")
         await a.sync()
@@ -46,10 +52,7 @@ async def test_untouched_rows_of_a_row_that_is_brought_back_follow_it_in_the_sam
     tmp_path: Path,
 ) -> None:
     async with fleet(tmp_path, PROFILE) as world:
-        a = await world.device("A", channel=CHANNEL)
-        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
-        await world.edit(HYDRANTS, deletes=[gid(2)])
-        await a.sync()
+        a = await with_a_deleted_hydrant(world)
         foreign(a, f"INSERT INTO Visits(hydrant,note) VALUES('{gid(2)}','alone')")
         await a.sync()
         await decide_for_mine(a)

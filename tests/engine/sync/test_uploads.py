@@ -41,6 +41,15 @@ async def add_photo(device: Device) -> None:
         await geodatabase.table(HYDRANTS).add_attachment(gid(1), "new.jpg", "image/jpeg", PHOTO)
 
 
+async def break_off(world: Fleet, device: Device) -> None:
+    """A sync whose link dies after three parts of an upload."""
+    lost = Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
+    world.server.faults.add(lost)
+    with pytest.raises(LinkError):
+        await device.sync()
+    world.server.faults.clear()
+
+
 def photos(world: Fleet) -> list[bytes]:
     return [data for _, name, _, data in world.attachments().values() if name == "new.jpg"]
 
@@ -107,12 +116,7 @@ async def test_next_sync_goes_on_where_the_last_one_was_broken_off(
     world: Fleet, channel: PushChannel
 ) -> None:
     a = await device_with_a_photo(world, channel)
-    world.server.faults.add(
-        Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
-    )
-    with pytest.raises(LinkError):
-        await a.sync()
-    world.server.faults.clear()
+    await break_off(world, a)
     sent = parts_recorded(a)
     assert sent == [4000] * 3
     world.server.log.clear()
@@ -150,12 +154,7 @@ async def test_edit_made_between_a_broken_upload_and_the_next_sync_goes_up_in_th
     world: Fleet, is_deleted: bool
 ) -> None:
     a = await device_with_a_photo(world, PushChannel.APPLY_EDITS)
-    world.server.faults.add(
-        Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
-    )
-    with pytest.raises(LinkError):
-        await a.sync()
-    world.server.faults.clear()
+    await break_off(world, a)
     what = (
         "DELETE FROM Hydrants__ATTACH" if is_deleted else "UPDATE Hydrants__ATTACH SET DATA=x'01'"
     )
@@ -178,12 +177,7 @@ async def test_broken_upload_is_given_up_where_the_photo_was_replaced_there_and_
     a.parameters.conflict_policy = ConflictPolicy.REMOTE_WINS
     global_id = next(iter(world.attachments()))
     await replace_photo(a, global_id, PHOTO)
-    world.server.faults.add(
-        Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
-    )
-    with pytest.raises(LinkError):
-        await a.sync()
-    world.server.faults.clear()
+    await break_off(world, a)
     await replace_photo(b, global_id, b"theirs")
     await b.sync()
 
@@ -227,12 +221,7 @@ async def test_broken_upload_is_given_up_where_a_person_is_to_decide_or_has_take
 
 async def test_broken_upload_is_given_up_where_its_feature_is_gone(world: Fleet) -> None:
     a = await device_with_a_photo(world, PushChannel.APPLY_EDITS)
-    world.server.faults.add(
-        Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
-    )
-    with pytest.raises(LinkError):
-        await a.sync()
-    world.server.faults.clear()
+    await break_off(world, a)
     await world.edit(HYDRANTS, deletes=[gid(1)])
     world.server.log.clear()
 
@@ -265,11 +254,7 @@ async def test_upload_of_what_went_up_in_a_file_meanwhile_is_given_up(
     async with a.open() as geodatabase:
         for _ in range(others):
             await geodatabase.table(HYDRANTS).add_attachment(gid(1), "later.jpg", None, b"later")
-    lost = Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
-    world.server.faults.add(lost)
-    with pytest.raises(LinkError):
-        await a.sync()
-    world.server.faults.clear()
+    await break_off(world, a)
     await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
     await take_back(a, tmp_path / "A.answer")
 
@@ -284,12 +269,7 @@ async def test_upload_of_what_went_up_in_a_file_meanwhile_is_given_up(
 @pytest.mark.parametrize("channel", CHANNELS)
 async def test_damaged_spool_is_made_anew(world: Fleet, channel: PushChannel) -> None:
     a = await device_with_a_photo(world, channel)
-    world.server.faults.add(
-        Fault(kind="drop-before-commit", operation="uploadPart", skip=3, times=0)
-    )
-    with pytest.raises(LinkError):
-        await a.sync()
-    world.server.faults.clear()
+    await break_off(world, a)
     (spool,) = a.path.with_name(f"{a.path.name}-spool").glob("batch-*")
     spool.write_bytes(spool.read_bytes()[:-1] + b"?")
 
