@@ -56,16 +56,39 @@ def note_older(connection: sqlite3.Connection, table: LayerTable, global_id: str
     )
 
 
+def copy_carried(
+    connection: sqlite3.Connection, old: sqlite3.Connection, table: LayerTable, before: LayerTable
+) -> None:
+    """Remember the rows that the file ``old`` remembers of its table ``before``. Which edits of
+    them were exported is told by :func:`note_salvaged`."""
+    rows = old.execute(
+        f"SELECT ?,gid,seq,parent,noted_at FROM {_TABLE} WHERE layer=?",
+        (table.number, before.number),
+    ).fetchall()
+    if rows:
+        _make(connection)
+        connection.executemany(f"INSERT OR REPLACE INTO {_TABLE} VALUES(?,?,?,?,?)", rows)
+
+
+def note_salvaged(
+    connection: sqlite3.Connection, table: LayerTable, global_id: str, sequence: int
+) -> None:
+    """The last edit of that remembered row that is in a file is the one of that number now."""
+    connection.execute(
+        f"UPDATE {_TABLE} SET seq=? WHERE layer=? AND gid=?", (sequence, table.number, global_id)
+    )
+
+
 def is_carried(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
     """Whether that row may come to the service without any doing of this device."""
-    return _sequence(connection, table, global_id) is not None
+    return carried_sequence(connection, table, global_id) is not None
 
 
 def is_carried_older(
     connection: sqlite3.Connection, table: LayerTable, global_id: str, sequence: int
 ) -> bool:
     """Whether the row may come there in another version than it had at the edit ``sequence``."""
-    carried = _sequence(connection, table, global_id)
+    carried = carried_sequence(connection, table, global_id)
     return carried is not None and carried < sequence
 
 
@@ -116,7 +139,10 @@ def _old(table: LayerTable) -> str:
     )
 
 
-def _sequence(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> int | None:
+def carried_sequence(
+    connection: sqlite3.Connection, table: LayerTable, global_id: str
+) -> int | None:
+    """The last edit of that row that is in a file; None if it is in none."""
     if not has_table(connection, _TABLE):
         return None
     found = connection.execute(

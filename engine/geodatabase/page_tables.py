@@ -1,7 +1,7 @@
 """Rows out of the pages of a damaged SQLite file (sqlite.org/fileformat2, "B-tree Pages").
 
-A table is walked from its root; a page that is not what it should be is left out and noted, the
-others give their rows all the same.
+A table is walked from its root, also one WITHOUT ROWID, which lies there as an index does; a page
+that is not what it should be is left out and noted, the others give their rows all the same.
 """
 
 import struct
@@ -13,6 +13,7 @@ from engine.geodatabase.page_file import HEADER_BYTES, PageFile, leaf_pages
 Value = int | float | str | bytes | None
 
 _LEAF, _INTERIOR = 0x0D, 0x05
+_INDEX_LEAF, _INDEX_INTERIOR = 0x0A, 0x02
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _MAX_DEPTH = 20
 _MAX_HEADER = 64 * 1024
@@ -34,16 +35,19 @@ class Damage:
 
 
 class Record:
-    """One row as it lies in the file: its rowid, and its values, each read when it is asked for."""
+    """One row as it lies in the file: its rowid (0 where the table has none), and its values, each
+    read when it is asked for."""
 
-    def __init__(self, pages: PageFile, page: bytes, at: int) -> None:
+    def __init__(self, pages: PageFile, page: bytes, at: int, *, has_rowid: bool = True) -> None:
         self._pages = pages
         size, at = _varint(page, at)
-        self.rowid, at = _varint(page, at)
-        if self.rowid >= 1 << 63:
-            self.rowid -= 1 << 64
+        self.rowid = 0
+        if has_rowid:
+            self.rowid, at = _varint(page, at)
+            if self.rowid >= 1 << 63:
+                self.rowid -= 1 << 64
         usable = pages.usable_bytes
-        local, most = size, usable - 35
+        local, most = size, usable - 35 if has_rowid else (usable - 12) * 64 // 255 - 23
         self._overflow = 0
         if size > most:
             least = (usable - 12) * 32 // 255 - 23
@@ -140,9 +144,12 @@ def _walk(pages: PageFile, number: int, damage: Damage, depth: int) -> Iterator[
         damage.notes.append(f"page {number} is missing")
         return
     start = HEADER_BYTES if number == 1 else 0
-    if page[start] == _LEAF:
+    kind = page[start]
+    if kind in (_LEAF, _INDEX_LEAF):
         yield from _rows(pages, number, page, damage)
-    elif page[start] == _INTERIOR:
+    elif kind in (_INTERIOR, _INDEX_INTERIOR):
+        if kind == _INDEX_INTERIOR:
+            yield from _rows(pages, number, page, damage)
         damage.pages.add(number)
         for child in _children(page, start, number, damage):
             yield from _walk(pages, child, damage, depth + 1)
@@ -167,12 +174,15 @@ def _rows(pages: PageFile, number: int, page: bytes, damage: Damage) -> Iterator
     start = HEADER_BYTES if number == 1 else 0
     (count,) = struct.unpack_from(">H", page, start + 3)
     damage.pages.add(number)
-    for at in range(start + 8, start + 8 + 2 * count, 2):
+    # A cell of an inner page begins with the page before it.
+    kind, child = page[start], 4 if page[start] == _INDEX_INTERIOR else 0
+    first = start + 8 + child
+    for at in range(first, first + 2 * count, 2):
         try:
             if at + 2 > len(page):
                 raise Damaged("more rows than a page holds")
             (cell,) = struct.unpack_from(">H", page, at)
-            record = Record(pages, page, cell)
+            record = Record(pages, page, cell + child, has_rowid=kind == _LEAF)
         except (Damaged, IndexError):
             damage.notes.append(f"page {number} has a damaged row")
             continue

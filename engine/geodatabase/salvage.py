@@ -55,6 +55,12 @@ _ENGINE_TABLES: dict[str, tuple[str, ...]] = {
 }
 """The engine's tables that matter, with their columns if the file does not tell them any more."""
 
+_NOTES: dict[str, tuple[str, ...]] = {
+    "fieldsync_exported": ("layer", "gid", "seq", "parent", "noted_at"),
+    "fieldsync_deleted_part": ("layer", "gid", "seq"),
+}
+"""Those that are made when they are first needed."""
+
 _KEYS = frozenset({"id", "layer_id", "number"})
 _SAFE_TABLE = re.compile(r"\s*CREATE\s+TABLE\s", re.IGNORECASE)
 
@@ -105,7 +111,7 @@ class _Salvage:
         self._schema = self._read_schema()
 
     def run(self) -> None:
-        for name, columns in _ENGINE_TABLES.items():
+        for name, columns in (*_ENGINE_TABLES.items(), *_NOTES.items()):
             source = self._source(name, columns, next((c for c in columns if c in _KEYS), None))
             check = _CHECKS.get(name)
             self._copy(source, check or _never, is_checked=check is not None)
@@ -147,6 +153,8 @@ class _Salvage:
             for n in source.columns
         )
         self._connection.execute(f"CREATE TABLE {quote(source.name)} ({names})")
+        if source.name in _NOTES and not source.root:
+            return  # it was never needed
         damage = Damage()
         for record in walk(self._pages, source.root, damage):
             try:
@@ -320,6 +328,12 @@ _CHECKS: dict[str, Callable[[list[object]], bool]] = {
     "fieldsync_layer": lambda c: _has_members(c[3]) and _has_members(c[4], "fields"),
     "fieldsync_replica": lambda c: c[0] == 1 and _has_members(c[13], "capabilities"),
     "fieldsync_conflict": lambda c: isinstance(c[1], int) and _is_guid(c[2]) and _has_list(c[5]),
+    "fieldsync_exported": lambda c: (
+        isinstance(c[0], int) and _is_guid(c[1]) and isinstance(c[2], int)
+    ),
+    "fieldsync_deleted_part": lambda c: (
+        isinstance(c[0], int) and _is_guid(c[1]) and isinstance(c[2], int)
+    ),
     "fieldsync_conflict_part": lambda c: (
         isinstance(c[1], int) and isinstance(c[2], int) and _has_members(c[4])
     ),

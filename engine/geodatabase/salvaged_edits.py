@@ -16,6 +16,7 @@ from engine import faults
 from engine.geodatabase import attachments, catalog
 from engine.geodatabase.applying import applying
 from engine.geodatabase.attachments import Source
+from engine.geodatabase.carried import copy_carried, is_carried
 from engine.geodatabase.cells import as_new
 from engine.geodatabase.conflicts import ConflictKind, record, store_deleted
 from engine.geodatabase.dependents import Dependent
@@ -27,6 +28,7 @@ from engine.geodatabase.merge import merge_table
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.salvage import damaged
 from engine.geodatabase.salvaged_batches import OnTheWay
+from engine.geodatabase.salvaged_notes import keep_notes
 from engine.geodatabase.sql import quote, quoted
 from engine.geodatabase.staging import clear_staging, stage_deletes, stage_rows
 from engine.model import ConflictPolicy, EditOperation
@@ -186,6 +188,7 @@ class _Adoption:
 
     def run(self, *, is_logged: bool) -> None:
         self._is_whole &= is_logged
+        copy_carried(self._connection, self._old, self._table, self._before)
         entries = self._old.execute(
             "SELECT id, gid, had_base, seq, data FROM fieldsync_change WHERE layer = ? ORDER BY id",
             (self._before.number,),
@@ -193,6 +196,7 @@ class _Adoption:
         for id_, gid, had_base, seq, data in entries:
             self._entry(id_, gid, bool(had_base), bool(data))
             self._on_the_way.keep(self._logged, self._before, self._counterparts, gid, seq)
+            keep_notes(self._logged, self._old, self._before, gid, seq)
         if not is_logged or "fieldsync_change" in self._salvaged.damage:
             self._compare({gid for _, gid, *_ in entries})
 
@@ -203,7 +207,11 @@ class _Adoption:
         if row is None and not self._is_whole:
             self._tell(gid, None, "its row could not be read: it is as the service has it")
             return
-        if row is None and (fresh is None or not (had_base or is_sent)):
+        is_carried_here = not had_base and is_carried(self._connection, self._table, gid)
+        if row is None and fresh is None and is_carried_here:
+            self._logged.set_base(gid, None)  # whoever sends the file brings it there
+            return
+        if row is None and (fresh is None or not (had_base or is_sent or is_carried_here)):
             return  # deleted on both sides, or never sent
         base = self._base_of(id_, gid, row) if had_base else None
         theirs = None if fresh is None else fresh.row

@@ -353,11 +353,22 @@ def _record(scratch: Path) -> tuple[Replica, SpatialReference] | None:
 
 
 def _leave_old_replica(connection: sqlite3.Connection, scratch: Path) -> None:
-    """The next sync unregisters the replica of the damaged file."""
+    """The next sync unregisters the replica of the damaged file, and those that it had left."""
+    for earlier in _left(scratch):
+        replica_record.note_left(connection, earlier)
     found = _record(scratch)
     if found is not None and found[0].name:
         left = LeftReplica(found[0].service_url, found[0].name, found[0].machine_id)
         replica_record.note_left(connection, left)
+
+
+def _left(scratch: Path) -> list[LeftReplica]:
+    with (
+        closing(sqlite3.connect(scratch)) as connection,
+        suppress(sqlite3.Error, ValueError, TypeError),
+    ):
+        return replica_record.left_replicas(connection)
+    return []
 
 
 def _clauses(definition: Mapping[str, object], url: str) -> dict[int, str]:

@@ -1,0 +1,46 @@
+"""What a damaged geodatabase had noted of its unsent edits, brought along with them.
+
+Sequence numbers are new in the new file, so a note is kept as what it says: whether the last edit
+of a row is meant, or an earlier one.
+"""
+
+import sqlite3
+
+from engine.geodatabase.carried import carried_sequence, note_salvaged
+from engine.geodatabase.deleted_parts import note_parts
+from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.logged_table import LoggedTable
+from engine.geodatabase.sent import read_sent
+
+
+def keep_notes(
+    logged: LoggedTable, old: sqlite3.Connection, before: LayerTable, gid: str, last: int
+) -> None:
+    """Keep what ``old`` had noted of a row that was last touched there under the number ``last``,
+    in its table ``before``."""
+    entry = logged.entry(gid)
+    if entry is None:
+        return
+    connection, table = logged.connection, logged.table
+    exported = carried_sequence(old, before, gid)
+    if exported is not None:
+        sent = read_sent(connection, table, gid)
+        if exported >= last:
+            note_salvaged(connection, table, gid, entry.seq)
+        elif sent is not None and exported >= _last_sent(old, before, gid):
+            note_salvaged(connection, table, gid, sent.last)
+        else:
+            note_salvaged(connection, table, gid, 0)
+    went = old.execute(
+        "SELECT 1 FROM fieldsync_deleted_part WHERE layer=? AND gid=? AND seq=?",
+        (before.number, gid, last),
+    )
+    if went.fetchone() is not None and logged.stored(gid) is None:
+        note_parts(connection, table, [gid])
+
+
+def _last_sent(old: sqlite3.Connection, before: LayerTable, gid: str) -> int:
+    found = old.execute(
+        "SELECT max(last) FROM fieldsync_sent WHERE layer=? AND gid=?", (before.number, gid)
+    )
+    return int(found.fetchone()[0] or 0)
