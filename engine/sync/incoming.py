@@ -3,6 +3,7 @@
 Synchronous: it runs in one thread hop, for a delta outside the geodatabase's write lock.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -165,13 +166,17 @@ class Stager:
             self._wrong(table, gid or "", event.operation, f"attachment: {reason}", payload)
             return
         size = event.data_size if isinstance(event.size, str) else event.size
+        # Updated data may have the size of the old, so an update is always fetched.
+        is_update = event.operation is Operation.UPDATES
         spool = None
         if event.data_size:
             spool = f"attachment-{table.number}-{gid.strip('{}')}"
             size = event.data_size
-            (self._folder / _data_name(event.layer_id, event.number)).replace(self._folder / spool)
-        # Updated data may have the size of the old, so an update is always fetched.
-        is_update = event.operation is Operation.UPDATES
+            data = self._folder / _data_name(event.layer_id, event.number)
+            if is_update:  # nothing else will tell that it is whole
+                with open(data, "r+b") as stream:
+                    os.fsync(stream.fileno())
+            data.replace(self._folder / spool)
         self._queue.append(
             Fetch(
                 number=table.number,

@@ -98,12 +98,18 @@ async def _fetch(context: SyncContext, fetch: Fetch) -> None:
     name = hashlib.sha256(fetch.gid.encode()).hexdigest()[:24]
     path = context.folder / (fetch.spool_name or f"fetch-{name}")
     with using(path):
-        if fetch.spool_name is None:
+        if not _is_whole(fetch, path):
             await _download(context, fetch, path)
-        elif not path.exists():
-            raise ProtocolError("its data was lost before it was stored")
         await context.database.write(_store, context, fetch, path, applying=True)
     faults.point("photo.stored")
+
+
+def _is_whole(fetch: Fetch, path: Path) -> bool:
+    """Whether the data came inside of a file and is still there. It is not if the geodatabase was
+    copied without its spool folder, or the power went: then its feature is asked where it is."""
+    if fetch.spool_name is None or not path.exists():
+        return False
+    return fetch.size_bytes in (None, path.stat().st_size)
 
 
 async def _download(context: SyncContext, fetch: Fetch, path: Path) -> None:

@@ -1,11 +1,14 @@
 """Photos go their own way: what becomes of one does not become of its row."""
 
 import asyncio
+import sqlite3
 
 import pytest
 
 from engine import faults
+from engine.geodatabase import fetch_queue
 from engine.geodatabase.conflicts import Side
+from engine.geodatabase.fetch_queue import Fetch
 from engine.model import ConflictPolicy, SyncDirection
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
@@ -267,3 +270,21 @@ async def test_photo_whose_refused_edit_is_given_up_comes_back_with_its_bytes(
 async def delete_photo(device: Device, global_id: str) -> None:
     async with device.open() as geodatabase:
         await geodatabase.table(HYDRANTS).delete_attachment(global_id)
+
+
+async def test_data_that_came_in_a_file_and_was_lost_is_asked_of_the_service(world: Fleet) -> None:
+    a = await world.device("A")
+    ((photo, before),) = (await a.attachments()).items()
+    number = HYDRANTS * 2 + 1
+    lost = Fetch(number=number, gid=photo, url=None, spool_name="attachment-lost", size_bytes=None)
+    async with a.open() as geodatabase:
+        await geodatabase.database.write(_without_data, lost, applying=True)
+
+    await a.sync()
+
+    assert (await a.attachments())[photo] == before
+
+
+def _without_data(connection: sqlite3.Connection, fetch: Fetch) -> None:
+    connection.execute("UPDATE Hydrants__ATTACH SET DATA = NULL")
+    fetch_queue.enqueue(connection, [fetch])
