@@ -13,7 +13,7 @@ from engine.errors import (
     SchemaChangedError,
     ServiceRefusedError,
 )
-from engine.geodatabase import backfill, change_log, fetch_queue, journal
+from engine.geodatabase import backfill, catalog, change_log, fetch_queue, journal
 from engine.geodatabase.broken_file import check_file
 from engine.geodatabase.geodatabase import Geodatabase
 from engine.geodatabase.layer_table import LayerTable
@@ -21,7 +21,7 @@ from engine.geodatabase.notices import note_service
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.replica import Replica
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
-from engine.model import SyncDirection
+from engine.model import AttachmentSyncDirection, SyncDirection
 from engine.service.feature_service import NO_SUCH_LAYER
 from engine.service.replica_file import generations
 from engine.sync.context import SyncContext
@@ -29,6 +29,7 @@ from engine.sync.schema_change import follow_layers
 
 _LOOKED_ON = "layers_looked_on"
 _GONE = "layers_gone"
+_NO_ATTACHMENTS = "attachments_gone"
 _JOURNAL_BYTES = 1024 * 1024
 
 
@@ -98,15 +99,38 @@ async def is_any_back(context: SyncContext) -> bool:
     return bool(noted & here and context.replica.replica_id)
 
 
+async def are_attachments_back(context: SyncContext) -> bool:
+    """The same of the attachments of a layer, once the layers were looked at: what was changed
+    before they were switched off, or is gone since, no download tells."""
+    if context.replica.attachment_direction is not AttachmentSyncDirection.BIDIRECTIONAL:
+        return False
+    noted = await context.database.read(_noted_gone, _NO_ATTACHMENTS)
+    known = {t.layer_id for t in context.tables if not t.is_attachment}
+    off = {i for i in known if not context.layers[i].has_attachments}
+    off &= {t.layer_id for t in await context.database.read(_attachment_tables)}
+    if off - noted:
+        await context.write(remember, _NO_ATTACHMENTS, json.dumps(sorted(off | noted)))
+    return bool(noted & (known - off))
+
+
 async def settle_back(context: SyncContext) -> None:
     """The layers that are back are in the replica again, or their rows were fetched."""
-    noted = await context.database.read(_noted_gone)
-    if back := noted & set(context.schema.layer_ids):
-        await context.write(remember, _GONE, json.dumps(sorted(noted - back)))
+    here = set(context.schema.layer_ids)
+    with_attachments = {
+        i for i in here & context.layers.keys() if context.layers[i].has_attachments
+    }
+    for name, there in ((_GONE, here), (_NO_ATTACHMENTS, with_attachments)):
+        noted = await context.database.read(_noted_gone, name)
+        if back := noted & there:
+            await context.write(remember, name, json.dumps(sorted(noted - back)))
 
 
-def _noted_gone(connection: sqlite3.Connection) -> set[int]:
-    return set(json.loads(recall(connection, _GONE) or "[]"))
+def _noted_gone(connection: sqlite3.Connection, name: str = _GONE) -> set[int]:
+    return set(json.loads(recall(connection, name) or "[]"))
+
+
+def _attachment_tables(connection: sqlite3.Connection) -> list[LayerTable]:
+    return [e.table for e in catalog.entries(connection) if e.table.is_attachment]
 
 
 async def check_layers(context: SyncContext, geodatabase: Geodatabase) -> None:

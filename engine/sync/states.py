@@ -29,6 +29,7 @@ from engine.sync.accounts import Accounts
 from engine.sync.channel_choice import choose_channel
 from engine.sync.channels import ApplyEditsChannel, Channel
 from engine.sync.check import (
+    are_attachments_back,
     check_directions,
     check_layers,
     check_presence,
@@ -198,8 +199,10 @@ async def _check(run: SyncRun) -> SyncStep:
         context.narrator.info("nothing changed on either side")
         return SyncStep.DONE
     await check_layers(context, run.geodatabase)
-    if is_back:
-        context.narrator.warn("a layer is back on the service, so all rows are compared")
+    with_attachments = await are_attachments_back(context)
+    if is_back or with_attachments:
+        what = "a layer is" if is_back else "the attachments of a layer are"
+        context.narrator.warn(f"{what} back on the service, so all rows are compared")
         run.troubles.add(Trouble.GONE)
         await recovery.give_up_replica(context)
         return SyncStep.REGISTER

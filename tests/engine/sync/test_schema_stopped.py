@@ -134,6 +134,30 @@ async def test_attachments_switched_off_stay_unsent_and_the_rest_goes_on(world: 
     assert await a.pending() == {"Hydrants": 1, "Pipes": 0, "Zones": 0, "Visits": 0}
 
 
+async def test_attachments_that_are_back_are_compared_and_sent(world: Fleet) -> None:
+    a = await world.device("A")
+    (old,) = world.attachments()
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).add_attachment(gid(2), "a.jpg", None, b"data")
+    new = {"globalId": gid(9001), "parentGlobalId": gid(3), "name": "b.jpg", "data": "AAAA"}
+    await world.edit(HYDRANTS, attachments={"adds": [new], "deletes": [old]})
+    was = json.loads(json.dumps(world.inside.service.document))
+    change(world, HYDRANTS, members={"hasAttachments": False})
+    for _ in range(2):
+        await a.sync()
+    world.inside.service = checked_service(world.inside.service.name, was, "as it was")
+    await world.change(HYDRANTS, gid(1), name="theirs")
+
+    await a.sync()
+
+    assert len(world.attachments()) == 2
+    await world.assert_agreed()
+    assert len(await world.client.get("replicas")) == 1
+    await world.change(HYDRANTS, gid(1), name="later")
+    await a.sync()
+    assert not [text for text in a.messages if "compare" in text]
+
+
 @pytest.mark.parametrize("channel", [PushChannel.APPLY_EDITS, PushChannel.SYNCHRONIZE_REPLICA])
 async def test_layer_that_can_only_be_read_now_refuses_its_edits_and_holds_up_no_other(
     world: Fleet, channel: PushChannel
