@@ -33,7 +33,9 @@ async def keep_upload(context: SyncContext) -> None:
     exported = await context.database.read(export_edits, path, context.now(), silent)
     if exported:
         await context.write(note_exported, context.now(), exported.sequence)
-        _info(context).upload_delta_path = path
+        info = _info(context)
+        _keep_earlier(info, info.upload_delta_path)
+        info.upload_delta_path = path
     await asyncio.to_thread(_prune, context)
 
 
@@ -56,13 +58,20 @@ async def keep_download(
         write_changes, path, context.replica, parts, Moved(server, layers), context.now()
     )
     if is_written:
-        _info(context).download_delta_path = path
+        info = _info(context)
+        _keep_earlier(info, info.download_delta_path)
+        info.download_delta_path = path
     await asyncio.to_thread(_prune, context)
 
 
 def _info(context: SyncContext) -> GeodatabaseDeltaInfo:
     assert context.result.delta_info is not None, "the sync was asked to keep deltas"
     return context.result.delta_info
+
+
+def _keep_earlier(info: GeodatabaseDeltaInfo, path: Path | None) -> None:
+    if path is not None:
+        info.earlier_delta_paths.append(path)
 
 
 def _new_path(context: SyncContext, kind: str) -> Path:
@@ -78,7 +87,7 @@ def _new_path(context: SyncContext, kind: str) -> Path:
 
 def _prune(context: SyncContext) -> None:
     info = _info(context)
-    own = {info.upload_delta_path, info.download_delta_path}
+    own = {info.upload_delta_path, info.download_delta_path, *info.earlier_delta_paths}
     files = sorted(deltas_folder(info.geodatabase_path).glob("*.delta"), reverse=True)
     size = 0
     for place, path in enumerate(files):

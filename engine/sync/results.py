@@ -122,11 +122,14 @@ class SyncTotals:
 class GeodatabaseDeltaInfo:
     """The delta files that a sync kept: what it set out to send and what it downloaded.
 
-    A path is None if there was nothing of the kind, or the sync did not go that way.
+    A path is None if there was nothing of the kind, or the sync did not go that way. A sync that
+    had to go the same way again, because the service had lost the replica, say, names the last file
+    there and those before it in ``earlier_delta_paths``, in their order.
     """
 
     upload_delta_path: Path | None = None
     download_delta_path: Path | None = None
+    earlier_delta_paths: list[Path] = field(default_factory=list)
     geodatabase_path: Path
     feature_service_url: str
 

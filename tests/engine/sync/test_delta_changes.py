@@ -12,9 +12,11 @@ from engine.sync.delta_file import DeltaFile
 from engine.sync.delta_keep import deltas_folder
 from engine.sync.delta_parts import DeltaContent
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
+from engine.sync.parameters import PushChannel
 from engine.sync.results import GeodatabaseDeltaInfo
 from tests.engine.sync.carrying import push, take_back
 from tests.engine.sync.fleet import HYDRANTS, PIPES, Device, Fleet, fleet, gid
+from tests.engine.sync.test_recovery import unregister
 from tests.engine.sync.test_two_devices import Story
 from tests.feature_service import Fault, Profile
 
@@ -87,6 +89,19 @@ async def test_deltas_of_a_failed_sync_are_kept_and_can_be_pushed(
 
     await a.sync()
     await world.assert_agreed()
+
+
+async def test_sync_that_sends_twice_tells_of_both_files(world: Fleet) -> None:
+    a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_feature(gid(2), {"name": "mine"})
+    await unregister(world, a)
+
+    info = await sync_kept(a)
+
+    told = {info.upload_delta_path, info.download_delta_path, *info.earlier_delta_paths}
+    assert told == set(deltas_folder(a.path).iterdir())
+    assert len(info.earlier_delta_paths) == 1
 
 
 async def test_change_after_a_failed_sync_whose_delta_is_pushed_follows(
