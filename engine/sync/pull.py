@@ -44,6 +44,7 @@ from engine.sync.incoming import (
     stage_file,
     staged_fetches,
 )
+from engine.sync.left_filter import left_untold, note_told
 from engine.sync.photo_check import photos_gone
 from engine.sync.pull_channels import (
     ExtractedChanges,
@@ -224,14 +225,22 @@ async def _stage_others(
             await context.database.stage(staging.stage_deletes, table, gone)
             await stage_carried_photos(context, table)
             continue
+        left: list[str] = []
         if _is_filtered(context, table.layer_id):
             departed[table.number] = await _departed(context, table)
+            if departed[table.number]:
+                await note_told(context)
+            left = await left_untold(context, table)
+        known = set(await context.database.stage(watched, table, Reason.OUTSIDE))
         outside, others = await context.database.stage(_others, table)
         found = await find(context, table, [*outside, *others])
         await context.database.stage(_stage_found, table, found)
         gone = [gid for gid in (*outside, *others) if gid not in found]
         await context.database.stage(staging.stage_deletes, table, gone)
-        still_outside[table.number] = [gid for gid in outside if gid in found]
+        still = [gid for gid in left if gid in known]
+        still_outside[table.number] = [*still, *(gid for gid in outside if gid in found)]
+        new = [gid for gid in left if gid not in known]
+        departed[table.number] = [*departed.get(table.number, ()), *new]
     await stage_related(context, tables)
     await stage_outside_photos(context, tables, departed)
     return departed, still_outside

@@ -47,21 +47,26 @@ async def test_row_that_left_the_area_is_kept_as_it_is_there(tmp_path: Path, lea
         assert row == (await world.rows())[HYDRANTS][gid(1)]
         assert row[""] == [5000.0, 5000.0]
         assert (await a.rows())[VISITS].keys() >= {gid(1001), gid(1002)}
-        assert result.layer(HYDRANTS).downloaded.out_of_area == (1 if leaving == "delete" else 0)
+        assert result.layer(HYDRANTS).downloaded.out_of_area == 1
 
 
-async def test_row_outside_stays_current_until_it_is_deleted(world: Fleet) -> None:
-    a = await taken(world)
-    await move_away(world, 1)
-    await a.sync()
+@pytest.mark.parametrize("leaving", ["delete", "update"])
+async def test_row_outside_stays_current_until_it_is_deleted(tmp_path: Path, leaving: str) -> None:
+    async with fleet(tmp_path, Profile(rows_leaving=leaving)) as world:  # type: ignore[arg-type]  # one of its values
+        a = await taken(world, "status >= 0")
+        await move_away(world, 1)
+        await world.change(HYDRANTS, gid(2), name="inside")
+        await a.sync()
 
-    await world.change(HYDRANTS, gid(1), name="still told")
-    await a.sync()
-    assert (await a.rows())[HYDRANTS][gid(1)]["name"] == "still told"
+        await world.change(HYDRANTS, gid(1), name="still told")
+        result = await a.sync()
+        assert (await a.rows())[HYDRANTS][gid(1)]["name"] == "still told"
+        assert result.layer(HYDRANTS).downloaded.out_of_area == 0
 
-    await world.edit(HYDRANTS, deletes=[gid(1)])
-    await a.sync()
-    assert gid(1) not in (await a.rows())[HYDRANTS]
+        await world.edit(HYDRANTS, deletes=[gid(1)])
+        await a.sync()
+        assert gid(1) not in (await a.rows())[HYDRANTS]
+        assert gid(2) in (await a.rows())[HYDRANTS]
 
 
 async def test_edit_of_a_row_outside_is_sent(world: Fleet) -> None:
