@@ -24,6 +24,8 @@ class Reason(Enum):
     """It left the map's filter and is kept as it is there."""
     ADDED = "added"
     """It was sent after the last download."""
+    EDITED = "edited"
+    """An edit of it was sent after the last download, and may have taken it out of the filter."""
     RELATED = "related"
     """It belongs to a row that is gone there, and was not read back since."""
 

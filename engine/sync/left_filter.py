@@ -9,6 +9,7 @@ that were updated are still inside, until it has once told of one that left as d
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from engine.errors import (
     AuthenticationError,
@@ -21,10 +22,11 @@ from engine.geodatabase.log_schema import value_names
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.sql import quote
 from engine.geodatabase.staging import stage_table
+from engine.geodatabase.watched import WATCHED, Reason, is_watching
 from engine.layer_schema import LayerSchema
 from engine.model import Envelope, QueryOption
 from engine.sync.batches import object_id_column
-from engine.sync.context import SyncContext
+from engine.sync.context import LocalContext, SyncContext
 from engine.sync.parameters import GenerateLayerOption
 from engine.sync.replica_request import filter_form
 
@@ -34,30 +36,47 @@ _TOLD = "leaving-rows"
 _DELETED = "deleted"
 
 
+@dataclass(slots=True, kw_only=True)
+class LeftRows:
+    """GlobalIDs of rows that are here and do not fulfil the filter now: those that are ``staged``
+    as updated, and those that were updated from here and of which the download says nothing."""
+
+    staged: list[str] = field(default_factory=list)
+    unstaged: list[str] = field(default_factory=list)
+
+
 async def note_told(context: SyncContext) -> None:
     """The service tells of rows that leave the filter as deleted: nothing needs to be asked."""
     if await context.database.read(recall, _TOLD) != _DELETED:
         await context.write(remember, _TOLD, _DELETED)
 
 
-async def left_untold(context: SyncContext, table: LayerTable) -> list[str]:
-    """GlobalIDs of the rows here that are staged as updated and do not fulfil the filter now."""
+async def left_untold(context: SyncContext, table: LayerTable) -> LeftRows:
+    """The rows of ``table`` that have left the filter, as far as the service must be asked."""
     layer, column = context.layers[table.layer_id], object_id_column(table)
     form = _filter(context, layer)
     if form is None or column is None or await context.database.read(recall, _TOLD) == _DELETED:
-        return []
-    left: list[str] = []
+        return LeftRows()
+    left = LeftRows()
     after = ""
     while some := await context.database.stage(_updated, table, column, after):
-        inside = await _inside(context, layer, form, [number for number, _ in some])
+        inside = await _inside(context, layer, form, [number for number, _, _ in some])
         if inside is None:
             return left
-        left += [gid for number, gid in some if number not in inside]
+        for number, gid, is_staged in some:
+            if number not in inside:
+                (left.staged if is_staged else left.unstaged).append(gid)
         after = some[-1][1]
     return left
 
 
-def _filter(context: SyncContext, layer: LayerSchema) -> dict[str, str] | None:
+def is_filtered(context: LocalContext, table: LayerTable) -> bool:
+    """Whether rows of that table may leave the replica by leaving its filter."""
+    layer = context.layers[table.layer_id]
+    return not table.is_attachment and _filter(context, layer) is not None
+
+
+def _filter(context: LocalContext, layer: LayerSchema) -> dict[str, str] | None:
     """The layer's filter as a query has it; None if there is none."""
     options = context.replica.layer(layer.id).options
     option = GenerateLayerOption.from_json(layer.id, options)
@@ -97,13 +116,23 @@ async def _inside(
 
 def _updated(
     connection: sqlite3.Connection, table: LayerTable, column: str, after: str
-) -> list[tuple[int, str]]:
-    """Object ids and GlobalIDs of staged rows that are here, in their order, behind ``after``."""
+) -> list[tuple[int, str, int]]:
+    """Such rows behind the GlobalID ``after``, in that order: object id, GlobalID, whether it is
+    staged."""
     kept = quote(value_names(table)[table.row_names.index(column) - 1])
+    name, gid, number = f"main.{quote(table.name)}", quote(table.global_id), quote(column)
+    parts = [
+        f"SELECT s.{kept},s.gid,1 FROM {stage_table(table)} s"
+        f" WHERE s.gid>?1 AND typeof(s.{kept})='integer'"
+        f" AND EXISTS(SELECT 1 FROM {name} t WHERE t.{gid}=s.gid)"
+    ]
+    if is_watching(connection):
+        parts.append(
+            f"SELECT t.{number},w.gid,0 FROM {WATCHED} w JOIN {name} t ON t.{gid}=w.gid"
+            f" WHERE w.number=?2 AND w.reason=?3 AND w.gid>?1 AND typeof(t.{number})='integer'"
+            f" AND NOT EXISTS(SELECT 1 FROM {stage_table(table)} s WHERE s.gid=w.gid)"
+        )
     return connection.execute(
-        f"SELECT s.{kept},s.gid FROM {stage_table(table)} s"
-        f" WHERE s.gid>? AND typeof(s.{kept})='integer' AND EXISTS(SELECT 1"
-        f" FROM main.{quote(table.name)} t WHERE t.{quote(table.global_id)}=s.gid)"
-        " ORDER BY s.gid LIMIT ?",
-        (after, ASKED_ROWS),
+        f"{' UNION ALL '.join(parts)} ORDER BY 2 LIMIT ?4",
+        (after, table.number, Reason.EDITED.value, ASKED_ROWS),
     ).fetchall()

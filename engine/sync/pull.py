@@ -44,7 +44,7 @@ from engine.sync.incoming import (
     stage_file,
     staged_fetches,
 )
-from engine.sync.left_filter import left_untold, note_told
+from engine.sync.left_filter import LeftRows, left_untold, note_told
 from engine.sync.photo_check import photos_gone
 from engine.sync.pull_channels import (
     ExtractedChanges,
@@ -225,7 +225,7 @@ async def _stage_others(
             await context.database.stage(staging.stage_deletes, table, gone)
             await stage_carried_photos(context, table)
             continue
-        left: list[str] = []
+        left = LeftRows()
         if _is_filtered(context, table.layer_id):
             departed[table.number] = await _departed(context, table)
             if departed[table.number]:
@@ -233,13 +233,15 @@ async def _stage_others(
             left = await left_untold(context, table)
         known = set(await context.database.stage(watched, table, Reason.OUTSIDE))
         outside, others = await context.database.stage(_others, table)
-        found = await find(context, table, [*outside, *others])
+        asked = dict.fromkeys([*outside, *others, *left.unstaged])
+        found = await find(context, table, asked)
         await context.database.stage(_stage_found, table, found)
-        gone = [gid for gid in (*outside, *others) if gid not in found]
+        gone = [gid for gid in asked if gid not in found]
         await context.database.stage(staging.stage_deletes, table, gone)
-        still = [gid for gid in left if gid in known]
+        there = [*left.staged, *(gid for gid in left.unstaged if gid in found)]
+        still = [gid for gid in there if gid in known]
         still_outside[table.number] = [*still, *(gid for gid in outside if gid in found)]
-        new = [gid for gid in left if gid not in known]
+        new = [gid for gid in there if gid not in known]
         departed[table.number] = [*departed.get(table.number, ()), *new]
     await stage_related(context, tables)
     await stage_outside_photos(context, tables, departed)
@@ -411,6 +413,7 @@ def _merge_slice(connection: sqlite3.Connection, context: SyncContext, work: _Me
         if work.server is not None or table.layer_id in work.layers:
             # From its generation on the service tells of these rows, but of those cut loose.
             forget(connection, table, Reason.ADDED)
+            forget(connection, table, Reason.EDITED)
             work.loose[table.number] = settle_related(connection, context, table)
             note_ended(connection, [table])
         elif work.staged.positions[table.number]:

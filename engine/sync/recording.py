@@ -23,6 +23,7 @@ from engine.model import ConflictPolicy, EditOperation
 from engine.sync.cascades import watch_loose, watch_related
 from engine.sync.case import Case, Key, by_table, key_of
 from engine.sync.context import LocalContext
+from engine.sync.left_filter import is_filtered
 from engine.sync.read_back import Found, merge_rows, storable
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
@@ -127,6 +128,9 @@ def _acknowledge(
     # Also those that somebody has deleted since: no download tells of a row that came and went.
     sent = [c.global_id for c in added if c.is_there or c.is_acknowledged]
     watch(connection, table, sent, Reason.ADDED)
+    if is_filtered(context, table):
+        edited = [c.global_id for c in good if c.edit.operation is EditOperation.UPDATE]
+        watch(connection, table, edited, Reason.EDITED)
     deleted = [c.edit.global_id for c in cases if c.is_deleted]
     photos = None if table.is_attachment else context.attachment_table(table.layer_id)
     if photos is not None and deleted:

@@ -92,15 +92,23 @@ async def test_row_that_no_longer_fulfils_the_clause_is_kept(world: Fleet) -> No
     assert (await a.rows())[HYDRANTS][gid(3)]["status"] == 1
 
 
-async def test_row_moved_away_by_this_device_is_kept(world: Fleet) -> None:
-    a = await taken(world)
-    async with a.open() as geodatabase:
-        await geodatabase.table(HYDRANTS).update_feature(gid(2), geometry={"x": 9000, "y": 9000})
+@pytest.mark.parametrize("leaving", ["delete", "update"])
+async def test_row_moved_away_by_this_device_is_kept_current(tmp_path: Path, leaving: str) -> None:
+    async with fleet(tmp_path, Profile(rows_leaving=leaving)) as world:  # type: ignore[arg-type]  # one of its values
+        a = await taken(world)
+        a.parameters.push_channel = PushChannel.SYNCHRONIZE_REPLICA  # its edits are not told
+        async with a.open() as geodatabase:
+            hydrants = geodatabase.table(HYDRANTS)
+            await hydrants.update_feature(gid(2), geometry={"x": 9000, "y": 9000})
+        await a.sync()
+        await world.change(HYDRANTS, gid(3), name="inside")
+        await a.sync()
+        assert (await a.rows())[HYDRANTS][gid(2)][""] == [9000.0, 9000.0]
 
-    for _ in range(3):
+        await world.change(HYDRANTS, gid(2), name="outside")
         await a.sync()
 
-    assert (await a.rows())[HYDRANTS][gid(2)][""] == [9000.0, 9000.0]
+        assert (await a.rows())[HYDRANTS][gid(2)]["name"] == "outside"
 
 
 async def test_deleted_row_is_deleted(world: Fleet) -> None:
