@@ -23,7 +23,8 @@ from engine.errors import (
     ServiceError,
     ServiceRefusedError,
 )
-from engine.geodatabase import replica as replica_record
+from engine.geodatabase import acknowledge, journal, replica as replica_record
+from engine.geodatabase.journal import BatchState
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.replica import LeftReplica, Replica
 from engine.layer_schema import JsonObject, ServiceSchema
@@ -235,6 +236,11 @@ def _set_registered(
     keeps_generations: bool,
 ) -> None:
     replica_record.set_replica(connection, record)
+    if replaced is None:  # of a copy: the original may be going on with the same uploads
+        for batch in journal.unfinished(connection):
+            if batch.state is BatchState.PREPARED:
+                acknowledge.release(connection, batch.id)
+                journal.discard(connection, batch.id)
     if not keeps_generations:
         replica_record.forget_generations(connection)
     replica_record.forget_left(connection, asked)

@@ -16,8 +16,8 @@ from engine.errors import (
     TransactionOpenError,
 )
 from engine.geodatabase.geodatabase import Geodatabase
-from engine.sync import machine
-from engine.sync.context import lock_path
+from engine.sync import batch_sizer, machine
+from engine.sync.context import lock_path, spool_folder
 from engine.sync.geodatabase_sync_task import GeodatabaseSyncTask
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
@@ -29,6 +29,7 @@ from tests.engine.sync.test_recovery import (
     replicas,
     unregister,
 )
+from tests.engine.sync.test_uploads import PHOTO, break_off, device_with_a_photo, photos
 from tests.feature_service import Fault
 
 Work = Callable[[GeodatabaseSyncTask, Geodatabase], Awaitable[None]]
@@ -118,6 +119,28 @@ async def test_copied_card_sees_what_its_original_sent(
     move_to_machine("two")
     await b.sync()
 
+    await world.assert_agreed()
+
+
+async def test_copied_card_leaves_the_upload_that_its_original_began(
+    world: Fleet, move_to_machine: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MIN_BYTES", "START_BYTES", "MAX_BYTES"):
+        monkeypatch.setattr(batch_sizer, name, 4000)
+    move_to_machine("one")
+    a = await device_with_a_photo(world, PushChannel.APPLY_EDITS)
+    await break_off(world, a)
+    b = copied(world, a, "B")
+    shutil.copytree(spool_folder(a.path), spool_folder(b.path))
+
+    move_to_machine("two")
+    await b.sync()
+
+    assert world.server.log.count("register") == 2
+    assert photos(world) == [PHOTO]
+    move_to_machine("one")
+    await a.sync()
+    await b.sync()
     await world.assert_agreed()
 
 
