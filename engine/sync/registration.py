@@ -24,7 +24,7 @@ from engine.errors import (
 )
 from engine.geodatabase import replica as replica_record
 from engine.geodatabase.geodatabase import Geodatabase
-from engine.geodatabase.replica import Replica
+from engine.geodatabase.replica import LeftReplica, Replica
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
 from engine.model import PreplannedUpdateMode, normalise_guid
 from engine.service.feature_service import FeatureService
@@ -135,26 +135,42 @@ def _with_replica(
 
 
 async def unregister(geodatabase: Geodatabase, service: FeatureService) -> None:
-    """Unregister the geodatabase's replica; a copy only forgets that of its original."""
+    """Unregister the geodatabase's replica, and what a lost answer has left beside it; a copy only
+    forgets that of its original."""
     with exclusive(geodatabase):
-        record = await geodatabase.database.read(replica_record.get_replica)
-        if not record.replica_id:
+        database = geodatabase.database
+        record = await database.read(replica_record.get_replica)
+        left = await database.read(replica_record.left_replicas)
+        if not record.replica_id and not left:
             raise BadParameterError(f"{geodatabase.path} is not registered")
         if not is_another_machine(record.machine_id):
             try:
-                with suppress(ReplicaNotFoundError):
-                    await service.unregister_replica(record.replica_id)
+                if record.replica_id:
+                    with suppress(ReplicaNotFoundError):
+                        await service.unregister_replica(record.replica_id)
                 faults.point("registration.ended")
-                for left in await geodatabase.database.read(replica_record.left_replicas):
-                    with suppress(ServiceError):
-                        await recovery.unregister_left(service.session, left, record)
+                for one in left:
+                    await _unregister_left(geodatabase, service, one, record)
             except LinkError as error:
                 raise LinkError(
                     f"{geodatabase.path} is still registered: {error.message}",
                     remedy="Unregister it again when there is a link, before it is removed",
                 ) from error
-        await geodatabase.database.write(_forget_replica)
+        await database.write(_forget_replica)
         await geodatabase.refresh()
+
+
+async def _unregister_left(
+    geodatabase: Geodatabase, service: FeatureService, left: LeftReplica, record: Replica
+) -> None:
+    """One that the service refuses to unregister stays noted."""
+    try:
+        await recovery.unregister_left(service.session, left, record)
+    except LinkError:
+        raise
+    except ServiceError:
+        return
+    await geodatabase.database.write(replica_record.forget_left, left)
 
 
 async def unregister_by_id(service: FeatureService, replica_id: str) -> None:
@@ -223,8 +239,6 @@ def _require_layer(known: LayerSchema, now: LayerSchema) -> None:
 def _forget_replica(connection: Connection) -> None:
     record = replica_record.get_replica(connection)
     replica_record.set_replica(connection, replace(record, replica_id=""))
-    for left in replica_record.left_replicas(connection):
-        replica_record.forget_left(connection, left)
 
 
 def _set_url(connection: Connection, record: Replica, schema: ServiceSchema) -> None:

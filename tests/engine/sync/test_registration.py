@@ -234,6 +234,30 @@ async def test_unregister_without_a_link_says_that_it_is_still_registered(
     assert await replicas(world) == []
 
 
+@pytest.mark.parametrize("is_unregistered", [False, True])
+async def test_unregister_takes_back_what_a_lost_answer_has_left(
+    world: Fleet, task: GeodatabaseSyncTask, is_unregistered: bool
+) -> None:
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        if is_unregistered:
+            await task.unregister_geodatabase(geodatabase)
+        world.server.faults.add(Fault(kind="drop-after-commit", operation="createReplica"))
+        with pytest.raises(LinkError):
+            await task.register_sync_enabled_geodatabase(geodatabase)
+        world.server.faults.add(Fault(kind="drop-before-commit", operation="replicas", times=0))
+        async with GeodatabaseSyncTask(a.url, clock=a.clock) as offline:
+            with pytest.raises(LinkError, match="still registered"):
+                await offline.unregister_geodatabase(geodatabase)
+        world.server.faults.clear()
+
+        await task.unregister_geodatabase(geodatabase)
+
+        assert await replicas(world) == []
+        with pytest.raises(BadParameterError, match="not registered"):
+            await task.unregister_geodatabase(geodatabase)
+
+
 async def test_unregister_by_id_needs_no_file_and_takes_only_our_own(
     world: Fleet, task: GeodatabaseSyncTask
 ) -> None:
