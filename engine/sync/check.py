@@ -21,7 +21,7 @@ from engine.geodatabase.notices import note_service
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.replica import Replica
 from engine.layer_schema import JsonObject, LayerSchema, ServiceSchema
-from engine.model import AttachmentSyncDirection, SyncDirection
+from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
 from engine.service.feature_service import NO_SUCH_LAYER
 from engine.service.replica_file import generations
 from engine.sync.context import SyncContext
@@ -29,6 +29,7 @@ from engine.sync.schema_change import follow_layers
 
 _LOOKED_ON = "layers_looked_on"
 _GONE = "layers_gone"
+_STOPPED = "layers_stopped"
 _NO_ATTACHMENTS = "attachments_gone"
 _JOURNAL_BYTES = 1024 * 1024
 
@@ -113,13 +114,29 @@ async def are_attachments_back(context: SyncContext) -> bool:
     return bool(noted & (known - off))
 
 
+async def is_any_mended(context: SyncContext) -> bool:
+    """The same of a layer that had stopped, where one generation stands for all: it moves on
+    without the layer."""
+    if context.replica.sync_model is SyncModel.PER_LAYER:
+        return False
+    noted, stopped = await context.database.read(_noted_gone, _STOPPED), context.stopped_layers()
+    if stopped - noted:
+        await context.write(remember, _STOPPED, json.dumps(sorted(stopped | noted)))
+    return bool(noted & {t.layer_id for t in context.tables})
+
+
 async def settle_back(context: SyncContext) -> None:
     """The layers that are back are in the replica again, or their rows were fetched."""
     here = set(context.schema.layer_ids)
+    mended = {t.layer_id for t in context.tables}
     with_attachments = {
         i for i in here & context.layers.keys() if context.layers[i].has_attachments
     }
-    for name, there in ((_GONE, here), (_NO_ATTACHMENTS, with_attachments)):
+    for name, there in (
+        (_GONE, here),
+        (_NO_ATTACHMENTS, with_attachments),
+        (_STOPPED, mended),
+    ):
         noted = await context.database.read(_noted_gone, name)
         if back := noted & there:
             await context.write(remember, name, json.dumps(sorted(noted - back)))

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from engine.clock import Clock, timestamp
-from engine.errors import GeodatabaseBusyError
+from engine.errors import ChangeLogBrokenError, GeodatabaseBusyError, SchemaChangedError
 from engine.geodatabase.connection import Database
 from engine.geodatabase.dependents import Dependent, dependents_of
 from engine.geodatabase.layer_table import LayerTable
@@ -182,6 +182,13 @@ class SyncContext(LocalContext):
     service: FeatureService
     needs_snapshot: bool = False
     run: str = field(default_factory=lambda: uuid4().hex)
+
+    def stopped_layers(self) -> set[int]:
+        """Those that are left out because they are not what they were, on the service or here: the
+        others do not wait for them. What was merely not to be had now is not among them."""
+        lasting = SchemaChangedError | ChangeLogBrokenError
+        results = self.result.layer_results
+        return {result.layer_id for result in results if isinstance(result.error, lasting)}
 
     def wire_layers(self) -> dict[int, Layer]:
         """All feature tables for the encoder, by layer id.

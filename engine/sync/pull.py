@@ -188,8 +188,9 @@ def _generations(
         if server is not None and not layers:
             layers = dict.fromkeys(merged, server)
         return None, {i: number for i, number in layers.items() if i in merged}
-    # One number stands for all layers: it waits for the layer whose changes are left out.
-    present = set(context.schema.layer_ids)  # a layer that is gone has no changes
+    # One number stands for all layers: it waits for the layer whose changes are left out. One that
+    # is gone has no changes, and one that has stopped is compared when it is mended.
+    present = set(context.schema.layer_ids) - context.stopped_layers()
     is_whole = merged >= present & {layer.layer_id for layer in context.replica.layers}
     if server is None and layers and merged <= layers.keys():
         server = min(layers.values())  # one counter serves all layers of a service

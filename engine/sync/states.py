@@ -37,6 +37,7 @@ from engine.sync.check import (
     check_tables,
     has_work,
     is_any_back,
+    is_any_mended,
     is_current,
     settle_back,
     takes_edits,
@@ -199,6 +200,7 @@ async def _check(run: SyncRun) -> SyncStep:
         context.narrator.info("nothing changed on either side")
         return SyncStep.DONE
     await check_layers(context, run.geodatabase)
+    is_back |= await is_any_mended(context)
     with_attachments = await are_attachments_back(context)
     if is_back or with_attachments:
         what = "a layer is" if is_back else "the attachments of a layer are"

@@ -7,6 +7,7 @@ import pytest
 
 from engine import faults
 from engine.errors import LinkError, SchemaChangedError
+from engine.geodatabase import replica as replica_record
 from engine.sync.parameters import PushChannel
 from tests.engine.geodatabase import gdal
 from tests.engine.sync.fleet import (
@@ -116,6 +117,34 @@ async def test_layer_that_is_back_is_brought_to_what_it_is_now_and_synced_again(
     assert not any((await a.pending()).values())
     assert len(await world.client.get("replicas")) == 1
     await world.assert_agreed()
+
+
+async def test_layer_that_has_stopped_holds_no_other_up_and_is_compared_when_it_is_mended(
+    world: Fleet,
+) -> None:
+    a = await world.device("A", model=SyncModel.PER_REPLICA)
+    await edit(a, 2001, PIPES, label="mine")
+    was = json.loads(json.dumps(world.inside.service.document))
+    await world.change(PIPES, gid(2002), label="theirs")
+    change(world, PIPES, **STOPPED["other dimensions"][0])
+    await a.sync()
+    async with a.open() as geodatabase:
+        await geodatabase.database.write(replica_record.forget_generations)  # as if it was lost
+    await a.sync()
+    world.server.log.clear()
+
+    await world.change(HYDRANTS, gid(1), name="theirs")
+    await a.sync()
+
+    assert world.server.log.count("createReplica") == 0
+    assert not [text for text in a.messages if "all rows" in text]
+    world.inside.service = checked_service(world.inside.service.name, was, "as it was")
+    await world.change(HYDRANTS, gid(1), name="later")
+    await a.sync()
+    await world.assert_agreed()
+    await world.change(HYDRANTS, gid(1), name="last")
+    await a.sync()
+    assert not [text for text in a.messages if "all rows" in text]
 
 
 async def test_attachments_switched_off_stay_unsent_and_the_rest_goes_on(world: Fleet) -> None:
