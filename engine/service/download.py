@@ -32,7 +32,7 @@ from engine.layer_schema import JsonObject
 from engine.service.answer import http_date, place
 from engine.service.exchange import Exchange
 from engine.service.session import Session
-from engine.service.sign_in import check_not_refused
+from engine.service.sign_in import SMALL_REFUSAL_BYTES, check_no_refusal, check_not_refused
 
 CHUNK_BYTES = 256 * 1024
 """What is written to the disk at once, and may be lost with the power."""
@@ -138,8 +138,12 @@ class _Fetching:
             headers |= {"Range": f"bytes={asked}-", "If-Range": part.validator}
         try:
             async with self._session.opened(self._url, headers) as exchange:
+                first = b""
+                if asked and exchange.answer.status == 200:
+                    first = await _first_bytes(exchange)
                 self._begin(exchange, asked)
                 try:
+                    await part.take(first)
                     while chunk := await exchange.read():
                         await part.take(chunk)
                 except BaseException:  # a stall comes as a cancellation
@@ -192,6 +196,19 @@ class _Fetching:
         if can_resume and self._part.validator and (is_cheap or self._has_broken):
             self._is_packed = False
         self._has_broken = True
+
+
+async def _first_bytes(exchange: Exchange) -> bytes:
+    """The beginning of an answer that takes the place of what has come, if it is a file at all: the
+    refusal of a token comes with the status 200, too, and that is no reason to begin anew."""
+    first = bytearray()
+    while len(first) <= SMALL_REFUSAL_BYTES:
+        chunk = await exchange.read()
+        if not chunk:
+            check_no_refusal(bytes(first), exchange.where)
+            break
+        first += chunk
+    return bytes(first)
 
 
 @dataclass(slots=True, kw_only=True)

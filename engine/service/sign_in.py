@@ -349,10 +349,14 @@ def check_not_refused(path: Path, where: str) -> None:
 
     ArcGIS answers so with HTTP status 200, whatever was asked for.
     """
-    if path.stat().st_size > SMALL_REFUSAL_BYTES:
-        return
+    if path.stat().st_size <= SMALL_REFUSAL_BYTES:
+        check_no_refusal(path.read_bytes(), where)
+
+
+def check_no_refusal(body: bytes, where: str) -> None:
+    """The same of a small body."""
     try:
-        raise_error_in(json_object(path.read_bytes(), where), where)
+        raise_error_in(json_object(body, where), where)
     except AuthenticationError:
         raise
     except (ProtocolError, ServiceRefusedError, ServiceBusyError):

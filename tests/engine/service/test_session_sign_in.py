@@ -23,6 +23,7 @@ from tests.engine.service.calls import (
     post_to_file_again,
 )
 from tests.fakes.clock import VirtualClock
+from tests.fakes.file_server import FakeFile
 from tests.fakes.http_server import Cut, HttpServer, Reply, answer, json_answer
 
 PASSWORD = "pass+word&7"
@@ -264,3 +265,22 @@ async def test_a_small_file_that_is_no_refusal_is_kept(clock: VirtualClock, tmp_
         for body in bodies:
             await fetch(session, url(server), tmp_path / "file")
             assert (tmp_path / "file").read_bytes() == body.encode()
+
+
+@pytest.mark.parametrize(
+    "refusal", [EXPIRED, answer("no", status=401)], ids=["with status 200", "with status 401"]
+)
+async def test_a_download_whose_token_is_refused_at_its_rest_goes_on_there(
+    refusal: Reply, clock: VirtualClock, tmp_path: Path
+) -> None:
+    content = random.Random(3).randbytes(100_000)
+    file = FakeFile(content=content, cuts=[90_000])
+    async with (
+        HttpServer(INFO, T1, file, refusal, T2, file) as server,
+        signed_in(clock, ann(server)) as session,
+    ):
+        await fetch(session, url(server), tmp_path / "f", is_packable=False)
+
+    assert (tmp_path / "f").read_bytes() == content
+    assert len(file.ranges) == 2
+    assert file.ranges[1] > 0
