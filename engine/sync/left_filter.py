@@ -57,9 +57,9 @@ async def left_untold(context: SyncContext, table: LayerTable) -> LeftRows:
     form = _filter(context, layer)
     if form is None or column is None or await context.database.read(recall, _TOLD) == _DELETED:
         return LeftRows()
-    left = LeftRows()
-    after = ""
-    while some := await context.database.stage(_updated, table, column, after):
+    left, after = LeftRows(), ""
+    limit = max(1, min(ASKED_ROWS, layer.max_record_count))
+    while some := await context.database.stage(_updated, table, column, after, limit):
         inside = await _inside(context, layer, form, [number for number, _, _ in some])
         if inside is None:
             return left
@@ -115,7 +115,7 @@ async def _inside(
 
 
 def _updated(
-    connection: sqlite3.Connection, table: LayerTable, column: str, after: str
+    connection: sqlite3.Connection, table: LayerTable, column: str, after: str, limit: int
 ) -> list[tuple[int, str, int]]:
     """Such rows behind the GlobalID ``after``, in that order: object id, GlobalID, whether it is
     staged."""
@@ -134,5 +134,5 @@ def _updated(
         )
     return connection.execute(
         f"{' UNION ALL '.join(parts)} ORDER BY 2 LIMIT ?4",
-        (after, table.number, Reason.EDITED.value, ASKED_ROWS),
+        (after, table.number, Reason.EDITED.value, limit),
     ).fetchall()
