@@ -52,6 +52,10 @@ _ENGINE_TABLES: dict[str, tuple[str, ...]] = {
         *("recorded_at", "resolved_at", "resolution"),
     ),
     "fieldsync_conflict_part": ("id", "conflict", "layer", "gid", "row", "data"),
+    "fieldsync_quarantine": (
+        *("id", "direction", "layer", "gid", "operation", "code", "reason", "remedy", "seq"),
+        *("payload", "held_layer", "held_gid", "recorded_at", "resolved_at", "resolution"),
+    ),
 }
 """The engine's tables that matter, with their columns if the file does not tell them any more."""
 
@@ -328,6 +332,12 @@ _CHECKS: dict[str, Callable[[list[object]], bool]] = {
     "fieldsync_layer": lambda c: _has_members(c[3]) and _has_members(c[4], "fields"),
     "fieldsync_replica": lambda c: c[0] == 1 and _has_members(c[13], "capabilities"),
     "fieldsync_conflict": lambda c: isinstance(c[1], int) and _is_guid(c[2]) and _has_list(c[5]),
+    "fieldsync_quarantine": lambda c: (
+        isinstance(c[2], int)
+        and isinstance(c[3], str)
+        and isinstance(c[8], int)
+        and _has_members(c[9])
+    ),
     "fieldsync_exported": lambda c: (
         isinstance(c[0], int) and _is_guid(c[1]) and isinstance(c[2], int)
     ),

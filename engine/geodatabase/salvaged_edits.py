@@ -28,7 +28,7 @@ from engine.geodatabase.merge import merge_table
 from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.salvage import damaged
 from engine.geodatabase.salvaged_batches import OnTheWay
-from engine.geodatabase.salvaged_notes import keep_notes
+from engine.geodatabase.salvaged_notes import copy_refusals, keep_notes
 from engine.geodatabase.sql import quote, quoted
 from engine.geodatabase.staging import clear_staging, stage_deletes, stage_rows
 from engine.model import ConflictPolicy, EditOperation
@@ -90,6 +90,7 @@ def adopt(
         present = {entry.table.number: entry.table for entry in catalog.entries(connection)}
         _go_on_counting(connection, old)
         _copy_conflicts(connection, old)
+        copy_refusals(connection, old)
         on_the_way = OnTheWay(connection, old)
         with applying(connection):
             for before in (entry.table for entry in catalog.entries(old)):

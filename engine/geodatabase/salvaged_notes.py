@@ -11,6 +11,27 @@ from engine.geodatabase.deleted_parts import note_parts
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sent import read_sent
+from engine.geodatabase.sql import quoted
+
+_REFUSAL = (
+    *("direction", "layer", "gid", "operation", "code", "reason", "remedy", "seq", "payload"),
+    *("held_layer", "held_gid", "recorded_at", "resolved_at", "resolution"),
+)
+
+
+def copy_refusals(connection: sqlite3.Connection, old: sqlite3.Connection) -> None:
+    """Keep what ``old`` had set aside of the edits made here, also what was decided; which of the
+    edits are set aside still is told by :func:`keep_notes`. What could not be stored of the
+    service's rows was fetched again."""
+    names = quoted(_REFUSAL)
+    rows = old.execute(
+        f"SELECT {names} FROM fieldsync_quarantine WHERE direction='outbound' ORDER BY id"
+    ).fetchall()
+    connection.executemany(
+        f"INSERT OR IGNORE INTO fieldsync_quarantine({names})"
+        f" VALUES({','.join('?' * len(_REFUSAL))})",
+        rows,
+    )
 
 
 def keep_notes(
@@ -31,6 +52,11 @@ def keep_notes(
             note_salvaged(connection, table, gid, sent.last)
         else:
             note_salvaged(connection, table, gid, 0)
+    connection.execute(
+        "UPDATE fieldsync_quarantine SET seq=?1 WHERE layer=?2 AND gid=?3 AND seq>=?4"
+        " AND direction='outbound' AND resolved_at IS NULL",
+        (entry.seq, table.number, gid, last),
+    )
     went = old.execute(
         "SELECT 1 FROM fieldsync_deleted_part WHERE layer=? AND gid=? AND seq=?",
         (before.number, gid, last),

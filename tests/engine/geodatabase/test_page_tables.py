@@ -137,3 +137,27 @@ def test_rows_behind_a_lost_inner_page_are_found_loose(tmp_path: Path) -> None:
         found = {r.rowid: r.values(6)[1:] for r in loose_rows(pages, {1}) if len(r) >= 5}
 
     assert found == whole
+
+
+def test_rows_of_a_table_without_rowids_are_those_that_sqlite_reads(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    draw = random.Random(1)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE t(a INTEGER, b TEXT, c, PRIMARY KEY(a, b)) WITHOUT ROWID")
+        connection.executemany(
+            "INSERT INTO t VALUES(?,?,?)",
+            [
+                (n % 7, f"{{{n:08}}}", draw.randbytes(draw.choice([0, 40, 9000])))
+                for n in range(3000)
+            ],
+        )
+        expected = connection.execute("SELECT * FROM t").fetchall()
+
+    damage = Damage()
+    with PageFile(path) as pages:
+        root = next(r.value(3) for r in walk(pages, 1, Damage()) if r.value(0) == "table")
+        assert isinstance(root, int)
+        found = [tuple(record.values(3)) for record in walk(pages, root, damage)]
+
+    assert sorted(found) == expected
+    assert not damage

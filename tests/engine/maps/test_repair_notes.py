@@ -98,3 +98,35 @@ async def test_replica_that_an_earlier_sync_left_is_unregistered_after_a_repair(
 
     async with a.open() as geodatabase:
         assert left in await geodatabase.database.read(replica_record.left_replicas)
+
+
+async def test_refused_edit_stays_set_aside_after_a_repair_until_it_is_changed(
+    world: Fleet,
+) -> None:
+    a = await taken(world)
+    world.inside.service.document["allowedUploadFileTypes"] = "jpg"
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        kept = await hydrants.add_attachment(gid(2), "kept.exe", None, b"no photo")
+        renamed = await hydrants.add_attachment(gid(2), "renamed.exe", None, b"a photo")
+    await a.sync()
+    async with a.open() as geodatabase:
+        before = {r.global_id: r.reason for r in await geodatabase.quarantine()}
+        hydrants = geodatabase.table(HYDRANTS)
+        await hydrants.update_attachment(renamed.global_id, "renamed.jpg", None, b"a photo")
+    assert before.keys() == {kept.global_id, renamed.global_id}
+
+    await repair(a, again=True)
+    async with a.open() as geodatabase:
+        assert kept.global_id in {r.global_id for r in await geodatabase.quarantine()}
+    await a.sync()
+
+    async with a.open() as geodatabase:
+        (refused,) = await geodatabase.quarantine()
+        assert (refused.global_id, refused.reason) == (kept.global_id, before[kept.global_id])
+        world.server.log.clear()
+        await a.sync_open(geodatabase)
+        assert world.server.log.count("applyEdits") == 0
+        await geodatabase.discard_quarantined(refused.id)
+    assert renamed.global_id in world.attachments()
+    await world.assert_agreed()
