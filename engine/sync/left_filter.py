@@ -44,6 +44,10 @@ class LeftRows:
     staged: list[str] = field(default_factory=list)
     unstaged: list[str] = field(default_factory=list)
 
+    @property
+    def gids(self) -> set[str]:
+        return {*self.staged, *self.unstaged}
+
 
 async def note_told(context: SyncContext) -> None:
     """The service tells of rows that leave the filter as deleted: nothing needs to be asked."""

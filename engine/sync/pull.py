@@ -229,9 +229,9 @@ async def _stage_others(
         left = LeftRows()
         if _is_filtered(context, table.layer_id):
             departed[table.number] = await _departed(context, table)
-            if departed[table.number]:
-                await note_told(context)
             left = await left_untold(context, table)
+            if not left.gids.isdisjoint(departed[table.number]):
+                await note_told(context)
         known = set(await context.database.stage(watched, table, Reason.OUTSIDE))
         outside, others = await context.database.stage(_others, table)
         asked = dict.fromkeys([*outside, *others, *left.unstaged])
@@ -243,7 +243,7 @@ async def _stage_others(
         still = [gid for gid in there if gid in known]
         still_outside[table.number] = [*still, *(gid for gid in outside if gid in found)]
         new = [gid for gid in there if gid not in known]
-        departed[table.number] = [*departed.get(table.number, ()), *new]
+        departed[table.number] = list(dict.fromkeys([*departed.get(table.number, ()), *new]))
     await stage_related(context, tables)
     await stage_outside_photos(context, tables, departed)
     return departed, still_outside
