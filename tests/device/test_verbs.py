@@ -1,10 +1,13 @@
 """The verbs against a feature service: what they do and what they print."""
 
+import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from engine.maps.package_info import MapService, PackageInfo
 from tests.device.conftest import TREES, VISITS, ZONES, Command, Taken, gid
 
 
@@ -263,6 +266,23 @@ def test_unregister_ends_the_tie_and_keeps_the_folder(
     again = fieldsync("sync", taken.folder)
     assert again.code != 0
     assert again.err.count("\n") == 1
+
+
+def test_unregister_asks_the_other_services_when_one_is_gone(
+    fieldsync: Command, services: dict[str, str], taken: Taken
+) -> None:
+    shutil.copy(taken.geopackage, taken.folder / "gone.gpkg")
+    with closing(sqlite3.connect(taken.folder / "gone.gpkg")) as connection, connection:
+        connection.execute("UPDATE fieldsync_replica SET service_url=service_url||'Gone'")
+    info = PackageInfo.read(taken.folder)
+    gone = MapService(file="gone.gpkg", url=f"{services['park']}Gone")
+    replace(info, services=(gone, *info.services)).write(taken.folder)
+
+    ended = fieldsync("unregister", taken.folder, "--json")
+
+    assert ended.code != 0
+    assert ended.json["unregistered"] == [services["park"]]
+    assert "Gone" in ended.json["error"]["message"]
 
 
 def test_unregister_keeps_edits_from_being_lost(fieldsync: Command, taken: Taken) -> None:
