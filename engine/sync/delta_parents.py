@@ -1,7 +1,8 @@
 """Carried rows whose parent is not on the service any more: they are left for their device.
 
 Added all the same they would belong to nothing, and so to no replica. On the device the next sync
-learns that the parent was deleted, and keeps them as part of that conflict.
+learns that the parent was deleted, and keeps them as part of that conflict. A row that the service
+has itself stays: it was added when the file was sent before, and its device must be told.
 """
 
 import sqlite3
@@ -31,6 +32,7 @@ class _Tie:
     ``parent_table`` if some of its rows were edited too."""
 
     child: LayerTable
+    child_layer: LayerSchema
     column: str
     parent: LayerSchema
     parent_table: LayerTable | None
@@ -71,6 +73,7 @@ async def _ties(
             if _is_by_global_id(parent, end.id):
                 tie = _Tie(
                     child=layer.features.table,
+                    child_layer=layer.schema,
                     column=column,
                     parent=parent,
                     parent_table=None if there is None else there.features.table,
@@ -96,27 +99,28 @@ async def _leave_out(geodatabase: Geodatabase, service: FeatureService, tie: _Ti
         unsure = {parent for _, _, parent in found if parent is not None}
         there = await _on_service(service, tie.parent, sorted(unsure))
         orphans = [gid for _, gid, parent in found if parent is not None and parent not in there]
-        if orphans:
+        kept = await _on_service(service, tie.child_layer, orphans)
+        if orphans := [gid for gid in orphans if gid not in kept]:
             is_changed = True
             await geodatabase.database.write(_take_out, tie.child, orphans)
     return is_changed
 
 
 async def _on_service(
-    service: FeatureService, parent: LayerSchema, gids: Sequence[str]
+    service: FeatureService, layer: LayerSchema, gids: Sequence[str]
 ) -> set[str]:
     if not gids:
         return set()
-    reference = parent.spatial_reference or SpatialReference.of(4326)
+    reference = layer.spatial_reference or SpatialReference.of(4326)
     codec = Layer(
-        id=parent.id,
-        columns=(Column(name=parent.global_id_field, type=ColumnType.GUID),),
-        key=parent.global_id_field,
-        geometry_type=parent.geometry_type,
-        has_z=parent.has_z,
-        has_m=parent.has_m,
+        id=layer.id,
+        columns=(Column(name=layer.global_id_field, type=ColumnType.GUID),),
+        key=layer.global_id_field,
+        geometry_type=layer.geometry_type,
+        has_z=layer.has_z,
+        has_m=layer.has_m,
     )
-    return set(await query_by_global_ids(service, parent, codec, gids, reference))
+    return set(await query_by_global_ids(service, layer, codec, gids, reference))
 
 
 def _added(

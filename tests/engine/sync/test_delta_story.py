@@ -12,6 +12,7 @@ import pytest
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, push_over_faults, take_back
 from tests.engine.sync.fleet import HYDRANTS, VISITS, Fleet, fleet, found, gid
+from tests.engine.sync.loose_visits import loose
 from tests.engine.sync.test_lost_answers import draw_fault
 from tests.engine.sync.test_two_devices import CHANNELS, Story
 from tests.feature_service import Profile
@@ -95,6 +96,28 @@ async def test_row_whose_parent_is_gone_is_left_for_its_device(
     await world.assert_agreed()
     async with a.open() as geodatabase:
         assert [c.global_id for c in await geodatabase.conflicts()]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_row_that_was_added_before_its_parent_went_is_told_of_when_the_file_is_sent_again(
+    tmp_path: Path, channel: PushChannel
+) -> None:
+    """The answer of the first time may have been lost."""
+    async with loose(tmp_path, Profile()) as world:
+        a = await world.device("A")
+        async with a.open() as geodatabase:
+            await geodatabase.table(VISITS).add_feature({"GlobalID": gid(5001), "hydrant": gid(2)})
+        delta, answer = tmp_path / "a.delta", tmp_path / "a.ack.delta"
+        await export(a, delta)
+        await push(delta, tmp_path / "lost.ack.delta", channel=channel)
+        await world.edit(HYDRANTS, deletes=[gid(2)])
+
+        await push(delta, answer, channel=channel)
+        result = await take_back(a, answer)
+
+        assert found(result).applied == 1
+        await a.sync()
+        await world.assert_agreed()
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
