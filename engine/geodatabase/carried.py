@@ -84,6 +84,13 @@ def is_carried(connection: sqlite3.Connection, table: LayerTable, global_id: str
     return carried_sequence(connection, table, global_id) is not None
 
 
+def carried_condition(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> str:
+    """:func:`is_carried` as SQL, for the expression ``global_id``."""
+    if not has_table(connection, _TABLE):
+        return "0"
+    return f"EXISTS(SELECT 1 FROM {_TABLE} f WHERE f.layer={table.number} AND f.gid={global_id})"
+
+
 def is_carried_older(
     connection: sqlite3.Connection, table: LayerTable, global_id: str, sequence: int
 ) -> bool:

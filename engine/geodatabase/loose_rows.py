@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Sequence
 
+from engine.geodatabase.carried import carried_condition
 from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
@@ -33,7 +34,7 @@ def watch_children(
     """
     for dependent in dependents:
         if gone and not dependent.table.is_attachment:
-            statement = _children(parent, dependent, "SELECT value FROM json_each(?1)", new=True)
+            statement = _children(parent, dependent, "SELECT value FROM json_each(?1)")
             found = connection.execute(statement, (json.dumps(list(gone)),))
             watch(connection, dependent.table, [gid for (gid,) in found], Reason.RELATED)
 
@@ -42,7 +43,10 @@ def list_children(
     connection: sqlite3.Connection, parent: LayerTable, dependents: Sequence[Dependent]
 ) -> bool:
     """List, in a temporary table, the rows related to those of ``parent`` that are staged as
-    deleted, but for those that are staged so themselves; False if there are none."""
+    deleted, but for those that are staged so themselves; False if there are none.
+
+    A new row was sent by nobody yet, unless it is in a file.
+    """
     if not has_deletes(connection, parent):
         return False
     _make_list(connection)
@@ -51,9 +55,14 @@ def list_children(
         child = dependent.table
         if child.is_attachment:
             continue
+        carried = carried_condition(connection, child, "c.gid")
+        unsent = (
+            f"SELECT 1 FROM fieldsync_change c WHERE c.layer={child.number} AND c.gid=x.gid"
+            f" AND c.had_base=0 AND NOT {carried}"
+        )
         connection.execute(
-            f"INSERT OR IGNORE INTO {_LISTED} SELECT {child.number},gid"
-            f" FROM ({_children(parent, dependent, gone, new=False)})"
+            f"INSERT OR IGNORE INTO {_LISTED} SELECT {child.number},x.gid"
+            f" FROM ({_children(parent, dependent, gone)}) x WHERE NOT EXISTS({unsent})"
         )
         has_deletes(connection, child)
         connection.execute(
@@ -137,9 +146,9 @@ def loose_rows(
     return [gid for (gid,) in found]
 
 
-def _children(parent: LayerTable, dependent: Dependent, gone: str, *, new: bool) -> str:
-    """A statement that gives the GlobalIDs of rows that belong to the ``gone``; of ``new`` rows,
-    too, which the service may have taken just now."""
+def _children(parent: LayerTable, dependent: Dependent, gone: str) -> str:
+    """A statement that gives the GlobalIDs of rows that belong to the ``gone``; also of new rows,
+    which the service may have taken just now."""
     child = dependent.table
     keys = gone
     if dependent.parent_column is not None:
@@ -151,13 +160,9 @@ def _children(parent: LayerTable, dependent: Dependent, gone: str, *, new: bool)
             f" WHERE c.layer={parent.number} AND c.had_base AND c.gid IN ({gone})"
         )
     gid = quote(child.global_id)
-    is_new = (
-        "EXISTS(SELECT 1 FROM fieldsync_change c"
-        f" WHERE c.layer={child.number} AND c.gid=t.{gid} AND c.had_base=0)"
-    )
     return (
         f"SELECT t.{gid} AS gid FROM main.{quote(child.name)} t"
-        f" WHERE t.{quote(dependent.key_column)} IN ({keys}) AND ({int(new)} OR NOT {is_new})"
+        f" WHERE t.{quote(dependent.key_column)} IN ({keys})"
         f" UNION SELECT c.gid FROM fieldsync_change c JOIN {quote(child.base_table)} b ON b.id=c.id"
         f" WHERE c.layer={child.number} AND c.had_base"
         f" AND {_kept(child, dependent.key_column)} IN ({keys})"

@@ -132,9 +132,10 @@ class RowMerge:
             if entry is not None:
                 self._deleted_on_both_sides(entry)
             return Outcome.UNCHANGED, 0
-        elif entry is not None and not logged.is_edited(entry) and not self._has_edited_parts(gid):
+        elif not (entry is not None and logged.is_edited(entry)) and not self._has_parts(gid):
             logged.delete(gid)
-            logged.drop(entry)
+            if entry is not None:
+                logged.drop(entry)
             return Outcome.DELETED, 0
         store_deleted(
             self._connection,
@@ -308,7 +309,8 @@ class RowMerge:
         settle_conflicts(self._connection, self._table, gid, resolution, self._now)
         settle_quarantine(self._connection, self._table, gid, resolution, self._now)
 
-    def _has_edited_parts(self, gid: str) -> bool:
+    def _has_parts(self, gid: str) -> bool:
+        """Whether edited attachments or unsent children would go with the row."""
         stored = self._logged.stored(gid)
         if stored is None:
             return False
@@ -316,12 +318,15 @@ class RowMerge:
             child = dependent.table
             value = self._logged.cell(stored.row, dependent.parent_column or self._table.global_id)
             edited = self._connection.execute(
-                f"SELECT 1 FROM {quote(child.name)} d JOIN fieldsync_change c"
+                f"SELECT c.gid FROM {quote(child.name)} d JOIN fieldsync_change c"
                 f" ON c.layer=? AND c.gid=d.{quote(child.global_id)}"
-                f" WHERE d.{quote(dependent.key_column)}=? AND (c.had_base=0 OR ?) LIMIT 1",
+                f" WHERE d.{quote(dependent.key_column)}=? AND (c.had_base=0 OR ?)",
                 (child.number, value, child.is_attachment),
             )
-            if edited.fetchone() is not None:
+            if child.is_attachment:
+                if edited.fetchone() is not None:
+                    return True
+            elif any(not staging.has_row(self._connection, child, g) for (g,) in edited.fetchall()):
                 return True
         return False
 

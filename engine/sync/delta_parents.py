@@ -106,9 +106,7 @@ async def _leave_out(geodatabase: Geodatabase, service: FeatureService, tie: _Ti
     return is_changed
 
 
-async def _on_service(
-    service: FeatureService, layer: LayerSchema, gids: Sequence[str]
-) -> set[str]:
+async def _on_service(service: FeatureService, layer: LayerSchema, gids: Sequence[str]) -> set[str]:
     if not gids:
         return set()
     reference = layer.spatial_reference or SpatialReference.of(4326)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError
-from engine.model import ConflictPolicy, SyncDirection
+from engine.model import ConflictPolicy, SyncDirection, SyncModel
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
+from tests.engine.sync.schedules.world import NOTES, take, write_data
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.feature_service import Fault
 
@@ -161,3 +162,29 @@ async def test_change_of_a_row_that_was_refused_once_when_the_file_was_sent_then
     assert await name_there(world) == "two"
     await a.sync()
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_related_row_that_was_sent_from_a_file_stays_when_its_parent_is_gone(
+    tmp_path: Path, channel: PushChannel
+) -> None:
+    """The parent went with a feature that this device deleted. No download tells of either: the
+    files went up through the device's own replica."""
+    write_data(tmp_path / "service")
+    async with fleet(tmp_path) as world:
+        a = Device(world.url, tmp_path / "A.gpkg", SyncModel.PER_REPLICA)
+        await take(a)
+        foreign(a, f"DELETE FROM Hydrants WHERE GlobalID='{gid(1)}'")
+        await export(a, tmp_path / "deleted.delta")
+        async with a.open() as geodatabase:
+            await geodatabase.table(NOTES).add_feature({"GlobalID": NEW, "visit": gid(1001)})
+        await export(a, tmp_path / "both.delta")
+        await send(a, tmp_path / "both.delta", channel)
+
+        await take_back(a, await send(a, tmp_path / "deleted.delta", channel))
+        await a.sync()
+
+        assert NEW in (await a.rows())[NOTES]
+        async with a.open() as geodatabase:
+            assert not await geodatabase.conflicts()
+            assert not await geodatabase.has_local_edits()
