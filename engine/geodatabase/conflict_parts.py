@@ -13,12 +13,15 @@ _EXTENT = ""  # no column has this name
 """What was edited of a stored row: ``none``, ``row``, or ``data`` (of an attachment, too)."""
 
 
-def store_part(logged: LoggedTable, conflict: int, gid: str) -> None:
-    """Move one row with its large column into the store."""
+def store_part(logged: LoggedTable, conflict: int, gid: str, *, is_given_up: bool = False) -> None:
+    """Move one row with its large column into the store; ``is_given_up``: a person wants it so,
+    and it is not to come to the service in any other way."""
     entry = logged.entry(gid)
     if keep_part(logged, conflict, gid):
         logged.delete(gid)
-    if entry is not None:
+    if entry is not None and is_given_up:
+        logged.give_up(entry)
+    elif entry is not None:
         logged.drop(entry)
 
 

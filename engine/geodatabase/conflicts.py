@@ -298,6 +298,8 @@ def _store_dependents(
     parent: LoggedTable,
     row: Row,
     dependent: Dependent,
+    *,
+    is_given_up: bool = False,
 ) -> None:
     child = LoggedTable(connection, dependent.table)
     value = parent.cell(row, dependent.parent_column or parent.table.global_id)
@@ -316,8 +318,10 @@ def _store_dependents(
         if stored is None or not (child.table.is_attachment or is_unsent):
             continue
         for below in dependent.dependents:
-            _store_dependents(connection, conflict, child, stored.row, below)
-        store_part(child, conflict, child_gid)
+            _store_dependents(
+                connection, conflict, child, stored.row, below, is_given_up=is_given_up
+            )
+        store_part(child, conflict, child_gid, is_given_up=is_given_up)
 
 
 def _store_again(logged: LoggedTable, conflict: int, gid: str, parts: Sequence[Dependent]) -> None:
@@ -326,8 +330,8 @@ def _store_again(logged: LoggedTable, conflict: int, gid: str, parts: Sequence[D
     if stored is None or entry is None or entry.had_base or logged.is_in_flight(gid):
         return
     for part in parts:
-        _store_dependents(logged.connection, conflict, logged, stored.row, part)
-    store_part(logged, conflict, gid)
+        _store_dependents(logged.connection, conflict, logged, stored.row, part, is_given_up=True)
+    store_part(logged, conflict, gid, is_given_up=True)
 
 
 def _bring_back(

@@ -210,6 +210,14 @@ class LoggedTable:
         self.connection.execute(self._forget, (entry.id,))
         self.connection.execute("DELETE FROM fieldsync_change WHERE id=?", (entry.id,))
 
+    def give_up(self, entry: Entry) -> None:
+        """Forget a row that was taken out, unless it was added here and is in a file: somebody may
+        yet add it there, so its delete stays due."""
+        if not entry.had_base and is_carried(self.connection, self.table, entry.gid):
+            self._touch(entry)
+        else:
+            self.drop(entry)
+
     def settle(self, gid: str) -> bool:
         """Drop the row's entry if there is nothing to send and it is in no batch or file; True if
         done.

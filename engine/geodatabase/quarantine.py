@@ -288,7 +288,9 @@ def _undo(logged: LoggedTable, gid: str, parts: Sequence[Dependent]) -> None:
     base = logged.base(entry, None if stored is None else stored.row)
     if base is None:
         logged.delete(gid)
-    elif stored is None:
+        logged.give_up(entry)
+        return
+    if stored is None:
         logged.insert(base, logged.base_key(entry))
         bring_back_parts(logged.connection, logged.table, base, parts)
     else:

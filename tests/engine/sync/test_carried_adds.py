@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError
+from engine.geodatabase.conflicts import Side
 from engine.model import ConflictPolicy, SyncDirection, SyncModel
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, fleet, gid
 from tests.engine.sync.schedules.world import NOTES, take, write_data
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.feature_service import Fault
+from tests.feature_service.mishap import change_schema
 
 NEW = gid(7001)
 CHANNELS = [
@@ -188,3 +190,49 @@ async def test_related_row_that_was_sent_from_a_file_stays_when_its_parent_is_go
         async with a.open() as geodatabase:
             assert not await geodatabase.conflicts()
             assert not await geodatabase.has_local_edits()
+
+
+async def test_refused_row_that_was_given_up_does_not_come_with_its_file(
+    world: Fleet, tmp_path: Path
+) -> None:
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await with_new(world, channel)
+    foreign(a, f"UPDATE Hydrants SET status=99 WHERE GlobalID='{NEW}'")  # not in its domain
+    await export(a, tmp_path / "A.delta")
+    await a.sync()
+    async with a.open() as geodatabase:
+        (refused,) = await geodatabase.quarantine()
+        await geodatabase.discard_quarantined(refused.id)
+    change_schema(world.inside, {"layer": 0, "field": "status", "set": {"domain": None}})
+
+    await send(a, tmp_path / "A.delta", channel)
+    await a.sync()
+
+    await world.assert_agreed()
+    assert NEW not in (await world.rows())[HYDRANTS]
+
+
+async def test_restored_row_that_went_to_the_store_again_does_not_come_with_its_file(
+    world: Fleet, tmp_path: Path
+) -> None:
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await world.device("A", channel=channel)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(2)}'")
+    await world.edit(HYDRANTS, deletes=[gid(2)])
+    await a.sync()
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+        await geodatabase.table(HYDRANTS).add_attachment(gid(2), "new.jpg", None, b"new")
+        await geodatabase.table(VISITS).add_feature({"GlobalID": NEW, "hydrant": gid(2)})
+    await export(a, tmp_path / "A.delta")
+    async with a.open() as geodatabase:
+        await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+
+    await send(a, tmp_path / "A.delta", channel)
+    for _ in range(2):
+        await a.sync()
+
+    await world.assert_agreed()
+    assert gid(2) not in (await world.rows())[HYDRANTS]
+    assert NEW not in (await world.rows())[VISITS]
