@@ -88,6 +88,12 @@ def kept(target: Path) -> Kept | None:
     return Kept(url=note.url, memo=note.memo)
 
 
+def is_coming(target: Path) -> bool:
+    """Whether the last run got on with the download into ``target``, but not to its end."""
+    note = _read_note(target)
+    return note is not None and note.idle_runs == 0
+
+
 def is_kept(path: Path) -> bool:
     """Whether a file belongs to a download that may be gone on with."""
     name = path.name.removesuffix(".json").removesuffix(".part")

@@ -176,11 +176,14 @@ class LocalContext:
 @dataclass(slots=True, kw_only=True)
 class SyncContext(LocalContext):
     """What all steps of a sync share. ``needs_snapshot``: the service cannot tell what has changed,
-    so all rows must be fetched. ``run`` is unlike that of any other sync."""
+    so all rows must be fetched. ``edits_first``: they do not wait for what has changed there;
+    ``has_pushed``: they have been up. ``run`` is unlike that of any other sync."""
 
     schema: ServiceSchema
     service: FeatureService
     needs_snapshot: bool = False
+    edits_first: bool = False
+    has_pushed: bool = False
     run: str = field(default_factory=lambda: uuid4().hex)
 
     def stopped_layers(self) -> set[int]:

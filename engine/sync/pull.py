@@ -23,6 +23,7 @@ from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
 from engine.geodatabase.carried import carried_and_deleted
 from engine.geodatabase.half_merged import last_keys, note_begun, note_ended, untold_rows
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.remembered import recall, remember
 from engine.geodatabase.watched import (
     Reason,
     forget,
@@ -32,7 +33,7 @@ from engine.geodatabase.watched import (
 )
 from engine.layer_schema import JsonObject
 from engine.model import AttachmentSyncDirection, QueryOption, SyncModel
-from engine.service.download import using
+from engine.service.download import is_coming, using
 from engine.service.replica_file import ReplicaHeader, generations, read_header
 from engine.sync.cascades import is_related_only, settle_related, stage_related, watch_unheld
 from engine.sync.context import SyncContext
@@ -60,18 +61,35 @@ from engine.sync.untold_photos import stage_carried_photos, stage_outside_photos
 SLICE_S = 0.5  # how long one transaction of a long merge keeps other writers out
 SLICE_GAP_S = 0.12  # SQLite's busy handler looks again every 100 ms at the latest
 PART_ROWS = 500
+MAX_VAIN_RUNS = 3
+"""In so many runs edits wait for a pull that does not come to its end; then they go first."""
+
+_TARGET = "download.json"
+_IN_VAIN = "pulls-in-vain"
 
 
 async def pull(context: SyncContext) -> None:
     """Bring the layers that download to the service's present generation.
 
-    Without a generation to go by it is only the rows with edits here that are fetched.
+    Without a generation to go by it is only the rows with edits here that are fetched. So it is,
+    before the edits have gone up, where :data:`MAX_VAIN_RUNS` runs did not come to the end of a
+    pull: a job of the service, or its file, may be where nobody can get at it.
     """
-    if context.needs_snapshot:
+    if context.needs_snapshot or context.edits_first:
         await rebase(context)
         return
+    in_vain = int(await context.database.read(recall, _IN_VAIN) or 0)
+    if await asyncio.to_thread(is_coming, context.folder / _TARGET):
+        in_vain = 0
+    if in_vain >= MAX_VAIN_RUNS and not context.has_pushed:
+        context.narrator.warn("the edits go first, as the changes could not be had several times")
+        context.edits_first = True
+        await rebase(context)
+        return
+    await context.write(remember, _IN_VAIN, str(min(in_vain + 1, MAX_VAIN_RUNS)))
     while await _pull_once(context):
         pass  # what an earlier run had fetched is merged; the service may have moved on since
+    await context.write(remember, _IN_VAIN, "0")
 
 
 async def _pull_once(context: SyncContext) -> bool:
@@ -100,7 +118,7 @@ async def _pull_once(context: SyncContext) -> bool:
 
 
 async def _pull_through(context: SyncContext, channel: PullChannel) -> bool:
-    target = context.folder / "download.json"
+    target = context.folder / _TARGET
     context.folder.mkdir(exist_ok=True)
     record = await context.database.read(replica.get_replica)
     context.replica = record

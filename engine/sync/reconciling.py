@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Collection, Sequence
 
-from engine.errors import AuthenticationError, LinkError, ServiceError
+from engine.errors import AuthenticationError, LinkError, ServiceBusyError, ServiceError
 from engine.geodatabase import acknowledge, catalog, journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import Batch, BatchState
@@ -27,9 +27,13 @@ _UNKNOWN = (BatchState.SENDING, BatchState.SUBMITTED, BatchState.FETCHED, BatchS
 
 
 MOST_ASKED = 3
-"""In so many syncs a job is asked for that cannot be reached; in the last one its rows tell."""
+"""In so many runs a job is asked for that cannot be reached; in the last one its rows tell."""
+
+MOST_WAITED = 10
+"""In so many runs a job is waited for, as each may be stopped before that; then its rows tell."""
 
 _ASKED = "asked"
+_WAITED = "waited"
 
 
 async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
@@ -86,15 +90,19 @@ async def _answers_of_job(
     if not batch.status_url:
         return ()
     target = context.folder / f"answer-{batch.id}.json"
+    counts = {**batch.counts, _WAITED: batch.counts.get(_WAITED, 0) + 1}
+    if counts[_WAITED] > MOST_WAITED:
+        context.narrator.warn("its job does not come to an end; the rows tell")
+        return ()
+    await context.write(journal.note, batch.id, context.now(), counts=counts)
     try:
         return await channel.resume(batch.status_url, target)
     except AuthenticationError:
         raise
-    except LinkError as error:
+    except (LinkError, ServiceBusyError) as error:
         # The service was reached a moment ago, but where it says its job is may be nowhere.
-        asked = batch.counts.get(_ASKED, 0) + 1
-        if asked < MOST_ASKED:
-            counts = {**batch.counts, _ASKED: asked}
+        counts[_ASKED] = counts.get(_ASKED, 0) + 1
+        if counts[_ASKED] < MOST_ASKED:
             await context.write(journal.note, batch.id, context.now(), counts=counts)
             raise
         context.narrator.warn(f"its job cannot be asked; the rows tell: {error}")

@@ -86,7 +86,13 @@ MOVES: Mapping[SyncStep, frozenset[SyncStep]] = {
     SyncStep.PULL: frozenset({SyncStep.PUSH, SyncStep.REGISTER, SyncStep.RECONCILE}),
     SyncStep.REBASE: frozenset({SyncStep.PUSH}),
     SyncStep.PUSH: frozenset(
-        {SyncStep.SNAPSHOT, SyncStep.FILL, SyncStep.REGISTER, SyncStep.RECONCILE}
+        {
+            SyncStep.SNAPSHOT,
+            SyncStep.FILL,
+            SyncStep.PULL,  # it did not come to its end several times, so the edits went first
+            SyncStep.REGISTER,
+            SyncStep.RECONCILE,
+        }
     ),
     SyncStep.SNAPSHOT: frozenset(
         {
@@ -240,7 +246,8 @@ async def _pull(run: SyncRun) -> SyncStep:
     context = run.context
     if context.downloads and not is_current(context):
         await pull(context)
-        await recovery.note_download(context, refused=False)
+        if not context.edits_first:
+            await recovery.note_download(context, refused=False)
     return SyncStep.PUSH
 
 
@@ -258,6 +265,10 @@ async def _push(run: SyncRun) -> SyncStep:
 
             await keep_upload(context)
         await Push(context, run.channel(), run.accounts).run()
+    context.has_pushed = True
+    if context.edits_first:
+        context.edits_first = False
+        return SyncStep.PULL
     wants_all = context.needs_snapshot and context.downloads
     return SyncStep.SNAPSHOT if wants_all else SyncStep.FILL
 

@@ -13,7 +13,8 @@ from engine import faults
 from engine.errors import EngineError, LinkError, ServiceBusyError
 from engine.geodatabase.quarantine import Direction
 from engine.sync.parameters import PushChannel
-from engine.sync.reconciling import MOST_ASKED
+from engine.sync.pull import MAX_VAIN_RUNS
+from engine.sync.reconciling import MOST_ASKED, MOST_WAITED
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, found, gid
 from tests.engine.sync.loose_visits import loose
 from tests.engine.sync.schedules.schedule import KINDS
@@ -343,4 +344,52 @@ async def test_job_that_can_never_be_asked_holds_nothing_up(
         await a.sync()
 
         assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "mine"
+        await world.assert_agreed()
+
+
+async def test_job_that_was_waited_for_in_many_runs_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them was stopped before the job came to an end."""
+    monkeypatch.setattr("engine.sync.channels.ASYNC_BYTES", 0)
+    async with fleet(tmp_path, Profile(job_polls=1)) as world:
+        a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+        world.server.faults.add(Fault(kind="drop-before-commit", operation="jobs", times=0))
+        with pytest.raises(LinkError):
+            await a.sync()
+        world.server.faults.clear()
+        nowhere = f"http://127.0.0.1:{free_port()}/arcgis/jobs/1"
+        waited = f"json_set(counts,'$.waited',{MOST_WAITED})"
+        foreign(a, f"UPDATE fieldsync_batch SET counts={waited},status_url='{nowhere}'")
+
+        await a.sync()
+
+        assert (await world.rows())[HYDRANTS][gid(1)]["name"] == "mine"
+        assert not any((await a.pending()).values())
+
+
+@pytest.mark.parametrize("kind", ["drop-before-commit", "status"])
+async def test_changes_that_can_never_be_had_hold_no_edit_up(tmp_path: Path, kind: str) -> None:
+    async with fleet(tmp_path, Profile(job_polls=1)) as world:
+        a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+        foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(3)}'")
+        await world.change(HYDRANTS, gid(2), name="office")
+        await world.change(HYDRANTS, gid(3), name="office")
+        nowhere = Fault(kind=kind, operation="jobs", status=400, times=0)  # type: ignore[arg-type]
+        world.server.faults.add(nowhere)
+
+        for _ in range(MAX_VAIN_RUNS + 1):
+            assert (await world.rows())[HYDRANTS][gid(1)]["name"] != "mine"
+            with pytest.raises(EngineError):
+                await a.sync()
+
+        assert [(await world.rows())[HYDRANTS][gid(n)]["name"] for n in (1, 3)] == ["mine"] * 2
+        assert not any((await a.pending()).values())
+        async with a.open() as geodatabase:
+            (conflict,) = await geodatabase.conflicts(resolved=True)
+        assert conflict.global_id == gid(3)
+        world.server.faults.clear()
+        await a.sync()
         await world.assert_agreed()
