@@ -15,7 +15,7 @@ _TABLE = "fieldsync_exported"
 
 
 def note_carried(
-    connection: sqlite3.Connection, table: LayerTable, now: str, sequence: int | None = None
+    connection: sqlite3.Connection, table: LayerTable, sequence: int | None = None
 ) -> None:
     """All rows of ``table`` that were added here and not sent are in a file, or soon will be.
 
@@ -23,7 +23,7 @@ def note_carried(
     that is sent after that, perhaps once more, brings them back. ``sequence``: the last edit that
     can be in the file.
     Of several files the first counts: what was changed after that may be on the service in an
-    older version.
+    older version. How long they are remembered counts from the last.
     """
     # One that was refused is in no file, unless it was mended since. What waits with its parent may
     # be in one, and is noted in any case.
@@ -42,9 +42,10 @@ def note_carried(
         else "NULL"
     )
     connection.execute(
-        f"INSERT OR IGNORE INTO {_TABLE}(layer,gid,seq,parent,noted_at)"
-        f" SELECT c.layer,c.gid,min(c.seq,coalesce(?2,c.seq)),{parent},?3 {unsent}",
-        (table.number, sequence, now),
+        f"INSERT INTO {_TABLE}(layer,gid,seq,parent)"
+        f" SELECT c.layer,c.gid,min(c.seq,coalesce(?2,c.seq)),{parent} {unsent}"
+        " ON CONFLICT(layer,gid) DO UPDATE SET noted_at=NULL",
+        (table.number, sequence),
     )
 
 
@@ -117,7 +118,7 @@ def carried_and_deleted(
 
 
 def with_old(
-    connection: sqlite3.Connection, tables: Iterable[LayerTable], before: str
+    connection: sqlite3.Connection, tables: Iterable[LayerTable], now: str, before: str
 ) -> list[LayerTable]:
     """The tables for which :func:`prune_carried` has anything to do."""
     if not has_table(connection, _TABLE):
@@ -126,21 +127,32 @@ def with_old(
         table
         for table in tables
         if connection.execute(
-            f"SELECT 1 FROM {_TABLE} WHERE {_old(table)}", (table.number, before)
+            f"SELECT 1 FROM {_TABLE} WHERE layer=?1 AND {_UNSEEN}"
+            f" UNION ALL SELECT 1 FROM {_TABLE} WHERE {_old(table)} LIMIT 1",
+            (table.number, now, before),
         ).fetchone()
     ]
 
 
-def prune_carried(connection: sqlite3.Connection, table: LayerTable, before: str) -> None:
+def prune_carried(connection: sqlite3.Connection, table: LayerTable, now: str, before: str) -> None:
     """Forget the rows that were exported before that time, but for those that are still to be sent:
-    the file is not awaited any more."""
-    connection.execute(f"DELETE FROM {_TABLE} WHERE {_old(table)}", (table.number, before))
+    the file is not awaited any more.
+
+    ``now`` must be right: the time of an export counts from here on, as the clock may have been
+    wrong when there was no link.
+    """
+    values = (table.number, now, before)
+    connection.execute(f"UPDATE {_TABLE} SET noted_at=?2 WHERE layer=?1 AND {_UNSEEN}", values[:2])
+    connection.execute(f"DELETE FROM {_TABLE} WHERE {_old(table)}", values)
+
+
+_UNSEEN = "(noted_at IS NULL OR noted_at>?2)"
 
 
 def _old(table: LayerTable) -> str:
     gid = quote(table.global_id)
     return (
-        f"layer=? AND noted_at<? AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} t"
+        f"layer=?1 AND noted_at<?3 AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} t"
         f" JOIN fieldsync_change c ON c.layer={table.number} AND c.gid=t.{gid} AND c.had_base=0"
         f" WHERE t.{gid}={_TABLE}.gid)"
     )

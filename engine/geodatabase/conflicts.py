@@ -430,9 +430,18 @@ def _write_data(logged: LoggedTable, conflict: int, gid: str, side: Side) -> Non
 def _bring_data(logged: LoggedTable, conflict: int, row: Row) -> None:
     connection, gid = logged.connection, str(row[0])
     part = connection.execute(
-        "SELECT id FROM fieldsync_conflict_part WHERE conflict=? AND gid=?", (conflict, gid)
+        "SELECT id,row,data IS NOT NULL FROM fieldsync_conflict_part WHERE conflict=? AND gid=?",
+        (conflict, gid),
     ).fetchone()
     if part is None:
         return
+    if not part[2]:
+        facts = json.loads(part[1])
+        known = f", SHA-256 {facts['sha256']}," if "sha256" in facts else ""
+        raise EditRefusedError(
+            f"the data of {facts.get('ATT_NAME')}, {facts.get('DATA_SIZE')} bytes{known}"
+            " is not kept any more",
+            remedy="Attach the file again; the conflict keeps what is known of it",
+        )
     logged.edit(row, row)
     write_part_data(logged, part[0], gid)

@@ -36,7 +36,8 @@ class RowVersion:
 def history(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> list[RowVersion]:
     """The kept versions of that row, oldest first; the row itself is not among them.
 
-    Records that are decided are kept for 90 days, or as many as take 50 MB; open ones for ever.
+    Records that are decided are kept for 90 days, or as many as take 50 MB and the newest; open
+    ones for ever.
     """
     versions: list[RowVersion] = []
     for one in conflicts.list_conflicts(connection, layer=table.number, resolved=True):

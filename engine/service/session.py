@@ -9,7 +9,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
@@ -104,6 +104,9 @@ class Session:
         self.received_bytes = 0
         self.service_time: ServiceTime | None = None
         """What the last answer said over TLS that was verified."""
+        self.clock_skew: timedelta | None = None
+        """How far the date of the last answer was ahead of our clock. Anybody on the way can write
+        it over plain HTTP, so it tells whether both agree, and not what time it is."""
 
     @property
     def clock(self) -> Clock:
@@ -258,6 +261,11 @@ class Session:
         times while it does not."""
         return await self._repeat(lambda: self._signed(url, attempt), progress)
 
+    def _compare_clocks(self, date: str) -> None:
+        moment = http_date(date)
+        if moment is not None:
+            self.clock_skew = moment - self._clock.now()
+
     # --- inside --------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -329,6 +337,7 @@ class Session:
                     now = self._clock.monotonic()
                     told = ServiceTime.of(answer.url.scheme, answer.headers, now)
                     self.service_time = told or self.service_time
+                    self._compare_clocks(answer.headers.get("Date", ""))
                     if answer.status not in _REDIRECTS:
                         check_status(
                             answer.status,

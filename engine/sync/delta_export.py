@@ -93,11 +93,11 @@ def export_edits(
     )
 
 
-def note_exported(connection: sqlite3.Connection, now: str, sequence: int | None = None) -> None:
+def note_exported(connection: sqlite3.Connection, sequence: int | None = None) -> None:
     """What was added here and not sent is in a file, or will be in a moment; ``sequence``: the last
     edit that can be in it."""
     for entry in catalog.entries(connection):
-        note_carried(connection, entry.table, now, sequence)
+        note_carried(connection, entry.table, sequence)
 
 
 def refuse_other_file(path: Path) -> None:

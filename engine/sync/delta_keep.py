@@ -29,10 +29,10 @@ async def keep_upload(context: SyncContext) -> None:
     silent = [t.layer_id for t in context.tables if not context.direction(t.layer_id).uploads]
     path = await asyncio.to_thread(_new_path, context, "upload")
     # Should the sync fail, somebody may send the file as any other.
-    await context.write(note_exported, context.now())
+    await context.write(note_exported)
     exported = await context.database.read(export_edits, path, context.now(), silent)
     if exported:
-        await context.write(note_exported, context.now(), exported.sequence)
+        await context.write(note_exported, exported.sequence)
         info = _info(context)
         _keep_earlier(info, info.upload_delta_path)
         info.upload_delta_path = path

@@ -29,12 +29,12 @@ async def export_delta(geodatabase: Geodatabase, path: Path, *, clock: Clock) ->
     broken = [t.layer_id for t in geodatabase.feature_tables if t.error is not None]
     with exclusive(geodatabase):
         # Before there is a file; and what was added while it was written is in it, too.
-        await geodatabase.database.write(note_exported, now)
+        await geodatabase.database.write(note_exported)
         # A connection of its own: the program goes on using the other one meanwhile.
         async with await Database.open(geodatabase.path) as database:
             exported = await database.read(export_edits, path, now, broken)
         if exported:
-            await geodatabase.database.write(note_exported, now, exported.sequence)
+            await geodatabase.database.write(note_exported, exported.sequence)
             faults.point("delta.noted")
         return exported
 

@@ -7,7 +7,7 @@ what is left to do, and nothing is sent twice without having been found out abou
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from engine.clock import timestamp
@@ -54,6 +54,8 @@ from engine.sync.reconciling import clear_spool, reconcile_all
 from engine.sync.recovery import Trouble
 from engine.sync.schema_change import fill_new_fields
 from engine.sync.snapshot import fetch_everything
+
+SAME_TIME = timedelta(days=1)
 
 
 class SyncStep(Enum):
@@ -157,13 +159,21 @@ async def _prune(context: SyncContext) -> None:
     for table in context.tables:
         if await context.database.read(has_moot, table):
             await context.write(drop_settled, table, now=context.now())
+    now = _known_time(context)
     if await context.database.read(has_resolved):
-        await context.write(prune_resolved, context.clock.now())
+        await context.write(prune_resolved, now)
     if await context.database.read(has_moot_parts):
         await context.write(prune_parts)
-    limit = timestamp(context.clock.now() - timedelta(days=KEPT_DAYS))
-    for table in await context.database.read(with_old, context.tables, limit):
-        await context.write(prune_carried, table, limit)
+    if now is not None:
+        moments = timestamp(now), timestamp(now - timedelta(days=KEPT_DAYS))
+        for table in await context.database.read(with_old, context.tables, *moments):
+            await context.write(prune_carried, table, *moments)
+
+
+def _known_time(context: SyncContext) -> datetime | None:
+    """What time it is, if the service and this device say the same."""
+    skew = context.service.session.clock_skew
+    return context.clock.now() if skew is not None and abs(skew) < SAME_TIME else None
 
 
 async def _checkpoint(context: SyncContext) -> None:

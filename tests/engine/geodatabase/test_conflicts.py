@@ -2,26 +2,22 @@
 
 import json
 import sqlite3
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from engine.clock import timestamp
 from engine.errors import FeatureNotFoundError
 from engine.geodatabase.change_log import has_pending, pending_edits
 from engine.geodatabase.conflicts import (
     ConflictKind,
     Side,
     list_conflicts,
-    record,
     resolve,
     store_deleted,
 )
 from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.fetch_queue import next_fetches
 from engine.geodatabase.layer_table import LayerTable
-from engine.geodatabase.retention import prune_resolved
 from engine.model import ConflictPolicy
 from tests.engine.geodatabase.log_oracle import attachments_of, create_file, insert_own, snapshot
 from tests.engine.geodatabase.statement_mix import TEXTS
@@ -257,62 +253,3 @@ def test_resolve_when_there_is_no_such_conflict_then_it_says_so(
 ) -> None:
     with pytest.raises(FeatureNotFoundError, match="no conflict 7"):
         resolve(engine, 7, [table], MINE, now=NOW)
-
-
-# --- how long records are kept -------------------------------------------------------------------
-
-
-def keep(
-    connection: sqlite3.Connection, gid: str, when: datetime, *, size: int, open_: bool
-) -> None:
-    record(
-        connection,
-        TREES,
-        gid,
-        kind=ConflictKind.UPDATED,
-        policy=LAST,
-        base=None,
-        mine=tree(TREES, gid, id="x" * size),
-        theirs=None,
-        now=timestamp(when),
-        resolution=None if open_ else "mine",
-    )
-
-
-def test_prune_when_records_are_resolved_then_old_and_surplus_ones_go_and_open_ones_stay(
-    tmp_path: Path,
-) -> None:
-    connection = create_file(tmp_path / "b.gpkg", TREES)
-    now = datetime(2026, 6, 1, tzinfo=UTC)
-    connection.execute("BEGIN IMMEDIATE")
-    keep(connection, "old open", now - timedelta(days=400), size=5000, open_=True)
-    keep(connection, "old", now - timedelta(days=91), size=10, open_=False)
-    keep(connection, "large", now - timedelta(days=80), size=5000, open_=False)
-    keep(connection, "small", now - timedelta(days=70), size=10, open_=False)
-    keep(connection, "new", now - timedelta(days=1), size=2000, open_=False)
-
-    removed = prune_resolved(connection, now, size_bytes=4000)
-    again = prune_resolved(connection, now, size_bytes=4000)
-    connection.execute("COMMIT")
-
-    assert (removed, again) == (2, 0)
-    kept = [c.global_id for c in list_conflicts(connection, resolved=True)]
-    assert kept == ["old open", "small", "new"]
-    connection.close()
-
-
-def test_prune_when_a_record_goes_then_its_parts_go_with_it(tmp_path: Path) -> None:
-    connection = create_file(tmp_path / "b.gpkg", TREES)
-    insert_own(connection, TREES, two_rows(TREES))
-    connection.execute("UPDATE trees SET id='mine'")
-    merge(connection, TREES, deletes=[G1, G2])
-    first, _ = list_conflicts(connection)
-
-    connection.execute("BEGIN IMMEDIATE")
-    resolve(connection, first.id, [TREES], THEIRS, now=NOW)
-    removed = prune_resolved(connection, datetime(2027, 1, 1, tzinfo=UTC))
-    connection.execute("COMMIT")
-
-    assert removed == 1
-    assert connection.execute("SELECT gid FROM fieldsync_conflict_part").fetchall() == [(G2,)]
-    connection.close()

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from engine.model import SyncDirection
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
 from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, gid
+from tests.engine.sync.test_clocks import agree_on_the_time
 from tests.engine.sync.test_recovery import unregister
 
 NEW = gid(7001)
@@ -165,14 +167,21 @@ async def test_deleted_row_when_its_file_is_sent_once_more_then_it_is_deleted_ag
     await world.assert_agreed()
 
 
-async def test_exports_of_long_ago_are_forgotten(world: Fleet, tmp_path: Path) -> None:
+async def test_exports_of_long_ago_are_forgotten(
+    world: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a = await exported(world, tmp_path / "A.delta", PushChannel.AUTO)
     async with a.open() as geodatabase:
         await geodatabase.table(HYDRANTS).add_feature({"name": "unsent"})
     await export(a, tmp_path / "A.delta")
-    a.clock.elapsed_s += 91 * 86400
+    agree_on_the_time(monkeypatch, a)
+    a.clock.start -= timedelta(days=20_000)  # a device without a clock, before it has had a link
+    await export(a, tmp_path / "A.delta")
+    a.clock.start += timedelta(days=20_000)
+    await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
     assert exports(a) == 3
 
+    a.clock.elapsed_s += 91 * 86400
     await a.sync(geodatabase_sync_direction=SyncDirection.DOWNLOAD)
 
     assert exports(a) == 1, "the row that is still to be sent"

@@ -1,8 +1,11 @@
 """What lost a conflict, or was refused, can be read and put back, until it is pruned."""
 
+import pytest
+
 from engine.geodatabase.conflicts import Side
 from engine.geodatabase.history import VersionSource
 from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
+from tests.engine.sync.test_clocks import agree_on_the_time
 from tests.engine.sync.test_edits_meanwhile import foreign
 
 
@@ -81,8 +84,11 @@ async def test_a_refused_version_is_in_the_history_after_it_was_given_up(world: 
     assert (version.quarantine_id, version.resolution) == (refused.id, "discarded")
 
 
-async def test_a_sync_forgets_what_was_decided_long_ago_and_nothing_open(world: Fleet) -> None:
+async def test_a_sync_forgets_what_was_decided_long_ago_and_nothing_open(
+    world: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a = await lose(world)
+    agree_on_the_time(monkeypatch, a)
     foreign(a, f"UPDATE Hydrants SET status=99 WHERE GlobalID='{gid(3)}'")
     await a.sync()
     await a.clock.sleep(89 * 86400)
