@@ -1,7 +1,9 @@
-"""Rows that were added here and left in a delta file before the service was known to have them.
+"""Rows that were added here and left this device before the service was known to have them: in a
+delta file, or in a call without an answer.
 
-Somebody may send the file at any time, so such a row may come to the service without any doing of
-this device, and in the version that is in the file. Functions that write need an open transaction.
+Somebody may send the file at any time, and a service may carry out the call late, so such a row may
+come to the service without any doing of this device, and in the version in which it left. Functions
+that write need an open transaction.
 """
 
 import sqlite3
@@ -46,6 +48,21 @@ def note_carried(
         f" SELECT c.layer,c.gid,min(c.seq,coalesce(?2,c.seq)),{parent} {unsent}"
         " ON CONFLICT(layer,gid) DO UPDATE SET noted_at=NULL",
         (table.number, sequence),
+    )
+
+
+def note_late(
+    connection: sqlite3.Connection,
+    table: LayerTable,
+    rows: Iterable[tuple[str, int, str | None]],
+) -> None:
+    """A call of which the service shows nothing so far has added these rows: (GlobalID, the last
+    edit that was sent, of an attachment its feature)."""
+    _make(connection)
+    connection.executemany(
+        f"INSERT INTO {_TABLE}(layer,gid,seq,parent) VALUES({table.number},?,?,?)"
+        " ON CONFLICT(layer,gid) DO UPDATE SET seq=min(seq,excluded.seq),noted_at=NULL",
+        rows,
     )
 
 
@@ -103,8 +120,8 @@ def is_carried_older(
 def carried_and_deleted(
     connection: sqlite3.Connection, table: LayerTable
 ) -> list[tuple[str, str | None]]:
-    """The rows in files that were deleted here after that: (GlobalID, of an attachment that of its
-    feature)."""
+    """The rows that left this device and were deleted here after that: (GlobalID, of an attachment
+    that of its feature)."""
     if not has_table(connection, _TABLE):
         return []
     gid = quote(table.global_id)
@@ -135,8 +152,8 @@ def with_old(
 
 
 def prune_carried(connection: sqlite3.Connection, table: LayerTable, now: str, before: str) -> None:
-    """Forget the rows that were exported before that time, but for those that are still to be sent:
-    the file is not awaited any more.
+    """Forget the rows that left before that time, but for those that are still to be sent: neither
+    file nor call is awaited any more.
 
     ``now`` must be right: the time of an export counts from here on, as the clock may have been
     wrong when there was no link.

@@ -11,6 +11,7 @@ from enum import Enum
 from engine import faults
 from engine.geodatabase import acknowledge, change_log, conflicts, journal, reconcile
 from engine.geodatabase.applying import applying
+from engine.geodatabase.carried import note_late
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.conflicts import ConflictKind
 from engine.geodatabase.journal import BatchState
@@ -24,6 +25,7 @@ from engine.sync.cascades import watch_loose, watch_related
 from engine.sync.case import Case, Key, by_table, key_of
 from engine.sync.context import LocalContext
 from engine.sync.left_filter import is_filtered
+from engine.sync.outgoing import attachment_cells
 from engine.sync.read_back import Found, merge_rows, storable
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
@@ -80,6 +82,8 @@ def record(
             _settle_photos(connection, context, batch_id, table, some)
         else:
             watch_loose(connection, context, table, there)
+    for table, some in grouped:
+        _note_late(connection, table, some)
     acknowledge.release(connection, batch_id)
     for table, _ in grouped:
         change_log.drop_settled(connection, table, now=now)
@@ -135,6 +139,19 @@ def _acknowledge(
     photos = None if table.is_attachment else context.attachment_table(table.layer_id)
     if photos is not None and deleted:
         _forget_photos(connection, photos, deleted)
+
+
+def _note_late(connection: sqlite3.Connection, table: LayerTable, cases: Sequence[Case]) -> None:
+    """Adds that are not there although nobody said no may come there after all."""
+    late = []
+    for case in cases:
+        edit = case.edit
+        is_silent = case.answer is None and not case.is_passed_over and not case.is_acknowledged
+        if edit.operation is EditOperation.ADD and is_silent and not case.is_there:
+            parent = attachment_cells(edit)["REL_GLOBALID"] if table.is_attachment else None
+            late.append((edit.global_id, edit.last, None if parent is None else str(parent)))
+    if late:
+        note_late(connection, table, late)
 
 
 def _is_emptied(case: Case, found: Found) -> bool:

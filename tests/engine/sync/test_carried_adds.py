@@ -110,6 +110,53 @@ async def test_change_after_an_add_without_an_answer_when_it_is_carried_then_it_
     await world.assert_agreed()
 
 
+@pytest.mark.parametrize("is_pushed", [True, False])
+async def test_change_after_an_add_that_the_service_carries_out_late_then_it_follows(
+    world: Fleet, tmp_path: Path, is_pushed: bool
+) -> None:
+    """It was found not to be there; the call is carried out when the row is in a file already."""
+    channel = PushChannel.APPLY_EDITS
+    a = await with_new(world, channel)
+    world.server.faults.add(Fault(kind="drop-before-commit", operation=channel.value, times=0))
+    with pytest.raises(EngineError):
+        await a.sync()
+    world.server.faults.clear()
+    await change(a, name="two")
+    await export(a, tmp_path / "A.delta")
+    late = {"attributes": {"GlobalID": NEW, "name": "one"}, "geometry": None}
+    await world.edit(HYDRANTS, adds=[late])
+
+    if is_pushed:
+        await take_back(a, await send(a, tmp_path / "A.delta", channel))
+    await a.sync()
+
+    assert await name_there(world) == "two"
+    await a.sync()
+    await world.assert_agreed()
+
+
+async def test_add_that_the_service_carries_out_late_when_it_was_taken_back_then_it_is_deleted(
+    world: Fleet,
+) -> None:
+    channel = PushChannel.APPLY_EDITS
+    a = await with_new(world, channel)
+    world.server.faults.add(Fault(kind="drop-before-commit", operation=channel.value, times=0))
+    with pytest.raises(EngineError):
+        await a.sync()
+    world.server.faults.clear()
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(NEW)
+    await a.sync()
+    late = {"attributes": {"GlobalID": NEW, "name": "one"}, "geometry": None}
+    await world.edit(HYDRANTS, adds=[late])
+
+    await a.sync()
+    await a.sync()
+
+    assert NEW not in (await world.rows())[HYDRANTS]
+    await world.assert_agreed()
+
+
 async def test_change_there_when_none_was_made_here_then_it_stands(
     world: Fleet, tmp_path: Path
 ) -> None:
