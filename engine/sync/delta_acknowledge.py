@@ -1,8 +1,10 @@
 """An acknowledgement back on the device: its edits are settled as after a sync, without a link.
 
 An answer counts only for the edit that was exported: if the row was settled since by a sync of the
-device, or begun anew, it says nothing any more and is passed over. Rows that came along are merged
-only while the device has downloaded nothing since the export; afterwards it knows better.
+device, or begun anew, it says nothing any more and is passed over. Then only the service knows what
+the row is like, and no download may tell, as the edit went up through the device's own replica: the
+next one reads the row again. Rows that came along are merged only while the device has downloaded
+nothing since the export; afterwards it knows better.
 """
 
 import asyncio
@@ -10,14 +12,16 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from engine import faults
-from engine.geodatabase import journal
+from engine.geodatabase import conflicts, journal
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.conflicts import ConflictKind
 from engine.geodatabase.difference import Cell
 from engine.geodatabase.journal import BatchKind, BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import Entry, LoggedTable
 from engine.geodatabase.replica import Replica, get_replica
 from engine.geodatabase.sent import forget_sent, read_sent, record_sent
+from engine.geodatabase.watched import Reason, watch
 from engine.model import EditOperation, SyncModel
 from engine.sync.case import Case, key_of
 from engine.sync.channels import EditAnswer
@@ -81,6 +85,8 @@ def _apply(
     for answer in answers:
         entry = _entry(logged, answer)
         if entry is None:
+            if answer.verdict is EditVerdict.APPLIED:
+                result.downloaded.conflicts += _read_again(connection, context, logged, answer)
             continue
         counts.found += 1
         if answer.verdict in (EditVerdict.APPLIED, EditVerdict.REFUSED):
@@ -117,6 +123,46 @@ def _entry(logged: LoggedTable, answer: Answer) -> Entry | None:
         if any(name in base and base[name] != cell for name, cell in edit.base.items()):
             return None
     return entry
+
+
+def _read_again(
+    connection: sqlite3.Connection, context: LocalContext, logged: LoggedTable, answer: Answer
+) -> int:
+    """The file has brought an edit there that is none here any more, perhaps because it was taken
+    back. What it was taken back to is kept, as the next download may end it; returns how many
+    conflicts that were."""
+    edit, table = answer.edit, logged.table
+    stored = logged.stored(edit.global_id)
+    if edit.operation is EditOperation.ADD:
+        return 0
+    watch(connection, table, [edit.global_id], Reason.ADDED)
+    if stored is None or table.is_attachment or logged.entry(edit.global_id) is not None:
+        return 0
+    policy, now = context.parameters.conflict_policy, context.now()
+    if edit.operation is EditOperation.DELETE:
+        dependents = context.dependents(table)
+        conflicts.store_deleted(
+            connection, table, edit.global_id, policy=policy, now=now, dependents=dependents
+        )
+        return 1
+    here = table_cells(table, stored.row)
+    if any(name in here and here[name] != cell for name, cell in edit.base.items()):
+        return 0
+    theirs = table_row(table, edit.global_id, {**here, **edit.cells})
+    conflicts.record(
+        connection,
+        table,
+        edit.global_id,
+        kind=ConflictKind.UPDATED,
+        policy=policy,
+        columns=[name for name in edit.cells if name != GEOMETRY],
+        base=theirs,
+        mine=stored.row,
+        theirs=theirs,
+        now=now,
+        resolution="theirs",
+    )
+    return 1
 
 
 def _base(logged: LoggedTable, entry: Entry) -> tuple[Cell, ...]:

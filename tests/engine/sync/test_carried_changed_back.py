@@ -1,0 +1,43 @@
+"""A row that was edited here, left in a file, and was changed back before anybody sent the file."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.geodatabase.conflicts import Side
+from engine.sync.parameters import PushChannel
+from tests.engine.sync.carrying import export, push, take_back
+from tests.engine.sync.fleet import HYDRANTS, Fleet, gid
+from tests.engine.sync.test_edits_meanwhile import foreign
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_row_that_was_changed_back_is_read_again_when_the_file_was_sent(
+    world: Fleet, tmp_path: Path, is_deleted: bool
+) -> None:
+    """No download tells of it: it went up through the device's own replica."""
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await world.device("A", channel=channel)
+    one, other = gid(2), gid(3)
+    foreign(a, f"CREATE TABLE kept AS SELECT * FROM Hydrants WHERE GlobalID='{one}'")
+    edit = "DELETE FROM Hydrants" if is_deleted else "UPDATE Hydrants SET name='new'"
+    foreign(a, f"{edit} WHERE GlobalID='{one}'")
+    await export(a, tmp_path / "A.delta")
+    foreign(a, "INSERT OR REPLACE INTO Hydrants SELECT * FROM kept")
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{other}'")
+    await a.sync()
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+
+    await take_back(a, tmp_path / "A.answer")
+    await a.sync()
+
+    await world.assert_agreed()
+    async with a.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts(resolved=True)
+        assert conflict.mine is not None
+        assert conflict.mine["name"] == "H2"
+        await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+    await a.sync()
+    assert (await world.rows())[HYDRANTS][one]["name"] == "H2"
+    await a.sync()
+    await world.assert_agreed()
