@@ -14,6 +14,7 @@ from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 
 _TABLE = "fieldsync_exported"
+_RENAMED = "fieldsync_exported_as"
 
 
 def note_carried(
@@ -97,6 +98,30 @@ def note_salvaged(
     )
 
 
+def note_renamed(connection: sqlite3.Connection, table: LayerTable, old: str, new: str) -> None:
+    """The service has given that row another GlobalID; a file has it under the old one."""
+    if is_carried(connection, table, old):
+        make_table(
+            connection,
+            _RENAMED,
+            "(layer INTEGER NOT NULL, gid TEXT NOT NULL, new TEXT NOT NULL,"
+            " PRIMARY KEY(layer,gid)) WITHOUT ROWID",
+        )
+        connection.execute(
+            f"INSERT OR IGNORE INTO {_RENAMED} VALUES(?,?,?)", (table.number, old, new)
+        )
+
+
+def renamed_to(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> str | None:
+    """The GlobalID that the service first gave to the row which is in a file as ``global_id``."""
+    if not has_table(connection, _RENAMED):
+        return None
+    found = connection.execute(
+        f"SELECT new FROM {_RENAMED} WHERE layer=? AND gid=?", (table.number, global_id)
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
 def is_carried(connection: sqlite3.Connection, table: LayerTable, global_id: str) -> bool:
     """Whether that row may come to the service without any doing of this device."""
     return carried_sequence(connection, table, global_id) is not None
@@ -161,6 +186,11 @@ def prune_carried(connection: sqlite3.Connection, table: LayerTable, now: str, b
     values = (table.number, now, before)
     connection.execute(f"UPDATE {_TABLE} SET noted_at=?2 WHERE layer=?1 AND {_UNSEEN}", values[:2])
     connection.execute(f"DELETE FROM {_TABLE} WHERE {_old(table)}", values)
+    if has_table(connection, _RENAMED):
+        connection.execute(
+            f"DELETE FROM {_RENAMED} WHERE NOT EXISTS(SELECT 1 FROM {_TABLE} f"
+            f" WHERE f.layer={_RENAMED}.layer AND f.gid={_RENAMED}.gid)"
+        )
 
 
 _UNSEEN = "(noted_at IS NULL OR noted_at>?2)"

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from engine.geodatabase.applying import applying
+from engine.geodatabase.carried import note_renamed
 from engine.geodatabase.difference import Row, three_way
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable, Stored
@@ -30,6 +31,7 @@ def rename_global_ids(
         for old, new in renamed.items():
             if old == new:
                 continue
+            note_renamed(connection, table, old, new)
             _rename(logged, old, new)
             for child, column in children:
                 _repoint(child, column, old, new)

@@ -10,9 +10,12 @@ nothing since the export; afterwards it knows better.
 import asyncio
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from engine import faults
 from engine.geodatabase import conflicts, journal
+from engine.geodatabase.applying import applying
+from engine.geodatabase.carried import renamed_to
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.conflicts import ConflictKind
 from engine.geodatabase.difference import Cell
@@ -31,6 +34,7 @@ from engine.sync.delta_parts import GEOMETRY, table_cells, table_row
 from engine.sync.delta_verdict import Answer, EditVerdict, read_answers
 from engine.sync.read_back import Found, merge_rows
 from engine.sync.recording import Outcome, record
+from engine.sync.renamed_rows import same_place
 from engine.sync.results import EditCounts, FeatureEditResult
 
 SLICE = 200  # answers in one transaction: no other writer waits long
@@ -134,6 +138,7 @@ def _read_again(
     edit, table = answer.edit, logged.table
     stored = logged.stored(edit.global_id)
     if edit.operation is EditOperation.ADD:
+        _delete_double(connection, logged, answer)
         return 0
     watch(connection, table, [edit.global_id], Reason.ADDED)
     if stored is None or table.is_attachment or logged.entry(edit.global_id) is not None:
@@ -163,6 +168,30 @@ def _read_again(
         resolution="theirs",
     )
     return 1
+
+
+def _delete_double(connection: sqlite3.Connection, logged: LoggedTable, answer: Answer) -> None:
+    """A service that gives rows GlobalIDs of its own has added the row twice, once from a sync of
+    this device and once from the file: delete what came of the file, unless it was edited."""
+    edit, table, gid = answer.edit, logged.table, answer.global_id
+    first = renamed_to(connection, table, edit.global_id)
+    if first is None or first == gid or table.is_attachment:
+        return
+    stored = logged.stored(gid)
+    if stored is None and answer.there is not None and logged.entry(gid) is None:
+        with applying(connection):
+            logged.insert(table_row(table, gid, answer.there))
+        stored = logged.stored(gid)
+    if stored is None or logged.entry(gid) is not None:
+        return
+    here = table_cells(table, stored.row)
+    known = {column.name for column in table.columns if column.is_editable}
+    if any(here[n] != cell for n, cell in edit.cells.items() if n in known):
+        return
+    if GEOMETRY in edit.cells and not same_place(here[GEOMETRY], edit.cells[GEOMETRY]):
+        return
+    with suppress(sqlite3.IntegrityError):  # the layer may not allow it
+        logged.delete(gid)
 
 
 def _base(logged: LoggedTable, entry: Entry) -> tuple[Cell, ...]:
