@@ -1,7 +1,7 @@
 """The accounts of a sync: every edit of this device is counted once, whatever becomes of it."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from engine.geodatabase import catalog, change_log
 from engine.geodatabase.change_log import Edit, EditState
@@ -14,10 +14,15 @@ from engine.sync.results import EditCounts, EditError, FeatureEditResult
 
 
 class Accounts:
-    """Writes the edit counts of a sync's result."""
+    """Writes the edit counts of a sync's result.
 
-    def __init__(self, context: SyncContext) -> None:
+    Also those of layers that an error keeps out of the sync; but of the layers ``unknown``, by
+    their ids, nobody knows the edits.
+    """
+
+    def __init__(self, context: SyncContext, unknown: Collection[int] = ()) -> None:
         self._context = context
+        self._numbers = {t.number for t in context.tables if t.layer_id not in unknown}
         self._met = EditMarks()
 
     def again(self) -> None:
@@ -112,7 +117,7 @@ class Accounts:
     async def close(self) -> None:
         """Count the edits that were not tried, and those of a sync that was broken off."""
         try:
-            for table in await self._context.database.read(_as_they_are, self._context):
+            for table in await self._context.database.read(_as_they_are, self._numbers):
                 async for edits in self._pages(table, everything=True):
                     self._close([edit for edit in edits if not self.has_met(edit)])
         finally:
@@ -144,9 +149,8 @@ class Accounts:
         return result.attachments_uploaded if edit.table.is_attachment else result.uploaded
 
 
-def _as_they_are(connection: sqlite3.Connection, context: SyncContext) -> list[LayerTable]:
-    """The tables of the sync; one that is broken off may have altered them in the file already."""
-    numbers = {table.number for table in context.tables}
+def _as_they_are(connection: sqlite3.Connection, numbers: Collection[int]) -> list[LayerTable]:
+    """These tables; a sync that is broken off may have altered them in the file already."""
     return [e.table for e in catalog.entries(connection) if e.table.number in numbers]
 
 

@@ -74,7 +74,9 @@ class GeodatabaseSync:
         if context.parameters.keep_geodatabase_deltas:
             context.result.delta_info = no_deltas(geodatabase)
         try:
-            run = SyncRun(context=context, geodatabase=geodatabase, accounts=Accounts(context))
+            unknown = {t.layer_id for t in geodatabase.feature_tables if t.error is not None}
+            accounts = Accounts(context, unknown)
+            run = SyncRun(context=context, geodatabase=geodatabase, accounts=accounts)
             await run_states(run, narrator)
             noted = await geodatabase.note_sync()
             context.replica = replace(context.replica, last_sync_at=noted)

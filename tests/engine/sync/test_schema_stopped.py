@@ -47,6 +47,8 @@ async def test_layer_that_is_not_what_it_was_stops_alone_with_its_edits(
     assert isinstance(error, SchemaChangedError)
     assert word in error.message
     assert error.remedy
+    counts = result.layer(PIPES).uploaded
+    assert (counts.found, counts.pending) == (1, 1)
     assert await name_there(world, 1) == "mine"
     async with a.open() as geodatabase:
         assert (await geodatabase.table(PIPES).edit_counts()).updates == 1
@@ -83,6 +85,7 @@ async def test_layer_that_is_gone_stops_alone_and_does_not_hold_up_the_others(
     for _ in range(2):
         result = await a.sync()
         assert isinstance(result.layer(PIPES).error, SchemaChangedError)
+        assert result.layer(PIPES).uploaded.pending == 1
 
     assert "nothing changed on either side" in a.messages
     async with a.open() as geodatabase:
