@@ -58,10 +58,7 @@ class Accounts:
     def forget(self, edits: Sequence[Edit], kept: Sequence[Edit]) -> None:
         """Of ``edits`` only ``kept`` are edits still: the others were taken back meanwhile."""
         keys = {key_of(edit) for edit in kept}
-        gone = [edit for edit in edits if key_of(edit) not in keys]
-        self._met.discard(gone)
-        for edit in gone:
-            self._counts(edit).found -= 1
+        self._take_back([edit for edit in edits if key_of(edit) not in keys])
 
     def tally(
         self, edits: Sequence[Edit], settled: Settled, *, may_quarantine: bool = True
@@ -81,6 +78,8 @@ class Accounts:
                     pass  # counted with its refusal
                 case Outcome.PENDING:
                     left.append(edit)
+                case Outcome.TAKEN_BACK:
+                    self._take_back([edit])
         if may_quarantine:
             for edit, error in settled.refusals:
                 self.refused(edit, error)
@@ -131,6 +130,12 @@ class Accounts:
         while edits := await self._context.database.read(_edits, table, after, everything):
             yield edits
             after = edits[-1].first
+
+    def _take_back(self, edits: Sequence[Edit]) -> None:
+        """They are none any more; if their rows have others, those count by themselves."""
+        self._met.discard(edits)
+        for edit in edits:
+            self._counts(edit).found -= 1
 
     def _close(self, edits: Sequence[Edit]) -> None:
         self.meet(edits)

@@ -278,4 +278,7 @@ def _settle(
 
 
 def _count(counts: EditCounts, outcome: Outcome) -> None:
+    if outcome is Outcome.TAKEN_BACK:
+        counts.found -= 1
+        return
     setattr(counts, outcome.value, getattr(counts, outcome.value) + 1)

@@ -32,12 +32,14 @@ from engine.sync.set_aside import put_in_quarantine
 
 
 class Outcome(Enum):
-    """What became of one edit in this sync; the values are names of counters."""
+    """What became of one edit in this sync; the values are names of counters, but for one that was
+    taken back here while the service refused it: that is an edit no more."""
 
     APPLIED = "applied"
     CONFLICT = "conflict"
     QUARANTINED = "quarantined"
     PENDING = "pending"
+    TAKEN_BACK = "taken back"
 
 
 @dataclass(slots=True)
@@ -272,7 +274,22 @@ def _outcome(connection: sqlite3.Connection, case: Case, newest_conflict: int) -
             "SELECT EXISTS(SELECT 1 FROM fieldsync_conflict WHERE id>? AND layer=? AND gid=?)",
             (newest_conflict, edit.table.number, edit.global_id),
         ).fetchone()[0]
-        return Outcome.CONFLICT if lost else Outcome.APPLIED
+        if lost:
+            return Outcome.CONFLICT
+        is_taken_back = case.is_refused and _is_changed(connection, edit)
+        return Outcome.TAKEN_BACK if is_taken_back else Outcome.APPLIED
     if case.is_refused or (case.is_passed_over and left.last == edit.last):
         return Outcome.QUARANTINED
     return Outcome.PENDING
+
+
+def _is_changed(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """Whether the row is not here as it was sent. If it is, and no edit is left, the service has it
+    like that from somebody else."""
+    logged = LoggedTable(connection, edit.table)
+    stored = logged.stored(edit.global_id)
+    if stored is None or edit.row is None:
+        return (stored is None) is not (edit.row is None)
+    since = logged.difference(edit.row, stored.row)
+    is_shape = edit.geometry_changed and since.geometry
+    return is_shape or not set(edit.columns).isdisjoint(since.columns)

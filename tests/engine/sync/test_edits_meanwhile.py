@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,41 @@ async def test_open_transaction_is_refused_before_any_traffic(world: Fleet) -> N
     new = world.server.log[calls:]
     assert "synchronizeReplica" not in new
     assert "applyEdits" not in new
+
+
+@pytest.mark.parametrize(
+    ("refused", "since", "left"),
+    [
+        (f"INSERT INTO Hydrants(GlobalID,status) VALUES('{gid(7001)}',99)", "DELETE", 0),
+        (f"UPDATE Hydrants SET status=99 WHERE GlobalID='{gid(2)}'", "DELETE", 1),
+        (f"UPDATE Hydrants SET status=99 WHERE GlobalID='{gid(2)}'", "UPDATE", 0),
+    ],
+)
+async def test_refused_edit_that_is_taken_back_meanwhile_does_not_count_as_applied(
+    world: Fleet, refused: str, since: str, left: int
+) -> None:
+    a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+    with closing(sqlite3.connect(a.path)) as connection:
+        before = connection.execute("SELECT status FROM Hydrants WHERE fid=2").fetchone()
+    foreign(a, refused)
+
+    def take_back() -> None:
+        if since == "DELETE":
+            foreign(a, f"DELETE FROM Hydrants WHERE status=99 AND GlobalID>='{gid(2)}'")
+        else:
+            foreign(a, f"UPDATE Hydrants SET status={before[0]} WHERE status=99")
+
+    passed: list[str] = []
+
+    def handler(point: str) -> None:
+        passed.append(point)
+        if passed[-2:] == ["batch.fetched", "transaction.committed"]:
+            take_back()
+
+    with faults.armed(handler):
+        result = await a.sync()
+
+    counts = result.layer(HYDRANTS).uploaded
+    assert (counts.found, counts.pending) == (left, left)
+    await a.sync()
+    await world.assert_agreed()
