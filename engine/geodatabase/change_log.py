@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from engine.geodatabase.deleted_parts import part_condition
+from engine.geodatabase.deleted_parts import Whole, whole_condition, whole_of
 from engine.geodatabase.difference import Cell, Difference, Row, difference
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.log_schema import value_names
@@ -151,7 +151,7 @@ def edit_of(connection: sqlite3.Connection, table: LayerTable, global_id: str) -
     stored = logged.stored(global_id)
     row = None if stored is None else stored.row
     state = connection.execute(
-        f"SELECT {_state(connection, table)} FROM fieldsync_change c WHERE c.id=?", (entry.id,)
+        f"SELECT {_state(connection)} FROM fieldsync_change c WHERE c.id=?", (entry.id,)
     ).fetchone()[0]
     key = logged.base_key(entry) if stored is None else stored.key
     return _edit(table, entry, key, row, logged.base(entry, row), EditState(state))
@@ -159,26 +159,29 @@ def edit_of(connection: sqlite3.Connection, table: LayerTable, global_id: str) -
 
 def is_unsent(connection: sqlite3.Connection, number: int, global_id: str) -> bool:
     """Whether that row of the table ``number`` was added here and the service does not have it."""
-    found = connection.execute(
-        "SELECT t.name,json_extract(t.definition,'$.global_id') FROM fieldsync_change c"
-        " JOIN fieldsync_table t ON t.number=c.layer WHERE c.layer=? AND c.gid=? AND c.had_base=0",
-        (number, global_id),
-    ).fetchone()
-    if found is None:
-        return False
-    name, column = map(quote, found)
-    # Its entry may outlive it, where it is on its way or in a file.
-    row = connection.execute(f"SELECT 1 FROM {name} WHERE {column}=?", (global_id,))
-    return row.fetchone() is not None
-
-
-def is_delete_waiting(connection: sqlite3.Connection, number: int, global_id: str) -> bool:
-    """Whether the delete of that row of the table ``number`` waits for a person to decide."""
-    found = connection.execute(
-        f"SELECT 1 FROM fieldsync_change f WHERE f.layer=? AND f.gid=? AND f.had_base AND {_WAITS}",
-        (number, global_id),
+    added = connection.execute(
+        "SELECT 1 FROM fieldsync_change WHERE layer=? AND gid=? AND had_base=0", (number, global_id)
     )
-    return found.fetchone() is not None
+    # Its entry may outlive it, where it is on its way or in a file.
+    return added.fetchone() is not None and _is_here(connection, number, global_id)
+
+
+def awaited_whole(connection: sqlite3.Connection, edit: Edit) -> Whole | None:
+    """The row with which this one was deleted, if the delete of that row is not settled: until it
+    is, this one's is not sent."""
+    if edit.operation is not EditOperation.DELETE:
+        return None
+    whole = whole_of(connection, edit.table, edit.global_id)
+    return None if whole is None or _is_here(connection, *whole) else whole
+
+
+def _is_here(connection: sqlite3.Connection, number: int, global_id: str) -> bool:
+    name, column = connection.execute(
+        "SELECT name,json_extract(definition,'$.global_id') FROM fieldsync_table WHERE number=?",
+        (number,),
+    ).fetchone()
+    row = connection.execute(f"SELECT 1 FROM {quote(name)} WHERE {quote(column)}=?", (global_id,))
+    return row.fetchone() is not None
 
 
 def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str) -> int:
@@ -246,18 +249,11 @@ _WAITS = """(EXISTS(SELECT 1 FROM fieldsync_conflict k WHERE k.layer=f.layer AND
     AND q.operation='delete' AND q.seq>=f.seq))"""
 
 
-def _state(connection: sqlite3.Connection, table: LayerTable) -> str:
-    """SQL for the state of the entry ``c``. The delete of an attachment that went with its feature
-    waits with the feature's, which may be brought back."""
-    if not table.is_attachment:
-        return _STATE
-    gid = quote(table.global_id)
-    return f"""CASE WHEN {_STATE}='pending' AND {part_condition(connection)}
- AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} a WHERE a.{gid}=c.gid)
- AND EXISTS(SELECT 1 FROM fieldsync_change f WHERE f.layer={table.number - 1} AND f.had_base
-  AND f.gid=(SELECT v_REL_GLOBALID FROM {quote(table.base_table)} WHERE id=c.id)
-  AND {_WAITS})
- THEN 'held' ELSE {_STATE} END"""
+def _state(connection: sqlite3.Connection) -> str:
+    """SQL for the state of the entry ``c``. The delete of a row that went with another one waits
+    with that one's, which may be brought back."""
+    waits = whole_condition(connection, _WAITS)
+    return f"CASE WHEN {_STATE}='pending' AND {waits} THEN 'held' ELSE {_STATE} END"
 
 
 def _read(
@@ -267,7 +263,7 @@ def _read(
     kept = "".join(f",b.{quote(name)}" for name in value_names(table))
     row = "".join(f",t.{quote(name)}" for name in names)
     cursor = connection.execute(
-        f"SELECT c.id,c.gid,c.had_base,c.seq,c.data,{_state(connection, table)},b.key,b.lazy"
+        f"SELECT c.id,c.gid,c.had_base,c.seq,c.data,{_state(connection)},b.key,b.lazy"
         f",t.{quote(table.key)}{row}{kept} FROM fieldsync_change c"
         f" LEFT JOIN {quote(table.base_table)} b ON b.id=c.id"
         f" LEFT JOIN {quote(table.name)} t ON t.{quote(table.global_id)}=c.gid"

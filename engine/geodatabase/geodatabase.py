@@ -21,6 +21,7 @@ from engine.geodatabase.broken_file import check_file
 from engine.geodatabase.catalog import Entry, StoredLayer, stored_layers
 from engine.geodatabase.conflicts import Conflict, Side
 from engine.geodatabase.connection import Database
+from engine.geodatabase.deleted_parts import add_wholes, lacks_wholes
 from engine.geodatabase.feature_table import FeatureTable
 from engine.geodatabase.geopackage import Fill, create_geopackage, load, require_geopackage
 from engine.geodatabase.history import RowVersion, history
@@ -127,12 +128,14 @@ class Geodatabase:
 
     async def refresh(self) -> None:
         """Read anew what the file says of its layers and its replica, and check its change logs."""
-        layers, faults, replica = await self.database.read(_read_all)
+        layers, faults, replica, is_old = await self.database.read(_read_all)
         if any(found is None for found in faults.values()):
             await self.database.write(_renew_triggers, layers)
         self.layers = layers
         self.replica = replica
         self.relations = relations([(s.schema, s.features.table) for s in layers])
+        if is_old:
+            await self.database.write(add_wholes, self._tables(), self.relations)
         by_number = {s.features.table.number: s for s in layers}
         present = {table.number: table for table in self.feature_tables}
         self.feature_tables = []
@@ -349,7 +352,7 @@ def _is_older(connection: Connection) -> bool:
     return bookkeeping.is_older(connection)
 
 
-def _read_all(connection: Connection) -> tuple[list[StoredLayer], _Faults, Replica]:
+def _read_all(connection: Connection) -> tuple[list[StoredLayer], _Faults, Replica, bool]:
     layers = stored_layers(connection)
     faults: _Faults = {}
     for entry in _entries(layers):
@@ -359,7 +362,7 @@ def _read_all(connection: Connection) -> tuple[list[StoredLayer], _Faults, Repli
             faults[entry.table.number] = None
         else:
             faults[entry.table.number] = arming.log_faults(connection, entry)
-    return layers, faults, get_replica(connection)
+    return layers, faults, get_replica(connection), lacks_wholes(connection)
 
 
 def _renew_triggers(connection: Connection, layers: Sequence[StoredLayer]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from engine.geodatabase.attachments import delete_attachments, list_attachments
 from engine.geodatabase.catalog import StoredLayer
-from engine.geodatabase.deleted_parts import note_parts
+from engine.geodatabase.deleted_parts import Whole, note_parts
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.relations import Relation
 from engine.geodatabase.rows import Row, delete_row, find_row, get_row
@@ -52,12 +52,15 @@ def delete_with_parts(
     table: LayerTable,
     global_id: str,
     within: frozenset[str] = frozenset(),
+    whole: Whole | None = None,
 ) -> None:
     """Delete a row, its attachments, and the rows that a composite relationship ties to it.
 
     ``layers`` are by table number. A part whose layer allows no deletes is left to the service,
-    which removes it with its whole. ``within``: GlobalIDs of the wholes that it goes with.
+    which removes it with its whole. ``within``: GlobalIDs of the rows that it goes with, of which
+    ``whole`` is the one that somebody deletes.
     """
+    is_part, whole = whole is not None, whole or (table.number, global_id)
     within |= {global_id}
     get_row(connection, table, global_id)  # before its parts: there may be no such row
     for relation in relations:
@@ -72,16 +75,16 @@ def delete_with_parts(
             for gid in (str(row[0]) for _, row in parts):
                 # Rows may be related in a ring, and be parts of more than one.
                 if gid not in within and find_row(connection, child, gid) is not None:
-                    delete_with_parts(connection, layers, relations, child, gid, within)
+                    delete_with_parts(connection, layers, relations, child, gid, within, whole)
     attachments = layers[table.number].attachments
     if attachments is not None and attachments.permissions.can_delete:
         photos = [p.global_id for p in list_attachments(connection, attachments.table, global_id)]
         delete_attachments(connection, attachments.table, "REL_GLOBALID", global_id)
         if photos:
-            note_parts(connection, attachments.table, photos)
+            note_parts(connection, attachments.table, photos, whole)
     delete_row(connection, table, global_id)
-    if len(within) > 1:
-        note_parts(connection, table, [global_id])
+    if is_part:
+        note_parts(connection, table, [global_id], whole)
 
 
 def violations(

@@ -84,6 +84,11 @@ class Accounts:
             for edit, error in settled.refusals:
                 self.refused(edit, error)
         self.held(settled.held)
+        for number, count in settled.went_along.items():
+            result = self._context.result.layer(number >> 1)
+            counts = result.attachments_uploaded if number & 1 else result.uploaded
+            counts.found += count
+            counts.applied += count
         return left
 
     def pending(self, edits: Sequence[Edit]) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from engine import atomic
 from engine.geodatabase import acknowledge, attachments, catalog, change_log, journal
 from engine.geodatabase.change_log import Edit
-from engine.geodatabase.deleted_parts import went_with_another
+from engine.geodatabase.deleted_parts import has_parts
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.sql import quote
 from engine.layer_schema import FieldType
@@ -51,13 +51,14 @@ class Step:
     """One pass over a table's pending edits, taking those operations.
 
     ``parents``: where its rows belong to others by their GlobalIDs, that table's number and the
-    column with the key; ``wholes`` are those of them that it is composed into.
+    column with the key. ``is_of_parts``: only if there are rows that were deleted with others, and
+    then once more those that were not taken.
     """
 
     table: LayerTable
     operations: frozenset[EditOperation]
     parents: tuple[tuple[int, str], ...] = ()
-    wholes: tuple[tuple[int, str], ...] = ()
+    is_of_parts: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,13 +87,12 @@ def steps(
     tables: Sequence[LayerTable],
     parents_first: Sequence[int],
     parents: Mapping[int, tuple[tuple[int, str], ...]],
-    wholes: Mapping[int, tuple[tuple[int, str], ...]] | None = None,
 ) -> list[Step]:
     """The order in which the edits of ``tables`` go up, given that of their layers.
 
-    ``parents``, ``wholes``: those of :class:`Step` by table number.
+    ``parents``: those of :class:`Step` by table number. What was deleted with another row comes
+    behind it, if the service has not deleted it with that.
     """
-    wholes = wholes or {}
     order = {layer_id: n for n, layer_id in enumerate(parents_first)}
     rows = sorted(
         (t for t in tables if not t.is_attachment), key=lambda t: order.get(t.layer_id, 0)
@@ -102,10 +102,8 @@ def steps(
     deletes = frozenset({EditOperation.DELETE})
     return [
         *(Step(table=t, operations=upserts, parents=parents.get(t.number, ())) for t in rows),
-        *(
-            Step(table=t, operations=deletes, wholes=wholes.get(t.number, ()))
-            for t in reversed(rows)
-        ),
+        *(Step(table=t, operations=deletes) for t in reversed(rows)),
+        *(Step(table=t, operations=deletes, is_of_parts=True) for t in reversed(rows)),
         *(
             Step(
                 table=t,
@@ -130,6 +128,7 @@ def next_edits(
     takes all there is.
     """
     is_whole = limit_bytes is None
+    together = {step.table.number for step in plan} if is_whole else set()
     edits: list[Edit] = []
     size = 0
     while cursor.step < len(plan):
@@ -137,22 +136,27 @@ def next_edits(
         is_mixed = bool(edits) and edits[0].table.is_attachment != step.table.is_attachment
         if is_mixed and not is_whole:
             break
+        if step.is_of_parts and (is_whole or not has_parts(connection, step.table)):
+            cursor.step, cursor.after = cursor.step + 1, 0
+            continue
         found = change_log.pending_edits(
             connection, step.table, after=cursor.after, limit=MAX_EDITS
         )
         if not found:
             cursor.step, cursor.after = cursor.step + 1, 0
             continue
+        taken = {(e.table.number, e.global_id) for e in edits}
         for edit in found:
-            parents = set() if is_whole else _unsent_parents(connection, step, edit)
-            if any((e.table.number, e.global_id) in parents for e in edits):
-                return edits  # first it must be known whether the service takes the parent
-            may_go = edit.operation in step.operations and not parents
-            if may_go and not _goes_with_waiting(connection, step, edit):
+            ahead = {row for row in _ahead(connection, step, edit) if row[0] not in together}
+            if not ahead.isdisjoint(taken):
+                return edits  # first it must be known whether the service takes that one
+            key = (edit.table.number, edit.global_id)
+            if edit.operation in step.operations and not ahead and key not in taken:
                 size += 0 if is_whole else wire_bytes(connection, edit)
                 if edits and limit_bytes is not None and size > limit_bytes:
                     return edits
                 edits.append(edit)
+                taken.add(key)
             cursor.after = edit.first
             if len(edits) >= MAX_EDITS and not is_whole:
                 return edits
@@ -318,19 +322,11 @@ def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:
     return attachments.data_size(connection, edit.table, edit.key)
 
 
-def _goes_with_waiting(connection: sqlite3.Connection, step: Step, edit: Edit) -> bool:
-    """Whether the row was deleted with one that may come back: that waits for a person."""
-    if not step.wholes or edit.row is not None or edit.base is None:
-        return False
-    if not went_with_another(connection, edit.table, edit.global_id):
-        return False
-    cells = dict(zip(edit.table.row_names, edit.base, strict=True))
-    keys = [(number, normalise_guid(cells[column])) for number, column in step.wholes]
-    return any(k and change_log.is_delete_waiting(connection, number, k) for number, k in keys)
-
-
-def _unsent_parents(connection: sqlite3.Connection, step: Step, edit: Edit) -> set[tuple[int, str]]:
-    """The rows that this one belongs to and that the service does not have yet: it must wait."""
+def _ahead(connection: sqlite3.Connection, step: Step, edit: Edit) -> set[tuple[int, str]]:
+    """The rows that it must wait for: those that it belongs to and that the service does not have
+    yet, or the one that it was deleted with."""
+    if whole := change_log.awaited_whole(connection, edit):
+        return {whole}
     unsent: set[tuple[int, str]] = set()
     if edit.row is None or not step.parents:
         return unsent

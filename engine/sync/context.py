@@ -143,15 +143,8 @@ class LocalContext:
 
     def parents(self) -> dict[int, tuple[tuple[int, str], ...]]:
         """Table number → the tables its rows belong to by GlobalID, and the column with the key."""
-        return self._parents_in(self.relations)
-
-    def wholes(self) -> dict[int, tuple[tuple[int, str], ...]]:
-        """Those of the :meth:`parents` that the rows are composed into."""
-        return self._parents_in([r for r in self.relations if r.is_composite])
-
-    def _parents_in(self, relations: Sequence[Relation]) -> dict[int, tuple[tuple[int, str], ...]]:
         found: dict[int, tuple[tuple[int, str], ...]] = {}
-        for relation in relations:
+        for relation in self.relations:
             if relation.through is None and relation.origin_key == relation.origin.global_id:
                 child = relation.destination.number
                 parent = (relation.origin.number, relation.destination_key)

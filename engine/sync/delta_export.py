@@ -139,8 +139,14 @@ def _edits(connection: sqlite3.Connection, parts: TableParts) -> Iterator[list[E
     after = 0
     while found := change_log.pending_edits(connection, parts.table, after=after, everything=True):
         after = found[-1].first
-        if edits := [e for e in found if e.state in _SENT and not _has_no_form(connection, e)]:
+        if edits := [e for e in found if e.state in _SENT and not _stays(connection, e)]:
             yield edits
+
+
+def _stays(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """Whether the file goes without it; the service deletes what was deleted with another row
+    together with that."""
+    return _has_no_form(connection, edit) or change_log.awaited_whole(connection, edit) is not None
 
 
 def _has_no_form(connection: sqlite3.Connection, edit: Edit) -> bool:

@@ -24,7 +24,6 @@ from engine.errors import (
 )
 from engine.geodatabase import change_log, conflicts, journal
 from engine.geodatabase.change_log import Edit, EditState
-from engine.geodatabase.deleted_parts import went_with_another
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
@@ -40,7 +39,6 @@ from engine.sync.channels import (
 )
 from engine.sync.context import SyncContext
 from engine.sync.delivery import Delivery
-from engine.sync.outgoing import attachment_cells
 from engine.sync.partial_updates import PartialUpdates, judge_open
 from engine.sync.photos import fetch_before_sending, missing_data
 from engine.sync.reconciling import give_up, reconcile_batch
@@ -68,9 +66,7 @@ class Push:
         self._partial = PartialUpdates(context, channel)
         self._is_whole = context.parameters.rollback_on_failure
         tables = [t for t in context.tables if context.direction(t.layer_id).uploads]
-        self._plan: list[Step] = steps(
-            tables, context.parents_first(), context.parents(), context.wholes()
-        )
+        self._plan: list[Step] = steps(tables, context.parents_first(), context.parents())
         self._taken = 0  # calls that the service took in this run
         self._took_edits = False
         self._has_renamed = False  # in a batch that was settled just now
@@ -115,20 +111,9 @@ class Push:
         must not keep a sync from ending."""
         limit = None if self._is_whole else self._delivery.sizer.limit_bytes
         while found := next_edits(connection, self._plan, cursor, limit_bytes=limit):
-            fresh = [edit for edit in found if not self._accounts.has_met(edit)]
-            if fresh := [edit for edit in fresh if not self._goes_with_suspect(connection, edit)]:
+            if fresh := [edit for edit in found if not self._accounts.has_met(edit)]:
                 return fresh
         return []
-
-    def _goes_with_suspect(self, connection: sqlite3.Connection, edit: Edit) -> bool:
-        """Whether the attachment was deleted with a feature whose own delete is not decided yet."""
-        if not edit.table.is_attachment or edit.operation is not EditOperation.DELETE:
-            return False
-        feature = (edit.table.number - 1, str(attachment_cells(edit)["REL_GLOBALID"]))
-        suspect = self._suspects.get(feature)
-        if suspect is None or suspect.is_settled:
-            return False
-        return went_with_another(connection, edit.table, edit.global_id)
 
     # --- one call ---------------------------------------------------------------------------------
 

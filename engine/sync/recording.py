@@ -4,6 +4,7 @@ One transaction, whether the answers came over a link a moment ago or in a file.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -46,6 +47,7 @@ class Outcome(Enum):
 class Settled:
     """The outcome of each edit, and why those were refused that were.
 
+    ``went_along``: how many deletes, by table, of rows that the service deleted with one of these.
     ``has_renamed``: the service gave rows GlobalIDs of its own, so that the keys of rows that
     belong to them have become edits.
     """
@@ -53,6 +55,7 @@ class Settled:
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
     refusals: list[tuple[Edit, EditError]] = field(default_factory=list)
     held: int = 0
+    went_along: Counter[int] = field(default_factory=Counter)
     has_renamed: bool = False
 
 

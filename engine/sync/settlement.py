@@ -13,6 +13,7 @@ from dataclasses import replace
 from engine.geodatabase import journal
 from engine.geodatabase.carried import is_carried_older
 from engine.geodatabase.change_log import Edit
+from engine.geodatabase.deleted_parts import count_parts
 from engine.geodatabase.difference import Row
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
@@ -25,7 +26,7 @@ from engine.sync.context import SyncContext
 from engine.sync.parameters import PushChannel
 from engine.sync.photo_check import photos_as_sent
 from engine.sync.read_back import Found, find, find_added
-from engine.sync.recording import Settled, record
+from engine.sync.recording import Outcome, Settled, record
 from engine.sync.renamed_rows import find_renamed
 from native.geometry import is_empty
 
@@ -68,6 +69,8 @@ async def settle(
     edits pending. ``is_answered``: there was an answer, so that it would be in vain to send again
     what did not arrive (there are services that give no results of edits).
     """
+    deletes = [e for e in edits if e.operation is EditOperation.DELETE]
+    parts = await context.database.read(count_parts, map(key_of, deletes))
     said = match_answers(edits, answers)
     cases = [_case(edit, said.get(key_of(edit)), is_answered) for edit in edits]
     await context.database.read(_doubt, cases)
@@ -77,6 +80,11 @@ async def settle(
     await _look_for_renamed(context, batch, cases, found)
     settled = await context.write(record, context, batch_id, cases, found, may_quarantine)
     await refresh_related(context)
+    gone = [w for w in parts if settled.outcomes[w] is Outcome.APPLIED]
+    left = await context.database.read(count_parts, gone)
+    for whole in gone:
+        settled.went_along.update(parts[whole])
+        settled.went_along.subtract(left[whole])
     await context.write(_finish, context, batch_id)
     return settled
 

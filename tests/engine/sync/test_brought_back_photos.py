@@ -70,17 +70,26 @@ async def test_photo_that_was_deleted_before_its_feature_stays_deleted_when_that
     await world.assert_agreed()
 
 
-async def test_feature_whose_delete_is_refused_keeps_its_photos(world: Fleet) -> None:
-    a = await world.device("A")
-    before = world.attachments()
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_feature_whose_delete_is_refused_keeps_its_parts(
+    world: Fleet, channel: PushChannel, tmp_path: Path
+) -> None:
+    a = await world.device("A", channel=channel)
+    before, visits = world.attachments(), (await world.rows())[VISITS]
     access = {"allowOthersToDelete": False, "allowOthersToUpdate": True, "allowOthersToQuery": True}
     layer = world.inside.layer(HYDRANTS)
     layer.document["ownershipBasedAccessControlForFeatures"] = access
     async with a.open() as geodatabase:
         await geodatabase.table(HYDRANTS).delete_feature(gid(1))
-    await a.sync()
+    for _ in range(2):
+        result = await a.sync()
+        counts = [result.layer(HYDRANTS).uploaded, result.layer(HYDRANTS).attachments_uploaded]
+        assert (counts[0].quarantined, counts[1].held) == (1, 1)
+        visited = result.layer(VISITS).uploaded
+        assert (visited.found, visited.held) == (2, 2)
     assert gid(1) in (await world.rows())[HYDRANTS]
-    assert world.attachments() == before
+    assert (world.attachments(), (await world.rows())[VISITS]) == (before, visits)
+    assert not await export(a, tmp_path / "A.delta")
 
     async with a.open() as geodatabase:
         for refused in await geodatabase.quarantine():
@@ -88,7 +97,28 @@ async def test_feature_whose_delete_is_refused_keeps_its_photos(world: Fleet) ->
                 await geodatabase.discard_quarantined(refused.id)
     await a.sync()
 
-    assert world.attachments() == before
+    assert (world.attachments(), (await world.rows())[VISITS]) == (before, visits)
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("cascades", [True, False])
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_parts_of_a_deleted_feature_count_as_sent_whoever_deletes_them(
+    world: Fleet, channel: PushChannel, cascades: bool
+) -> None:
+    a = await world.device("A", channel=channel)
+    if not cascades:
+        for layer in (HYDRANTS, VISITS):
+            world.inside.layer(layer).document["relationships"] = []
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(gid(1))
+
+    result = await a.sync()
+
+    counts = result.layer(VISITS).uploaded
+    assert (counts.found, counts.applied) == (2, 2)
+    assert not (await world.rows())[VISITS].keys() & {gid(1001), gid(1002)}
+    await world.assert_agreed()
 
 
 async def test_photo_that_is_gone_on_both_sides_is_not_brought_back_empty(world: Fleet) -> None:
@@ -243,3 +273,23 @@ async def test_photo_that_another_program_gives_to_another_feature_is_set_aside(
         await geodatabase.discard_quarantined(refused.id)
     await a.sync()
     await world.assert_agreed()
+
+
+async def test_parts_that_an_older_engine_noted_wait_with_their_feature(world: Fleet) -> None:
+    a = await world.device("A")
+    a.parameters.conflict_policy = ConflictPolicy.MANUAL
+    before, visits = world.attachments(), (await world.rows())[VISITS].keys()
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(gid(1))
+    foreign(
+        a,
+        "ALTER TABLE fieldsync_deleted_part DROP COLUMN whole_layer",
+        "ALTER TABLE fieldsync_deleted_part DROP COLUMN whole_gid",
+    )
+    await world.change(HYDRANTS, gid(1), name="news")
+
+    result = await a.sync()
+
+    assert (world.attachments(), (await world.rows())[VISITS].keys()) == (before, visits)
+    assert result.layer(VISITS).uploaded.held == 2
+    assert result.layer(HYDRANTS).attachments_uploaded.held == 1
