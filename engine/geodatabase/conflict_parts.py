@@ -71,21 +71,17 @@ def restore_parts(
         if row is None or (logged.table.noted and not has_data):
             continue
         restored.append((part,))
-        stored = logged.stored(gid)
+        stored, extent = logged.stored(gid), json.loads(text).get(_EXTENT)
         if stored is not None:
             base = decode_row(logged.table, bases.get((number, gid)))
-            _put_on_top(logged, part, json.loads(text).get(_EXTENT), base, row, stored.row)
+            _put_on_top(logged, part, extent, base, row, stored.row)
             logged.settle(gid)
             continue
         logged.insert(as_new(logged.table, row))
         logged.set_base(gid, None)
-        for column in logged.table.noted:
-            connection.execute(
-                f"UPDATE {quote(logged.table.name)} SET {quote(column)}="
-                "(SELECT data FROM fieldsync_conflict_part WHERE id=?)"
-                f" WHERE {quote(logged.table.global_id)}=?",
-                (part, gid),
-            )
+        if logged.table.noted:
+            # Should the row have come back there by itself, only edited data is newer than its.
+            write_part_data(logged, part, gid, is_edited=extent not in ("none", "row"))
     connection.executemany("DELETE FROM fieldsync_conflict_part WHERE id=?", restored)
 
 
@@ -105,8 +101,9 @@ def _put_on_top(
         write_part_data(logged, part, str(theirs[0]))
 
 
-def write_part_data(logged: LoggedTable, part: int, gid: str) -> None:
-    """Write the stored data of an attachment that was edited just now as a person's edit."""
+def write_part_data(logged: LoggedTable, part: int, gid: str, *, is_edited: bool = True) -> None:
+    """Write the stored data of an attachment whose row was written just now; ``is_edited``: as a
+    person's edit."""
     logged.connection.execute(
         f"UPDATE {quote(logged.table.name)} SET ({quote(logged.table.noted[0])},DATA_SIZE)="
         "(SELECT data,length(data) FROM fieldsync_conflict_part WHERE id=?)"
@@ -115,4 +112,5 @@ def write_part_data(logged: LoggedTable, part: int, gid: str) -> None:
     )
     entry = logged.entry(gid)
     assert entry is not None
-    logged.set_data(entry, entry.seq)
+    if is_edited:
+        logged.set_data(entry, entry.seq)
