@@ -132,7 +132,7 @@ class RowMerge:
             if entry is not None:
                 self._deleted_on_both_sides(entry)
             return Outcome.UNCHANGED, 0
-        elif not (entry is not None and logged.is_edited(entry)) and not self._has_parts(gid):
+        elif not self._is_edited(entry) and not self._has_parts(gid):
             logged.delete(gid)
             if entry is not None:
                 logged.drop(entry)
@@ -308,6 +308,10 @@ class RowMerge:
     def _settle_stores(self, gid: str, resolution: str) -> None:
         settle_conflicts(self._connection, self._table, gid, resolution, self._now)
         settle_quarantine(self._connection, self._table, gid, resolution, self._now)
+
+    def _is_edited(self, entry: Entry | None) -> bool:
+        """False also of a row that came back just now with the one that it belongs to."""
+        return entry is not None and self._logged.is_edited(entry)
 
     def _has_parts(self, gid: str) -> bool:
         """Whether edited attachments or unsent children would go with the row."""

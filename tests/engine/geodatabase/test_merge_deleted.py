@@ -6,6 +6,8 @@ import pytest
 
 from engine.geodatabase.change_log import has_pending, pending_edits
 from engine.geodatabase.conflicts import ConflictKind, list_conflicts
+from engine.geodatabase.deleted_parts import note_parts
+from engine.geodatabase.dependents import Dependent
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.merge import (
     MergeCounts,
@@ -93,6 +95,23 @@ def test_merge_when_edited_here_and_deleted_there_then_it_lies_in_the_store(
     assert conflict.kind is ConflictKind.DELETED_THERE
     assert conflict.mine is not None
     assert conflict.mine["id"] == "mine"
+
+
+def test_merge_when_a_row_comes_back_with_its_whole_and_is_deleted_there_then_it_just_goes(
+    engine: sqlite3.Connection, table: LayerTable
+) -> None:
+    """Both rows are of one table, and met in one transaction."""
+    merge(engine, table, [tree(table, G2, OBJECTID=2, id=G1)])
+    engine.execute("DELETE FROM trees")
+    engine.execute("CREATE TABLE gpkg_extensions(name,place,extension,definition,scope)")
+    note_parts(engine, table, [G2], (table.number, G1))
+    part = Dependent(table=table, key_column="id", is_composite=True)
+
+    changed = tree(table, G1, OBJECTID=1, id="theirs")
+    merge(engine, table, [changed], deletes=[G2], policy=REMOTE, dependents=(part,))
+
+    assert snapshot(engine, table).keys() == {G1}
+    assert list_conflicts(engine) == []
 
 
 def test_merge_when_an_edit_was_taken_back_and_the_row_deleted_there_then_it_just_goes(
