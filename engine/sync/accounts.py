@@ -91,6 +91,14 @@ class Accounts:
             counts.applied += count
         return left
 
+    def found_out(self, edits: Sequence[Edit], settled: Settled) -> None:
+        """Count what became of these, which an earlier sync has sent; what is still to be sent of
+        their rows is not tried yet."""
+        self.meet(edits)
+        self._take_back(self.tally(edits, settled))
+        known = settled.outcomes
+        self._met.discard([e for e in edits if known[key_of(e)] is not Outcome.QUARANTINED])
+
     def pending(self, edits: Sequence[Edit]) -> None:
         """These are left for the next sync."""
         for edit in edits:

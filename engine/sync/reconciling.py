@@ -14,6 +14,7 @@ from engine.geodatabase import acknowledge, catalog, journal
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.journal import Batch, BatchState
 from engine.service.download import is_kept
+from engine.sync.accounts import Accounts
 from engine.sync.batches import file_digest, remove_spool
 from engine.sync.channels import Channel, EditAnswer
 from engine.sync.check import is_current
@@ -36,14 +37,16 @@ _ASKED = "asked"
 _WAITED = "waited"
 
 
-async def reconcile_all(context: SyncContext, channel: Channel) -> bool:
+async def reconcile_all(context: SyncContext, channel: Channel, accounts: Accounts) -> bool:
     """Settle what an interrupted run left in the journal; True if it had to be found out."""
     found_out = False
     kept: set[str | None] = set()
     for batch in await context.database.read(journal.unfinished):
         if batch.state in _UNKNOWN:
             if not await context.database.read(_waits, context, batch.id):
-                await reconcile_batch(context, channel, batch.id)
+                edits = await context.database.read(_sent, context, batch.id)
+                settled = await reconcile_batch(context, channel, batch.id)
+                accounts.found_out(edits, settled)
                 found_out = True
         elif batch.state is BatchState.PREPARED:
             is_whole = not await context.database.read(_lacks_edits, context, batch)

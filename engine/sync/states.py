@@ -247,7 +247,7 @@ async def _register(run: SyncRun) -> SyncStep:
 
 async def _reconcile(run: SyncRun) -> SyncStep:
     context = run.context
-    if await reconcile_all(context, run.channel()):
+    if await reconcile_all(context, run.channel(), run.accounts):
         return SyncStep.PUSH
     return SyncStep.REBASE if context.needs_snapshot else SyncStep.PULL
 

@@ -55,7 +55,9 @@ async def test_edit_without_an_answer_when_its_layer_is_left_out_then_it_is_foun
         f"UPDATE Pipes SET label='mine' WHERE GlobalID='{gid(2001)}'",
     )
     await dies_without_an_answer(world, a)
-    await sync_without_hydrants(world, a)
+    result = await sync_without_hydrants(world, a)
+    counts = [result.layer(layer_id).uploaded for layer_id in (HYDRANTS, PIPES)]
+    assert [(c.found, c.pending, c.applied) for c in counts] == [(1, 1, 0), (1, 0, 1)]
     assert (await a.pending())["Pipes"] == 0
     assert (await a.pending())["Hydrants"] == 1
     await world.change(HYDRANTS, gid(2), name="office")
