@@ -25,6 +25,7 @@ from engine.sync.channels import Channel
 from engine.sync.context import SyncContext
 from engine.sync.outgoing import (
     Attributes,
+    attachment_cells,
     estimated_bytes,
     why_no_attachment,
     write_attachment,
@@ -145,18 +146,26 @@ def next_edits(
         if not found:
             cursor.step, cursor.after = cursor.step + 1, 0
             continue
-        taken = {(e.table.number, e.global_id) for e in edits}
+        taken = {(e.table.number, e.global_id): e.operation for e in edits}
         for edit in found:
-            ahead = {row for row in _ahead(connection, step, edit) if row[0] not in together}
-            if not ahead.isdisjoint(taken):
+            whole = change_log.awaited_whole(connection, edit)
+            ahead = {whole} if whole else _unsent_parents(connection, step, edit)
+            if is_whole:
+                # Parents come first in a call; but what it deletes by itself would make it fail.
+                may_go = not whole and together.issuperset(number for number, _ in ahead)
+                feature = _feature_of_deleted(edit)
+                may_go = may_go and taken.get(feature) is not EditOperation.DELETE
+            elif ahead.isdisjoint(taken):
+                may_go = not ahead
+            else:
                 return edits  # first it must be known whether the service takes that one
             key = (edit.table.number, edit.global_id)
-            if edit.operation in step.operations and not ahead and key not in taken:
+            if edit.operation in step.operations and may_go and key not in taken:
                 size += 0 if is_whole else wire_bytes(connection, edit)
                 if edits and limit_bytes is not None and size > limit_bytes:
                     return edits
                 edits.append(edit)
-                taken.add(key)
+                taken[key] = edit.operation
             cursor.after = edit.first
             if len(edits) >= MAX_EDITS and not is_whole:
                 return edits
@@ -322,11 +331,15 @@ def _data_bytes(connection: sqlite3.Connection, edit: Edit) -> int:
     return attachments.data_size(connection, edit.table, edit.key)
 
 
-def _ahead(connection: sqlite3.Connection, step: Step, edit: Edit) -> set[tuple[int, str]]:
-    """The rows that it must wait for: those that it belongs to and that the service does not have
-    yet, or the one that it was deleted with."""
-    if whole := change_log.awaited_whole(connection, edit):
-        return {whole}
+def _feature_of_deleted(edit: Edit) -> tuple[int, str]:
+    """Of an attachment that was deleted: its feature; otherwise no row's key."""
+    if not edit.table.is_attachment or edit.row is not None:
+        return -1, ""
+    return edit.table.number - 1, str(attachment_cells(edit)["REL_GLOBALID"])
+
+
+def _unsent_parents(connection: sqlite3.Connection, step: Step, edit: Edit) -> set[tuple[int, str]]:
+    """The rows that this one belongs to and that the service does not have yet: it must wait."""
     unsent: set[tuple[int, str]] = set()
     if edit.row is None or not step.parents:
         return unsent

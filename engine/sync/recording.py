@@ -72,8 +72,9 @@ def record(
     watch_related(connection, context, cases, found)
     (newest,) = connection.execute("SELECT coalesce(max(id),0) FROM fieldsync_conflict").fetchone()
     grouped = by_table(cases)
+    went_along: Counter[int] = Counter()
     for table, some in grouped:
-        _acknowledge(connection, context, batch_id, table, some)
+        went_along += _acknowledge(connection, context, batch_id, table, some)
         emptied = [c.global_id for c in some if _is_emptied(c, found.get(table.number, {}))]
         watch(connection, table, emptied, Reason.ADDED)
     order = {layer_id: n for n, layer_id in enumerate(context.parents_first())}
@@ -93,7 +94,8 @@ def record(
     for table, _ in grouped:
         change_log.drop_settled(connection, table, now=now)
     settled = Settled(
-        has_renamed=any(c.is_acknowledged and c.global_id != c.edit.global_id for c in cases)
+        went_along=went_along,
+        has_renamed=any(c.is_acknowledged and c.global_id != c.edit.global_id for c in cases),
     )
     for case in cases:
         outcome = _outcome(connection, case, newest)
@@ -116,8 +118,9 @@ def _acknowledge(
     batch_id: int,
     table: LayerTable,
     cases: Sequence[Case],
-) -> None:
-    """The edits that the service took, under the ids that it gave to their rows."""
+) -> Counter[int]:
+    """The edits that the service took, under the ids that it gave to their rows. Returns how many
+    deletes of attachments were done with those of their features, by table."""
     good = [c for c in cases if c.is_acknowledged]
     gids = [c.edit.global_id for c in good]
     acknowledge.acknowledge(connection, batch_id, table, gids, now=context.now())
@@ -142,8 +145,9 @@ def _acknowledge(
         watch(connection, table, edited, Reason.EDITED)
     deleted = [c.edit.global_id for c in cases if c.is_deleted]
     photos = None if table.is_attachment else context.attachment_table(table.layer_id)
-    if photos is not None and deleted:
-        _forget_photos(connection, photos, deleted)
+    if photos is None or not deleted:
+        return Counter()
+    return Counter({photos.number: _forget_photos(connection, photos, deleted)})
 
 
 def _note_late(connection: sqlite3.Connection, table: LayerTable, cases: Sequence[Case]) -> None:
@@ -177,9 +181,21 @@ def _is_emptied(case: Case, found: Found) -> bool:
 
 def _forget_photos(
     connection: sqlite3.Connection, photos: LayerTable, parents: Sequence[str]
-) -> None:
-    """Attachments that are still here when their feature was deleted went with it there."""
+) -> int:
+    """Attachments that are still here when their feature was deleted went with it there, and so did
+    those that were deleted here; returns how many these are."""
     logged = LoggedTable(connection, photos)
+    gone = connection.execute(
+        f"SELECT c.gid,b.v_REL_GLOBALID FROM {quote(photos.base_table)} b JOIN fieldsync_change c"
+        f" ON c.id=b.id WHERE c.had_base AND NOT EXISTS(SELECT 1 FROM {quote(photos.name)} t"
+        f" WHERE t.{quote(photos.global_id)}=c.gid)"
+        " AND NOT EXISTS(SELECT 1 FROM fieldsync_sent z WHERE z.layer=c.layer AND z.gid=c.gid)"
+    ).fetchall()
+    of_these = set(parents)
+    entries = [logged.entry(gid) for gid, parent in gone if parent in of_these]
+    for entry in entries:
+        if entry is not None:
+            logged.drop(entry)
     statement = f"SELECT {quote(photos.global_id)} FROM {quote(photos.name)} WHERE REL_GLOBALID=?"
     gids = [gid for parent in parents for (gid,) in connection.execute(statement, (parent,))]
     with applying(connection):
@@ -190,6 +206,7 @@ def _forget_photos(
             logged.delete(gid)
             if entry is not None:
                 logged.drop(entry)
+    return len(entries)
 
 
 def _settle_rows(

@@ -83,8 +83,9 @@ async def settle(
     gone = [w for w in parts if settled.outcomes[w] is Outcome.APPLIED]
     left = await context.database.read(count_parts, gone)
     for whole in gone:
-        settled.went_along.update(parts[whole])
-        settled.went_along.subtract(left[whole])
+        for number, count in parts[whole].items():
+            if not number & 1:  # attachments are counted already
+                settled.went_along[number] += count - left[whole].get(number, 0)
     await context.write(_finish, context, batch_id)
     return settled
 

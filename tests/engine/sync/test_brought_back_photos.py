@@ -297,3 +297,43 @@ async def test_parts_that_an_older_engine_noted_wait_with_their_feature(world: F
     assert (world.attachments(), (await world.rows())[VISITS].keys()) == (before, visits)
     assert result.layer(VISITS).uploaded.held == 2
     assert result.layer(HYDRANTS).attachments_uploaded.held == 1
+
+
+async def test_parts_of_a_feature_whose_delete_is_carried_in_a_file_go_with_it(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(gid(1))
+
+    exported = await export(a, tmp_path / "A.delta")
+
+    assert (exported.edits, exported.attachments) == (1, 0)
+    await push(tmp_path / "A.delta", tmp_path / "A.answer")
+    await take_back(a, tmp_path / "A.answer")
+    await a.sync()
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_parts_of_a_feature_go_in_the_one_call_of_a_sync_that_is_all_or_nothing(
+    world: Fleet, channel: PushChannel
+) -> None:
+    a = await world.device("A", channel=channel)
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        photos = [await hydrants.add_attachment(gid(n), "a.jpg", None, b"a") for n in (1, 2)]
+    await a.sync()
+    async with a.open() as geodatabase:
+        hydrants = geodatabase.table(HYDRANTS)
+        for photo in photos:
+            await hydrants.delete_attachment(photo.global_id)
+        await hydrants.update_feature(gid(2), {"name": "mine"})
+        await hydrants.delete_feature(gid(1))
+
+    result = await a.sync(rollback_on_failure=True)
+
+    layer = result.layer(HYDRANTS)
+    counts = [layer.uploaded, layer.attachments_uploaded, result.layer(VISITS).uploaded]
+    assert [(c.found, c.applied) for c in counts] == [(2, 2), (3, 3), (2, 2)]
+    await world.assert_agreed()
