@@ -127,7 +127,9 @@ def lacks_wholes(connection: sqlite3.Connection) -> bool:
 def add_wholes(
     connection: sqlite3.Connection, tables: Iterable[LayerTable], relations: Sequence[Relation]
 ) -> None:
-    """Find out from their keys what the rows went with."""
+    """Find out from their keys what the rows went with, unless another program did just now."""
+    if not lacks_wholes(connection):
+        return
     connection.execute(f"ALTER TABLE {_TABLE} ADD COLUMN whole_layer INTEGER")
     connection.execute(f"ALTER TABLE {_TABLE} ADD COLUMN whole_gid TEXT")
     for table in tables:

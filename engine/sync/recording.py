@@ -185,15 +185,15 @@ def _forget_photos(
     """Attachments that are still here when their feature was deleted went with it there, and so did
     those that were deleted here; returns how many these are."""
     logged = LoggedTable(connection, photos)
+    of_these = set(parents)
     gone = connection.execute(
         f"SELECT c.gid,b.v_REL_GLOBALID FROM {quote(photos.base_table)} b JOIN fieldsync_change c"
         f" ON c.id=b.id WHERE c.had_base AND NOT EXISTS(SELECT 1 FROM {quote(photos.name)} t"
         f" WHERE t.{quote(photos.global_id)}=c.gid)"
         " AND NOT EXISTS(SELECT 1 FROM fieldsync_sent z WHERE z.layer=c.layer AND z.gid=c.gid)"
-    ).fetchall()
-    of_these = set(parents)
-    entries = [logged.entry(gid) for gid, parent in gone if parent in of_these]
-    for entry in entries:
+    )
+    deleted = [gid for gid, parent in gone if parent in of_these]
+    for entry in map(logged.entry, deleted):
         if entry is not None:
             logged.drop(entry)
     statement = f"SELECT {quote(photos.global_id)} FROM {quote(photos.name)} WHERE REL_GLOBALID=?"
@@ -206,7 +206,7 @@ def _forget_photos(
             logged.delete(gid)
             if entry is not None:
                 logged.drop(entry)
-    return len(entries)
+    return len(deleted)
 
 
 def _settle_rows(
