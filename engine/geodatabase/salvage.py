@@ -61,7 +61,7 @@ _ENGINE_TABLES: dict[str, tuple[str, ...]] = {
 
 _NOTES: dict[str, tuple[str, ...]] = {
     "fieldsync_exported": ("layer", "gid", "seq", "parent", "noted_at"),
-    "fieldsync_deleted_part": ("layer", "gid", "seq"),
+    "fieldsync_deleted_part": ("layer", "gid", "seq", "whole_layer", "whole_gid"),
 }
 """Those that are made when they are first needed."""
 

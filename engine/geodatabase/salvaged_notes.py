@@ -7,7 +7,7 @@ of a row is meant, or an earlier one.
 import sqlite3
 
 from engine.geodatabase.carried import carried_sequence, note_salvaged
-from engine.geodatabase.deleted_parts import note_parts
+from engine.geodatabase.deleted_parts import lacks_wholes, note_parts
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sent import read_sent
@@ -57,12 +57,15 @@ def keep_notes(
         " AND direction='outbound' AND resolved_at IS NULL",
         (entry.seq, table.number, gid, last),
     )
+    if lacks_wholes(old):
+        return  # as if a program had deleted the parts itself
     went = old.execute(
-        "SELECT 1 FROM fieldsync_deleted_part WHERE layer=? AND gid=? AND seq=?",
+        "SELECT whole_layer,whole_gid FROM fieldsync_deleted_part WHERE layer=? AND gid=?"
+        " AND seq=?",
         (before.number, gid, last),
-    )
-    if went.fetchone() is not None and logged.stored(gid) is None:
-        note_parts(connection, table, [gid])
+    ).fetchone()
+    if went is not None and logged.stored(gid) is None:
+        note_parts(connection, table, [gid], went)
 
 
 def _last_sent(old: sqlite3.Connection, before: LayerTable, gid: str) -> int:
