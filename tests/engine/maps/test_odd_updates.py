@@ -177,7 +177,10 @@ async def test_package_item_when_gone_then_one_clear_error(north: Area) -> None:
         await north.sync()
 
 
-async def test_data_of_an_attachment_when_lost_here_then_all_of_the_package(north: Area) -> None:
+@pytest.mark.parametrize("is_reachable", [True, False])
+async def test_data_of_an_attachment_when_lost_here_then_of_the_service_or_all_of_the_package(
+    north: Area, is_reachable: bool
+) -> None:
     photo = {"globalId": gid(60), "parentGlobalId": gid(3), "contentType": "image/png"}
     await north.office.edit(
         HYDRANTS, attachments={"adds": [{**photo, "name": "new.png", "data": "AAEC"}]}
@@ -189,11 +192,16 @@ async def test_data_of_an_attachment_when_lost_here_then_all_of_the_package(nort
             for path in (north.map / "water.gpkg-spool").glob("attachment-*"):
                 path.unlink()
 
+    if not is_reachable:
+        north.server.faults.add(Fault(kind="status", status=403, operation="query", times=0))
     with faults.armed(lose):
         await north.sync()
-    assert any("lost" in text for text in north.messages), north.messages
-    await north.sync()
+    if not is_reachable:
+        await north.sync()
+        north.server.faults.clear()
 
+    is_whole = any("whole package" in text for text in north.messages)
+    assert is_whole != is_reachable, north.messages
     async with north.table(HYDRANTS) as table:
         (new,) = await table.attachments(gid(3))
         assert b"".join([p async for p in table.attachment_data(new.global_id)]) == b"\x00\x01\x02"
