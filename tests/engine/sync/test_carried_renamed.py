@@ -13,8 +13,16 @@ NEW = gid(7001)
 CHANNEL = PushChannel.SYNCHRONIZE_REPLICA
 
 
-@pytest.mark.parametrize("is_downloaded", [False, True])
-@pytest.mark.parametrize("is_changed", [True, False])
+@pytest.mark.parametrize(
+    ("is_changed", "is_downloaded"),
+    [
+        (True, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(True, True), (False, False), (False, True)]
+        ),
+    ],
+)
 async def test_row_that_the_file_added_once_more_is_deleted_when_the_answer_comes(
     tmp_path: Path, is_changed: bool, is_downloaded: bool
 ) -> None:

@@ -121,7 +121,7 @@ async def test_row_that_was_added_before_its_parent_went_is_told_of_when_the_fil
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-@pytest.mark.parametrize("seed", [21, 22])
+@pytest.mark.parametrize("seed", [21, pytest.param(22, marks=pytest.mark.slow)])
 async def test_story_by_files(tmp_path: Path, seed: int, channel: PushChannel) -> None:
     await run(tmp_path, seed, Profile(), channel)
 

@@ -92,7 +92,7 @@ async def run(folder: Path, seed: int, profile: Profile, channel: PushChannel) -
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 async def test_story_over_a_bad_link(tmp_path: Path, seed: int, channel: PushChannel) -> None:
     await run(tmp_path, seed, Profile(), channel)
 
@@ -103,7 +103,7 @@ async def test_story_over_a_bad_link_with_any_service(tmp_path: Path, seed: int)
     await run(tmp_path, seed, Profile.random(seed), CHANNELS[seed % 2])
 
 
-@pytest.mark.parametrize("seed", [317, 328])
+@pytest.mark.parametrize("seed", [328, pytest.param(317, marks=pytest.mark.slow)])
 async def test_story_over_a_bad_link_with_a_service_that_makes_its_own_global_ids(
     tmp_path: Path, seed: int
 ) -> None:
