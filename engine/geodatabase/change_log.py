@@ -187,7 +187,8 @@ def _is_here(connection: sqlite3.Connection, number: int, global_id: str) -> boo
 def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str) -> int:
     """Forget entries with nothing to send; returns how many. Rows in a batch keep theirs.
 
-    Conflicts and refused edits of rows without an entry need nobody's attention any more.
+    Conflicts and refused edits of rows without an entry need nobody's attention any more, nor do
+    those of a row that was added and deleted here: its entry only waits for a file, or a late call.
     """
     logged = LoggedTable(connection, table)
     dropped, after = 0, 0
@@ -197,12 +198,16 @@ def drop_settled(connection: sqlite3.Connection, table: LayerTable, *, now: str)
     ).fetchall():
         dropped += sum(logged.settle(gid) for _, gid in gids)
         after = gids[-1][0]
+    is_open = (
+        "c.had_base OR EXISTS(SELECT 1 FROM fieldsync_sent z WHERE z.layer=c.layer AND z.gid=c.gid)"
+        f" OR EXISTS(SELECT 1 FROM {quote(table.name)} t WHERE t.{quote(table.global_id)}=c.gid)"
+    )
     for store, kind in (("conflict", _DECIDABLE), ("quarantine", _OUTBOUND)):
         connection.execute(
             f"UPDATE fieldsync_{store} SET resolved_at=?,resolution='settled'"
             f" WHERE resolved_at IS NULL AND layer=? AND {kind} AND NOT EXISTS"
             f"(SELECT 1 FROM fieldsync_change c WHERE c.layer=fieldsync_{store}.layer"
-            f" AND c.gid=fieldsync_{store}.gid)",
+            f" AND c.gid=fieldsync_{store}.gid AND ({is_open}))",
             (now, table.number),
         )
     return dropped

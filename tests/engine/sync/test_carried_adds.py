@@ -239,6 +239,21 @@ async def test_related_row_that_was_sent_from_a_file_stays_when_its_parent_is_go
             assert not await geodatabase.has_local_edits()
 
 
+async def test_refused_row_in_a_file_when_it_is_deleted_then_nobody_is_asked_about_it(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await with_new(world)
+    foreign(a, f"UPDATE Hydrants SET status=99 WHERE GlobalID='{NEW}'")  # not in its domain
+    await export(a, tmp_path / "A.delta")
+    await a.sync()
+
+    foreign(a, f"DELETE FROM Hydrants WHERE GlobalID='{NEW}'")
+    await a.sync()
+
+    async with a.open() as geodatabase:
+        assert not await geodatabase.quarantine()
+
+
 async def test_refused_row_that_was_given_up_does_not_come_with_its_file(
     world: Fleet, tmp_path: Path
 ) -> None:
