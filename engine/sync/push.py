@@ -42,7 +42,7 @@ from engine.sync.delivery import Delivery
 from engine.sync.partial_updates import PartialUpdates, judge_open
 from engine.sync.photos import fetch_before_sending, missing_data
 from engine.sync.reconciling import give_up, reconcile_batch
-from engine.sync.recording import Settled
+from engine.sync.recording import Settled, note_late_adds
 from engine.sync.results import EditError
 from engine.sync.set_aside import put_in_quarantine
 from engine.sync.settlement import settle
@@ -251,6 +251,8 @@ class Push:
 
     async def _refused_call(self, batch: Batch, error: ServiceRefusedError) -> None:
         """Find the guilty edits by halving; raise if there are none, because it is the call."""
+        # A call that came there twice may be refused because it was taken the first time.
+        await self._context.write(note_late_adds, batch.edits)
         if self._is_whole or isinstance(error, _NOT_THE_EDITS_FAULT):
             await self._fail(batch, error)
         if error.service_code == TOO_LARGE and await self._send_smaller(batch):

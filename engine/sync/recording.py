@@ -5,7 +5,7 @@ One transaction, whether the answers came over a link a moment ago or in a file.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -89,7 +89,7 @@ def record(
         else:
             watch_loose(connection, context, table, there)
     for table, some in grouped:
-        _note_late(connection, table, some)
+        note_late_adds(connection, [c.edit for c in some if _is_late(c)])
     acknowledge.release(connection, batch_id)
     for table, _ in grouped:
         change_log.drop_settled(connection, table, now=now)
@@ -150,17 +150,24 @@ def _acknowledge(
     return Counter({photos.number: _forget_photos(connection, photos, deleted)})
 
 
-def _note_late(connection: sqlite3.Connection, table: LayerTable, cases: Sequence[Case]) -> None:
-    """Adds that are not there although nobody said no may come there after all."""
-    late = []
-    for case in cases:
-        edit = case.edit
-        is_silent = case.answer is None and not case.is_passed_over and not case.is_acknowledged
-        if edit.operation is EditOperation.ADD and is_silent and not case.is_there:
-            parent = attachment_cells(edit)["REL_GLOBALID"] if table.is_attachment else None
-            late.append((edit.global_id, edit.last, None if parent is None else str(parent)))
-    if late:
-        note_late(connection, table, late)
+def note_late_adds(connection: sqlite3.Connection, edits: Iterable[Edit]) -> None:
+    """The adds of ``edits``, of which the service shows nothing, may come there after all: in the
+    version that was sent."""
+    late: dict[int, list[tuple[str, int, str | None]]] = {}
+    tables = {}
+    for edit in edits:
+        if edit.operation is EditOperation.ADD:
+            table = tables.setdefault(edit.table.number, edit.table)
+            parent = str(attachment_cells(edit)["REL_GLOBALID"]) if table.is_attachment else None
+            late.setdefault(table.number, []).append((edit.global_id, edit.last, parent))
+    for number, rows in late.items():
+        note_late(connection, tables[number], rows)
+
+
+def _is_late(case: Case) -> bool:
+    """Whether it is not there although nobody said no."""
+    is_silent = case.answer is None and not case.is_passed_over and not case.is_acknowledged
+    return is_silent and not case.is_there
 
 
 def _is_emptied(case: Case, found: Found) -> bool:

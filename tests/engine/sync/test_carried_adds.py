@@ -3,10 +3,12 @@
 The service then says yes to the device's own add, and keeps the older version that it has.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from engine import faults
 from engine.errors import EngineError
 from engine.geodatabase.conflicts import Side
 from engine.model import ConflictPolicy, SyncDirection, SyncModel
@@ -210,6 +212,30 @@ async def test_change_of_a_row_that_was_refused_once_when_the_file_was_sent_then
 
     assert await name_there(world) == "two"
     await a.sync()
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("rollback", [False, True])
+async def test_change_while_the_add_comes_to_the_service_twice_then_it_follows(
+    world: Fleet, channel: PushChannel, rollback: bool
+) -> None:
+    """The answer is that of the second time: the row is there already, so the call is refused."""
+    a = await with_new(world, channel)
+    world.server.faults.add(Fault(kind="duplicate", operation=channel.value))
+    passed = []
+
+    def meanwhile(name: str) -> None:
+        passed.append(name)
+        if passed[-2:] == ["batch.sending", "transaction.committed"]:
+            foreign(a, f"UPDATE Hydrants SET name='two' WHERE GlobalID='{NEW}'")
+
+    with faults.armed(meanwhile), suppress(EngineError):
+        await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD, rollback_on_failure=rollback)
+    for _ in range(2):
+        await a.sync()
+
+    assert await name_there(world) == "two"
     await world.assert_agreed()
 
 
