@@ -69,7 +69,7 @@ class Push:
         self._plan: list[Step] = steps(tables, context.parents_first(), context.parents())
         self._taken = 0  # calls that the service took in this run
         self._took_edits = False
-        self._has_renamed = False  # in a batch that was settled just now
+        self._has_more = False  # edits that came of a batch which was settled just now
         self._suspects: dict[Key, _Suspect] = {}
 
     async def run(self) -> None:
@@ -101,8 +101,8 @@ class Push:
             await context.narrator.breathe()
             self._accounts.meet(edits)
             await self._send(edits)
-            if self._has_renamed:
-                self._has_renamed, cursor = False, Cursor()
+            if self._has_more:
+                self._has_more, cursor = False, Cursor()
             done += len(edits)
             context.narrator.report(100 * done / max(total, done))
 
@@ -204,11 +204,15 @@ class Push:
 
     async def _tally(self, batch: Batch, settled: Settled, *, may_quarantine: bool) -> list[Edit]:
         """Count what is decided; returns what is still pending. The keys that point at a row with a
-        new GlobalID are edits now, of tables that were passed or of this batch itself."""
+        new GlobalID are edits now, and so is what was changed of an add that was there in an older
+        version: of tables that were passed or of this batch itself."""
         left = self._accounts.tally(batch.edits, settled, may_quarantine=may_quarantine)
         if settled.has_renamed:
-            self._has_renamed = True
+            self._has_more = True
             self._accounts.reopen(await self._context.database.read(_edited_since, batch.edits))
+        if settled.outgrown:
+            self._has_more = True
+            self._accounts.reopen(settled.outgrown)
         return left
 
     def _may_go_apart(self, edits: Sequence[Edit]) -> bool:

@@ -13,7 +13,7 @@ from engine import faults
 from engine.geodatabase import acknowledge, change_log, conflicts, journal, reconcile
 from engine.geodatabase.applying import applying
 from engine.geodatabase.carried import note_late
-from engine.geodatabase.change_log import Edit
+from engine.geodatabase.change_log import Edit, EditState
 from engine.geodatabase.conflicts import ConflictKind
 from engine.geodatabase.journal import BatchState
 from engine.geodatabase.layer_table import LayerTable
@@ -49,7 +49,8 @@ class Settled:
 
     ``went_along``: how many deletes, by table, of rows that the service deleted with one of these.
     ``has_renamed``: the service gave rows GlobalIDs of its own, so that the keys of rows that
-    belong to them have become edits.
+    belong to them have become edits. ``outgrown``: adds that were there already, in an older
+    version, so that what was changed since is an update.
     """
 
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Settled:
     held: int = 0
     went_along: Counter[int] = field(default_factory=Counter)
     has_renamed: bool = False
+    outgrown: list[Edit] = field(default_factory=list)
 
 
 def record(
@@ -88,8 +90,7 @@ def record(
             _settle_photos(connection, context, batch_id, table, some)
         else:
             watch_loose(connection, context, table, there)
-    for table, some in grouped:
-        note_late_adds(connection, [c.edit for c in some if _is_late(c)])
+    note_late_adds(connection, [c.edit for c in cases if _is_late(c)])
     acknowledge.release(connection, batch_id)
     for table, _ in grouped:
         change_log.drop_settled(connection, table, now=now)
@@ -107,6 +108,8 @@ def record(
         if outcome is Outcome.QUARANTINED or (case.is_refused and not may_quarantine):
             settled.refusals.append((case.edit, case.refusal))
         settled.outcomes[key_of(case.edit)] = outcome
+        if case.is_doubted and case.is_there and _is_pending_update(connection, case.edit):
+            settled.outgrown.append(case.edit)
     journal.move(connection, batch_id, BatchState.ACKNOWLEDGED, now)
     faults.point("edits.acknowledged")
     return settled
@@ -154,7 +157,7 @@ def note_late_adds(connection: sqlite3.Connection, edits: Iterable[Edit]) -> Non
     """The adds of ``edits``, of which the service shows nothing, may come there after all: in the
     version that was sent."""
     late: dict[int, list[tuple[str, int, str | None]]] = {}
-    tables = {}
+    tables: dict[int, LayerTable] = {}
     for edit in edits:
         if edit.operation is EditOperation.ADD:
             table = tables.setdefault(edit.table.number, edit.table)
@@ -308,6 +311,13 @@ def _outcome(connection: sqlite3.Connection, case: Case, newest_conflict: int) -
     if case.is_refused or (case.is_passed_over and left.last == edit.last):
         return Outcome.QUARANTINED
     return Outcome.PENDING
+
+
+def _is_pending_update(connection: sqlite3.Connection, edit: Edit) -> bool:
+    left = change_log.edit_of(connection, edit.table, edit.global_id)
+    if left is None or left.state is not EditState.PENDING:
+        return False
+    return left.operation is EditOperation.UPDATE
 
 
 def _is_changed(connection: sqlite3.Connection, edit: Edit) -> bool:

@@ -14,7 +14,7 @@ from engine.geodatabase.conflicts import Side
 from engine.model import ConflictPolicy, SyncDirection, SyncModel
 from engine.sync.parameters import PushChannel
 from tests.engine.sync.carrying import export, push, take_back
-from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, fleet, gid
+from tests.engine.sync.fleet import HYDRANTS, VISITS, Device, Fleet, fleet, found, gid
 from tests.engine.sync.schedules.world import NOTES, take, write_data
 from tests.engine.sync.test_edits_meanwhile import foreign
 from tests.feature_service import Fault
@@ -67,6 +67,21 @@ async def test_change_when_the_file_was_sent_then_it_follows(
     assert await name_there(world) == "two"
     await a.sync()
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_change_when_the_file_was_sent_then_one_sync_is_enough(
+    world: Fleet, tmp_path: Path, channel: PushChannel
+) -> None:
+    a = await with_new(world, channel)
+    await export(a, tmp_path / "A.delta")
+    await change(a, name="two")
+    await send(a, tmp_path / "A.delta", channel)
+
+    result = await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD)
+
+    assert await name_there(world) == "two"
+    assert (found(result).applied, found(result).pending) == (2, 0)
 
 
 async def test_change_when_it_was_exported_as_well_then_it_follows(
