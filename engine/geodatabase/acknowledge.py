@@ -23,6 +23,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from engine.geodatabase.applying import applying
+from engine.geodatabase.carried import forget_edited
 from engine.geodatabase.conflicts import settle_conflicts
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
@@ -77,6 +78,7 @@ def acknowledge(
                 continue
             count += 1
             forget_sent(connection, table, sent)
+            forget_edited(connection, table, [gid])
             entry = logged.entry(gid)
             if entry is None:
                 # Entries of rows in flight are kept, unless the row itself was moved to a store, or

@@ -15,6 +15,7 @@ from engine.geodatabase.sql import quote
 
 _TABLE = "fieldsync_exported"
 _RENAMED = "fieldsync_exported_as"
+_EDITED = "fieldsync_exported_edit"
 
 
 def note_carried(
@@ -36,6 +37,7 @@ def note_carried(
         " AND q.direction='outbound' AND q.resolved_at IS NULL AND q.held_gid IS NULL"
         " AND q.seq>=c.seq)"
     )
+    _note_edited(connection, table)
     if connection.execute(f"SELECT 1 {unsent} LIMIT 1", (table.number,)).fetchone() is None:
         return
     _make(connection)
@@ -50,6 +52,44 @@ def note_carried(
         " ON CONFLICT(layer,gid) DO UPDATE SET noted_at=NULL",
         (table.number, sequence),
     )
+
+
+def _note_edited(connection: sqlite3.Connection, table: LayerTable) -> None:
+    edited = "FROM fieldsync_change c WHERE c.layer=? AND c.had_base"
+    found = connection.execute(f"SELECT 1 {edited} LIMIT 1", (table.number,)).fetchone()
+    if table.is_attachment or found is None:
+        return
+    make_table(
+        connection,
+        _EDITED,
+        "(layer INTEGER NOT NULL, gid TEXT NOT NULL, noted_at TEXT, PRIMARY KEY(layer,gid))"
+        " WITHOUT ROWID",
+    )
+    connection.execute(
+        f"INSERT OR REPLACE INTO {_EDITED}(layer,gid) SELECT c.layer,c.gid {edited}",
+        (table.number,),
+    )
+
+
+def exported_edits(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
+    """Rows of which an update or a delete is in a file, and was not sent from here since."""
+    if not has_table(connection, _EDITED):
+        return []
+    found = connection.execute(
+        f"SELECT gid FROM {_EDITED} WHERE layer=? ORDER BY gid", (table.number,)
+    )
+    return [gid for (gid,) in found]
+
+
+def forget_edited(
+    connection: sqlite3.Connection, table: LayerTable, global_ids: Iterable[str]
+) -> None:
+    """The service has what is in a file of these rows, or something newer."""
+    if has_table(connection, _EDITED):
+        connection.executemany(
+            f"DELETE FROM {_EDITED} WHERE layer={table.number} AND gid=?",
+            [(gid,) for gid in global_ids],
+        )
 
 
 def note_late(
@@ -163,16 +203,16 @@ def with_old(
     connection: sqlite3.Connection, tables: Iterable[LayerTable], now: str, before: str
 ) -> list[LayerTable]:
     """The tables for which :func:`prune_carried` has anything to do."""
-    if not has_table(connection, _TABLE):
-        return []
     return [
         table
         for table in tables
-        if connection.execute(
-            f"SELECT 1 FROM {_TABLE} WHERE layer=?1 AND {_UNSEEN}"
-            f" UNION ALL SELECT 1 FROM {_TABLE} WHERE {_old(table)} LIMIT 1",
-            (table.number, now, before),
-        ).fetchone()
+        if any(
+            connection.execute(
+                f"SELECT 1 FROM {name} WHERE layer=?1 AND ({_UNSEEN} OR {old}) LIMIT 1",
+                (table.number, now, before),
+            ).fetchone()
+            for name, old in _kept(connection, table)
+        )
     ]
 
 
@@ -183,9 +223,13 @@ def prune_carried(connection: sqlite3.Connection, table: LayerTable, now: str, b
     ``now`` must be right: the time of an export counts from here on, as the clock may have been
     wrong when there was no link.
     """
-    values = (table.number, now, before)
-    connection.execute(f"UPDATE {_TABLE} SET noted_at=?2 WHERE layer=?1 AND {_UNSEEN}", values[:2])
-    connection.execute(f"DELETE FROM {_TABLE} WHERE {_old(table)}", values)
+    for name, old in _kept(connection, table):
+        connection.execute(
+            f"UPDATE {name} SET noted_at=?2 WHERE layer=?1 AND {_UNSEEN}", (table.number, now)
+        )
+        connection.execute(
+            f"DELETE FROM {name} WHERE layer=?1 AND {old}", (table.number, now, before)
+        )
     if has_table(connection, _RENAMED):
         connection.execute(
             f"DELETE FROM {_RENAMED} WHERE NOT EXISTS(SELECT 1 FROM {_TABLE} f"
@@ -196,13 +240,16 @@ def prune_carried(connection: sqlite3.Connection, table: LayerTable, now: str, b
 _UNSEEN = "(noted_at IS NULL OR noted_at>?2)"
 
 
-def _old(table: LayerTable) -> str:
+def _kept(connection: sqlite3.Connection, table: LayerTable) -> list[tuple[str, str]]:
+    """The tables of what left, each with the condition for a row of it that is not awaited."""
     gid = quote(table.global_id)
-    return (
-        f"layer=?1 AND noted_at<?3 AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} t"
+    unsent = (
+        f"SELECT 1 FROM {quote(table.name)} t"
         f" JOIN fieldsync_change c ON c.layer={table.number} AND c.gid=t.{gid} AND c.had_base=0"
-        f" WHERE t.{gid}={_TABLE}.gid)"
+        f" WHERE t.{gid}={_TABLE}.gid"
     )
+    old = {_TABLE: f"(noted_at<?3 AND NOT EXISTS({unsent}))", _EDITED: "noted_at<?3"}
+    return [(name, is_old) for name, is_old in old.items() if has_table(connection, name)]
 
 
 def carried_sequence(

@@ -15,7 +15,7 @@ from contextlib import suppress
 from engine import faults
 from engine.geodatabase import conflicts, journal
 from engine.geodatabase.applying import applying
-from engine.geodatabase.carried import renamed_to
+from engine.geodatabase.carried import forget_edited, renamed_to
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.conflicts import ConflictKind
 from engine.geodatabase.difference import Cell
@@ -88,6 +88,7 @@ def _apply(
     rows, gone = [], []
     for answer in answers:
         entry = _entry(logged, answer)
+        forget_edited(connection, table, [answer.edit.global_id])
         if entry is None:
             if answer.verdict is EditVerdict.APPLIED:
                 result.downloaded.conflicts += _read_again(connection, context, logged, answer)

@@ -19,8 +19,8 @@ from engine.errors import (
     ProtocolError,
     ServiceRefusedError,
 )
-from engine.geodatabase import fetch_queue, merge, quarantine, replica, staging
-from engine.geodatabase.carried import carried_and_deleted
+from engine.geodatabase import change_log, fetch_queue, merge, quarantine, replica, staging
+from engine.geodatabase.carried import carried_and_deleted, exported_edits
 from engine.geodatabase.half_merged import last_keys, note_begun, note_ended, untold_rows
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.remembered import recall, remember
@@ -364,12 +364,24 @@ def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str
 def _untold_new(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
     """Rows that are here since the last download, by our own edits or by a merge that was broken
     off, and of which this one says nothing: somebody may have deleted them. And those that were
-    deleted here, and that somebody may have added there from a file."""
+    deleted or taken back here, and that somebody may have sent from a file."""
     carried = () if table.is_attachment else carried_and_deleted(connection, table)
     return [
         *untold(connection, table, Reason.ADDED),
         *untold_rows(connection, table),
         *(gid for gid, _ in carried if not staging.is_staged(connection, table, gid)),
+        *_taken_back(connection, table),
+    ]
+
+
+def _taken_back(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
+    """Rows with an edit in a file that is none here any more. Whoever sends the file brings it
+    there all the same."""
+    return [
+        gid
+        for gid in exported_edits(connection, table)
+        if not staging.is_staged(connection, table, gid)
+        and change_log.edit_of(connection, table, gid) is None
     ]
 
 

@@ -41,3 +41,40 @@ async def test_row_that_was_changed_back_is_read_again_when_the_file_was_sent(
     assert (await world.rows())[HYDRANTS][one]["name"] == "H2"
     await a.sync()
     await world.assert_agreed()
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_row_that_was_changed_back_is_read_again_though_nobody_brings_the_answer(
+    world: Fleet, tmp_path: Path, is_deleted: bool
+) -> None:
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await world.device("A", channel=channel)
+    one = gid(2)
+    foreign(a, f"CREATE TABLE kept AS SELECT * FROM Hydrants WHERE GlobalID='{one}'")
+    edit = "DELETE FROM Hydrants" if is_deleted else "UPDATE Hydrants SET name='new'"
+    foreign(a, f"{edit} WHERE GlobalID='{one}'")
+    await export(a, tmp_path / "A.delta")
+    foreign(a, "INSERT OR REPLACE INTO Hydrants SELECT * FROM kept")
+    await a.sync()
+    await a.sync()
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+
+    await a.sync()
+
+    await world.assert_agreed()
+    assert (one in (await a.rows())[HYDRANTS]) is not is_deleted
+
+
+async def test_exported_edits_that_were_sent_are_not_asked_for_any_more(
+    world: Fleet, tmp_path: Path
+) -> None:
+    a = await world.device("A")
+    foreign(a, f"UPDATE Hydrants SET name='new' WHERE GlobalID='{gid(2)}'")
+    await export(a, tmp_path / "A.delta")
+    await a.sync()
+    await a.sync()
+    world.server.log.clear()
+
+    await a.sync()
+
+    assert world.server.log.count("query") == 0
