@@ -317,8 +317,11 @@ def incomplete_rows(
 
 
 def refetch_renamed(connection: sqlite3.Connection, table: LayerTable) -> None:
-    """Of attachments in a file with all rows nobody says that they were changed: one that has
-    another name or type than here was."""
+    """Nobody says of attachments in a file with all rows that they were changed, nor of those that
+    were added and changed since the last download: one that has another name or type than here
+    was."""
+    if not staging.count_staged(connection, table):
+        return
     stage, name = staging.stage_table(table), quote(table.name)
     connection.execute(
         "UPDATE temp.fieldsync_stage_fetch SET size_bytes=NULL WHERE number=?1 AND gid IN"

@@ -232,11 +232,11 @@ async def _stage_others(
     await watch_unheld(context, tables)
     for table in tables:
         await complete(context, table)
+        if table.is_attachment:
+            await context.database.stage(refetch_renamed, table)
         if table.layer_id in staged.replaced:
             rows = await _stage_absent(context, table)
             departed[table.number], still_outside[table.number] = rows
-            if table.is_attachment:
-                await context.database.stage(refetch_renamed, table)
             continue
         if table.is_attachment:
             added = await context.database.stage(_untold_new, table)

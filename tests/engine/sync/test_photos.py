@@ -288,3 +288,20 @@ async def test_data_that_came_in_a_file_and_was_lost_is_asked_of_the_service(wor
 def _without_data(connection: sqlite3.Connection, fetch: Fetch) -> None:
     connection.execute("UPDATE Hydrants__ATTACH SET DATA = NULL")
     fetch_queue.enqueue(connection, [fetch])
+
+
+async def test_own_new_photo_that_was_replaced_by_one_of_that_size_is_fetched(
+    world: Fleet,
+) -> None:
+    """The next download tells of it as of one that was added."""
+    a = await world.device("A")
+    async with a.open() as geodatabase:
+        table = geodatabase.table(HYDRANTS)
+        photo = await table.add_attachment(gid(2), "mine.jpg", None, b"mine")
+    await a.sync(geodatabase_sync_direction=SyncDirection.UPLOAD)
+    await world.replace_photo(photo.global_id, "news.jpg", b"news")
+
+    await a.sync()
+
+    assert (await a.attachments())[photo.global_id][3] == b"news"
+    await world.assert_agreed()
