@@ -26,6 +26,7 @@ from tests.engine.sync.schedules.evidence import (
     history,
     photo_history,
     stores,
+    without_unseen,
 )
 from tests.engine.sync.schedules.extras import extra_fields, extras_here, extras_there
 from tests.engine.sync.schedules.ledger import OFFICE, Delete, Entry, Ledger, Photo, Write
@@ -178,11 +179,12 @@ class _Books:
 
     def __post_init__(self) -> None:
         """Rows that the service gave GlobalIDs of its own are known by their texts."""
+        known = {*self.initial, *((w.layer, w.gid) for w in self.ledger.writes)}
+        self.history = without_unseen(self.history, known)
         by_token: dict[tuple[int, Value], list[str]] = {}
         for (layer, gid), versions in self.history.items():
             for token in {version.cells[TOKENS[layer]] for version in versions}:
                 by_token.setdefault((layer, token), []).append(gid)
-        known = {*self.initial, *((w.layer, w.gid) for w in self.ledger.writes)}
         for number, write in enumerate(self.ledger.entries):
             if not isinstance(write, Write):
                 continue
@@ -204,6 +206,8 @@ class _Books:
                 later = self.ledger.entries[number:]
                 if Delete(write.who, write.layer, write.gid) in later:
                     continue  # by its own device
+                if any(self._arrived_there(write, entry) for entry in later):
+                    continue  # written over on that device, not on the restored row
                 # Written over before the restored row went up.
                 self.ledger.entries[number] = replace(write, gid=new)
 
@@ -212,6 +216,12 @@ class _Books:
         versions = self.history.get((write.layer, write.gid), [])
         telling = {n: v for n, v in write.values.items() if n != "status"} or write.values
         return any(v.cells[n] == value for v in versions for n, value in telling.items())
+
+    def _arrived_there(self, write: Write, entry: Entry) -> bool:
+        """Whether what the same device wrote to the same row came to the service."""
+        if not isinstance(entry, Write) or entry.who != write.who:
+            return False
+        return (entry.layer, entry.gid) == (write.layer, write.gid) and self._was_there(entry)
 
     def _gid(self, layer: int, gid: str) -> str:
         return self.alias.get((layer, gid), gid)

@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.engine.sync.schedules.world import COLUMNS, LAYERS, TABLES, Row, Value, plain
+from tests.engine.sync.schedules.world import COLUMNS, LAYERS, TABLES, TOKENS, Row, Value, plain
 from tests.feature_service.hosted import Hosted
 from tests.feature_service.store import CURRENT
 
@@ -85,6 +86,29 @@ def photo_history(inside: Hosted) -> dict[str, list[Version]]:
         cells: Row = {"parent": parent, "name": name, "data": data}
         found.setdefault(gid, []).append(Version(cells, begin, end))
     return found
+
+
+def without_unseen(found: History, known: Collection[Key]) -> History:
+    """Leave out rows that came under a GlobalID of the service's and went with their parent in the
+    same call, if they came again: they were there for nobody, and without results the device sends
+    them once more."""
+    unseen = {
+        key
+        for key, versions in found.items()
+        if key not in known and all(version.begin == version.end for version in versions)
+    }
+    seen = {
+        (layer, version.cells[TOKENS[layer]])
+        for (layer, gid), versions in found.items()
+        for version in versions
+        if (layer, gid) not in unseen
+    }
+    return {
+        (layer, gid): versions
+        for (layer, gid), versions in found.items()
+        if (layer, gid) not in unseen
+        or not any((layer, version.cells[TOKENS[layer]]) in seen for version in versions)
+    }
 
 
 def initial_rows(inside: Hosted) -> History:
