@@ -5,6 +5,7 @@ import sqlite3
 
 from engine.geodatabase.cells import as_new, decode_row, encode_row
 from engine.geodatabase.difference import Row, three_way
+from engine.geodatabase.fetch_queue import is_outdated
 from engine.geodatabase.layer_table import LayerTable
 from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
@@ -32,11 +33,15 @@ def keep_part(logged: LoggedTable, conflict: int, gid: str) -> bool:
     stored = logged.stored(gid)
     if stored is None:
         return False
-    data = quote(table.noted[0]) if table.noted else "NULL"
     extent = "none"
     entry = logged.entry(gid)
     if entry is not None and logged.is_edited(entry):
         extent = "data" if entry.data or not entry.had_base else "row"
+    data = "NULL"
+    if table.noted:
+        data = quote(table.noted[0])
+        if extent != "data":
+            data = f"CASE WHEN NOT {is_outdated(table)} THEN {data} END"
     row = {**json.loads(encode_row(table, stored.row) or "{}"), _EXTENT: extent}
     logged.connection.execute(
         "INSERT INTO fieldsync_conflict_part(conflict,layer,gid,row,data)"

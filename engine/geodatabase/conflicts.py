@@ -422,7 +422,8 @@ def _write_data(logged: LoggedTable, conflict: int, gid: str, side: Side) -> Non
         logged.set_data(entry, 0)
         base = logged.base(entry, stored.row)
         assert base is not None
-        logged.set_cells(gid, {"DATA_SIZE": logged.cell(base, "DATA_SIZE")})
+        cells = {"DATA_SIZE": logged.cell(base, "DATA_SIZE"), **dict.fromkeys(logged.table.noted)}
+        logged.set_cells(gid, cells)
         enqueue_anew(connection, logged.table, gid)
         logged.settle(gid)
 

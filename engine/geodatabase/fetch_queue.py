@@ -22,7 +22,8 @@ class Fetch:
     neither its feature must be asked where it is.
 
     ``size_bytes`` is what the service said, None if it did not. ``attempts`` have failed so far,
-    the last one with ``error``.
+    the last one with ``error``. ``is_changed``: the data may be other than that here in the same
+    size; what is in the queue is fetched in any case.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Fetch:
     size_bytes: int | None
     attempts: int = 0
     error: str | None = None
+    is_changed: bool = False
 
 
 def enqueue(connection: sqlite3.Connection, fetches: Iterable[Fetch]) -> None:
@@ -70,6 +72,17 @@ def if_empty(connection: sqlite3.Connection, table: LayerTable, gid: str) -> Fet
     if found is None:
         return None
     return Fetch(number=table.number, gid=gid, url=None, spool_name=None, size_bytes=found[0])
+
+
+def is_outdated(table: LayerTable) -> str:
+    """The condition that the data of an attachment, if nobody has edited it, is older than its
+    row: what the row says of it is still to be fetched."""
+    size, data = f"{quote(table.name)}.DATA_SIZE", quote(table.noted[0])
+    waits = (
+        f"SELECT 1 FROM fieldsync_fetch f WHERE f.number={table.number:d}"
+        f" AND f.gid={quote(table.name)}.{quote(table.global_id)}"
+    )
+    return f"({size} IS NOT NULL AND length({data}) IS NOT {size} AND EXISTS({waits}))"
 
 
 def find(connection: sqlite3.Connection, table: LayerTable, gid: str) -> Fetch | None:

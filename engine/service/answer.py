@@ -7,8 +7,10 @@ Every application error of ArcGIS comes with HTTP status 200 and an ``error`` ob
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from engine.errors import (
@@ -23,6 +25,9 @@ from engine.errors import (
     service_error,
 )
 from engine.layer_schema import JsonObject
+
+SMALL_ERROR_BYTES = 4096
+"""No error object is larger."""
 
 INFLATED_CHUNK_BYTES = 64 * 1024  # a few bytes of gzip may hold gigabytes: never inflated at once
 
@@ -175,6 +180,19 @@ def raise_error_in(value: JsonObject, where: str) -> None:
         raise _refusal(_status_message(value), where)
     if value.get("success") is False and "item" not in value:
         raise _refusal({"message": "the operation did not succeed"}, where)
+
+
+def check_is_no_error(content: bytes, where: str) -> None:
+    """Raise the service's own error if it came as the content of a file, with HTTP status 200."""
+    if content.lstrip()[:1] == b"{":
+        with suppress(ProtocolError):  # a file that only begins like one
+            raise_error_in(json_object(content, where), where)
+
+
+def check_file_is_no_error(path: Path, where: str) -> None:
+    """The same of a file; what is larger than ``SMALL_ERROR_BYTES`` is no error."""
+    if path.stat().st_size <= SMALL_ERROR_BYTES:
+        check_is_no_error(path.read_bytes(), where)
 
 
 def _status_message(value: JsonObject) -> JsonObject:

@@ -29,10 +29,10 @@ from engine.errors import (
     TransientError,
 )
 from engine.layer_schema import JsonObject
-from engine.service.answer import http_date, place
+from engine.service.answer import SMALL_ERROR_BYTES, http_date, place
 from engine.service.exchange import Exchange
 from engine.service.session import Session
-from engine.service.sign_in import SMALL_REFUSAL_BYTES, check_no_refusal, check_not_refused
+from engine.service.sign_in import check_no_refusal, check_not_refused
 
 CHUNK_BYTES = 256 * 1024
 """What is written to the disk at once, and may be lost with the power."""
@@ -208,7 +208,7 @@ async def _first_bytes(exchange: Exchange) -> bytes:
     """The beginning of an answer that takes the place of what has come, if it is a file at all: the
     refusal of a token comes with the status 200, too, and that is no reason to begin anew."""
     first = bytearray()
-    while len(first) <= SMALL_REFUSAL_BYTES:
+    while len(first) <= SMALL_ERROR_BYTES:
         chunk = await exchange.read()
         if not chunk:
             check_no_refusal(bytes(first), exchange.where)

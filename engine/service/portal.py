@@ -6,7 +6,6 @@ people copy are those of the item page and of Map Viewer.
 
 import asyncio
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -22,11 +21,11 @@ from engine.errors import (
 )
 from engine.json_members import text_of
 from engine.layer_schema import JsonObject
-from engine.service.answer import json_object, place, raise_error_in
+from engine.service.answer import check_file_is_no_error, check_is_no_error, place
 from engine.service.download import discard, download
 from engine.service.hosts import host_name, url_above
 from engine.service.session import Session
-from engine.service.sign_in import ARCGIS_ONLINE, SMALL_REFUSAL_BYTES
+from engine.service.sign_in import ARCGIS_ONLINE
 
 MAX_RESOURCES = 10_000
 """Of one item; a list that goes on after so many is no list that was made for us."""
@@ -188,7 +187,7 @@ class Portal:
             return found[:PEEK_BYTES]
 
         found = await self._session.repeat(url, attempt, lambda: 0)
-        _check_no_error(found, place(url))
+        check_is_no_error(found, place(url))
         return found
 
     async def related_items(
@@ -256,12 +255,11 @@ class Portal:
         size = await download(
             self._session, asked, target, memo={}, is_packable=False, limit_bytes=limit_bytes
         )
-        if size <= SMALL_REFUSAL_BYTES:
-            try:
-                await asyncio.to_thread(_check_is_no_error, target, place(url))
-            except EngineError:
-                await asyncio.to_thread(discard, target)
-                raise
+        try:
+            await asyncio.to_thread(check_file_is_no_error, target, place(url))
+        except EngineError:
+            await asyncio.to_thread(discard, target)
+            raise
         return size
 
     def _item_url(self, item_id: str) -> str:
@@ -330,17 +328,6 @@ def _safe_name(name: str) -> str:
     if not name or name.startswith("/") or ".." in name.split("/"):
         raise ProtocolError(f"a resource of the name {name!r}")
     return name
-
-
-def _check_is_no_error(path: Path, where: str) -> None:
-    _check_no_error(path.read_bytes(), where)
-
-
-def _check_no_error(content: bytes, where: str) -> None:
-    """An error of ArcGIS comes with HTTP status 200, whatever was asked for."""
-    if content.lstrip()[:1] == b"{":
-        with suppress(ProtocolError):  # a file that only begins like one
-            raise_error_in(json_object(content, where), where)
 
 
 def _number(value: JsonObject, name: str, default: int) -> int:

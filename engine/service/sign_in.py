@@ -29,7 +29,7 @@ from engine.errors import (
     ServiceRefusedError,
 )
 from engine.layer_schema import JsonObject
-from engine.service.answer import json_object, raise_error_in
+from engine.service.answer import SMALL_ERROR_BYTES, json_object, raise_error_in
 from engine.service.credential_store import ArcGISCredentialStore
 from engine.service.credentials import (
     ArcGISCredential,
@@ -56,7 +56,6 @@ Credentials = ArcGISCredential | ArcGISCredentialStore
 ARCGIS_ONLINE = "https://www.arcgis.com"
 HEADER = "X-Esri-Authorization"
 """Taken where a web server in front of ArcGIS wants ``Authorization`` for itself, too."""
-SMALL_REFUSAL_BYTES = 4096
 
 
 class SignInRefusedError(AuthenticationError):
@@ -349,7 +348,7 @@ def check_not_refused(path: Path, where: str) -> None:
 
     ArcGIS answers so with HTTP status 200, whatever was asked for.
     """
-    if path.stat().st_size <= SMALL_REFUSAL_BYTES:
+    if path.stat().st_size <= SMALL_ERROR_BYTES:
         check_no_refusal(path.read_bytes(), where)
 
 

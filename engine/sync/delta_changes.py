@@ -135,10 +135,11 @@ def _pieces(
 def _sources(
     connection: sqlite3.Connection, table: LayerTable, gids: Sequence[str]
 ) -> list[tuple[object, ...]]:
-    """Where the data of attachments is to be had; what came with the rows is not told of."""
+    """Where the data of attachments is to be had, and its size if that tells it from older data;
+    what came with the rows is not told of."""
     statement = (
-        "SELECT gid,url,size_bytes FROM temp.fieldsync_stage_fetch"
-        " WHERE number=? AND gid=? AND url IS NOT NULL"
+        "SELECT gid,url,CASE WHEN NOT is_changed THEN size_bytes END"
+        " FROM temp.fieldsync_stage_fetch WHERE number=? AND gid=? AND url IS NOT NULL"
     )
     found = (connection.execute(statement, (table.number, gid)).fetchone() for gid in gids)
     return [row for row in found if row is not None]
@@ -280,8 +281,9 @@ def _ask_for(connection: sqlite3.Connection, context: LocalContext, one: BlockSe
     for gid, url, size in one.section.rows:
         found = connection.execute(statement, (size, gid)).fetchone()
         if found is not None and not found[0]:
+            source = url if size is not None else None  # its feature is asked, also for its size
             fetches.append(
-                Fetch(number=table.number, gid=gid, url=url, spool_name=None, size_bytes=size)
+                Fetch(number=table.number, gid=gid, url=source, spool_name=None, size_bytes=size)
             )
     fetch_queue.enqueue(connection, fetches)
 

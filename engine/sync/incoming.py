@@ -166,14 +166,13 @@ class Stager:
             self._wrong(table, gid or "", event.operation, f"attachment: {reason}", payload)
             return
         size = event.data_size if isinstance(event.size, str) else event.size
-        # Updated data may have the size of the old, so an update is always fetched.
         is_update = event.operation is Operation.UPDATES
         spool = None
         if event.data_size:
             spool = f"attachment-{table.number}-{gid.strip('{}')}"
             size = event.data_size
             data = self._folder / _data_name(event.layer_id, event.number)
-            if is_update:  # nothing else will tell that it is whole
+            if is_update:  # older data of that size may lie there
                 with open(data, "r+b") as stream:
                     os.fsync(stream.fileno())
             data.replace(self._folder / spool)
@@ -183,7 +182,8 @@ class Stager:
                 gid=gid,
                 url=event.url or None,
                 spool_name=spool,
-                size_bytes=None if is_update else size,
+                size_bytes=size,
+                is_changed=is_update,
             )
         )
         if len(self._queue) >= FETCH_BATCH:
@@ -253,7 +253,7 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
         staging.clear_staging(connection, table)
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS fieldsync_stage_fetch(number,gid,url,spool_name,"
-        "size_bytes,PRIMARY KEY(number,gid)) WITHOUT ROWID"
+        "size_bytes,is_changed,PRIMARY KEY(number,gid)) WITHOUT ROWID"
     )
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS fieldsync_stage_incomplete(number,gid,"
@@ -289,7 +289,7 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
     def fetches(batch: list[Fetch]) -> None:
         stage_fetches(connection, batch)
         for table in tables:
-            changed = [f.gid for f in batch if f.number == table.number and f.size_bytes is None]
+            changed = [f.gid for f in batch if f.number == table.number and f.is_changed]
             if changed:
                 staging.stage_changed_data(connection, table, changed)
 
@@ -299,8 +299,8 @@ def _staging_sinks(connection: sqlite3.Connection, tables: Sequence[LayerTable])
 def stage_fetches(connection: sqlite3.Connection, batch: Sequence[Fetch]) -> None:
     """Lay ready what may have to be fetched of attachments, beside their staged rows."""
     connection.executemany(
-        "INSERT OR REPLACE INTO temp.fieldsync_stage_fetch VALUES(?,?,?,?,?)",
-        [(f.number, f.gid, f.url, f.spool_name, f.size_bytes) for f in batch],
+        "INSERT OR REPLACE INTO temp.fieldsync_stage_fetch VALUES(?,?,?,?,?,?)",
+        [(f.number, f.gid, f.url, f.spool_name, f.size_bytes, f.is_changed) for f in batch],
     )
 
 
@@ -324,7 +324,7 @@ def refetch_renamed(connection: sqlite3.Connection, table: LayerTable) -> None:
         return
     stage, name = staging.stage_table(table), quote(table.name)
     connection.execute(
-        "UPDATE temp.fieldsync_stage_fetch SET size_bytes=NULL WHERE number=?1 AND gid IN"
+        "UPDATE temp.fieldsync_stage_fetch SET is_changed=1 WHERE number=?1 AND gid IN"
         f"(SELECT s.gid FROM {stage} s JOIN {name} a ON a.{quote(table.global_id)}=s.gid"
         " WHERE (s.v_ATT_NAME IS NOT a.ATT_NAME OR s.v_CONTENT_TYPE IS NOT a.CONTENT_TYPE)"
         " AND NOT EXISTS(SELECT 1 FROM fieldsync_change c WHERE c.layer=?1 AND c.gid=s.gid))",
@@ -333,13 +333,14 @@ def refetch_renamed(connection: sqlite3.Connection, table: LayerTable) -> None:
 
 
 def staged_fetches(connection: sqlite3.Connection, table: LayerTable) -> list[Fetch]:
-    """Attachments whose data must be fetched: those that are not here in that size already."""
+    """Attachments whose data must be fetched: those that were changed, or are not here in that
+    size already."""
     name = quote(table.name)
     (data,) = table.noted
     found = connection.execute(
         "SELECT f.number,f.gid,f.url,f.spool_name,f.size_bytes FROM temp.fieldsync_stage_fetch f"
         f" JOIN {name} a ON a.{quote(table.global_id)}=f.gid WHERE f.number=?"
-        f" AND (f.size_bytes IS NULL OR a.{quote(data)} IS NULL"
+        f" AND (f.is_changed OR f.size_bytes IS NULL OR a.{quote(data)} IS NULL"
         f" OR length(a.{quote(data)})<>f.size_bytes)",
         (table.number,),
     )

@@ -279,7 +279,7 @@ def _is_there(path: Path, size_bytes: int | None) -> bool:
 def _refetch_waiting(connection: sqlite3.Connection) -> None:
     """What still waits of an earlier file is to come from this one, whatever its size says."""
     connection.execute(
-        "UPDATE temp.fieldsync_stage_fetch SET size_bytes=NULL"
+        "UPDATE temp.fieldsync_stage_fetch SET is_changed=1"
         " WHERE (number,gid) IN(SELECT number,gid FROM fieldsync_fetch)"
     )
 

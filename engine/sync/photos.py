@@ -18,6 +18,7 @@ from engine.geodatabase.change_log import Edit
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
 from engine.model import EditOperation
+from engine.service.answer import check_file_is_no_error, place
 from engine.service.download import using
 from engine.sync.context import SyncContext
 from engine.sync.photo_check import photo_of
@@ -121,6 +122,8 @@ async def _download(context: SyncContext, fetch: Fetch, path: Path) -> None:
         url, expected = photo.url, photo.size_bytes
     context.folder.mkdir(exist_ok=True)
     size = await context.service.download_attachment(url, path)
+    if size != expected:
+        await asyncio.to_thread(check_file_is_no_error, path, place(url))
     if expected is not None and size != expected:
         raise ProtocolError(f"{size} bytes came instead of {expected}")
 

@@ -9,9 +9,9 @@ from engine import faults
 from engine.geodatabase import fetch_queue
 from engine.geodatabase.conflicts import Side
 from engine.geodatabase.fetch_queue import Fetch
-from engine.model import ConflictPolicy, SyncDirection
-from engine.sync.parameters import PushChannel
-from tests.engine.sync.fleet import HYDRANTS, Device, Fleet, gid
+from engine.model import ConflictPolicy, SyncDirection, SyncModel
+from engine.sync.parameters import PushChannel, SyncLayerOption
+from tests.engine.sync.fleet import HYDRANTS, PIPES, Device, Fleet, gid
 from tests.engine.sync.test_edits_meanwhile import CHANNELS, foreign
 from tests.feature_service import Fault
 
@@ -304,4 +304,78 @@ async def test_own_new_photo_that_was_replaced_by_one_of_that_size_is_fetched(
     await a.sync()
 
     assert (await a.attachments())[photo.global_id][3] == b"news"
+    await world.assert_agreed()
+
+
+async def test_error_that_comes_in_the_place_of_changed_data_is_not_taken_for_it(
+    world: Fleet,
+) -> None:
+    """ArcGIS answers so with HTTP status 200, and the next download has not told yet why."""
+    a = await world.device("A", model=SyncModel.PER_LAYER)
+    ((photo, before),) = (await a.attachments()).items()
+    await world.replace_photo(photo, "news.jpg", b"news")
+    world.server.faults.add(Fault(kind="status", operation="attachment", status=404, times=1))
+    await a.sync()
+    await world.edit(HYDRANTS, deletes=[before[0]])
+
+    await a.sync(
+        layer_options=[
+            SyncLayerOption(layer_id=HYDRANTS, sync_direction=SyncDirection.UPLOAD),
+            SyncLayerOption(layer_id=PIPES, sync_direction=SyncDirection.DOWNLOAD),
+        ]
+    )
+
+    assert (await a.attachments())[photo][3] == before[3]
+    await a.sync()
+    await world.assert_agreed()
+
+
+async def test_error_is_no_data_of_an_attachment_whose_size_is_not_known(world: Fleet) -> None:
+    a = await world.device("A")
+    ((photo, before),) = (await a.attachments()).items()
+    gone = f"{world.url}/{HYDRANTS}/1/attachments/999"
+    number = HYDRANTS * 2 + 1
+    wanted = Fetch(number=number, gid=photo, url=gone, spool_name=None, size_bytes=None)
+    async with a.open() as geodatabase:
+        await geodatabase.database.write(fetch_queue.enqueue, [wanted], applying=True)
+
+    await a.sync()
+
+    assert (await a.attachments())[photo] == before
+    async with a.open() as geodatabase:
+        (waiting,) = await geodatabase.database.read(fetch_queue.next_fetches)
+    assert "Attachment not found" in str(waiting.error)
+
+
+@pytest.mark.parametrize("is_conflict", [False, True])
+async def test_photo_does_not_come_back_with_older_data_than_its_name(
+    world: Fleet, is_conflict: bool
+) -> None:
+    """Its feature is deleted there before the new data has come, and brought back by an edit."""
+    a, b = await world.device("A"), await world.device("B")
+    a.parameters.conflict_policy = ConflictPolicy.MANUAL
+    ((photo, (parent, *_)),) = (await a.attachments()).items()
+    if is_conflict:
+        async with a.open() as geodatabase:
+            hydrants = geodatabase.table(HYDRANTS)
+            await hydrants.update_attachment(photo, "mine.jpg", None, b"mine")
+    await world.replace_photo(photo, "news.jpg", b"news" if is_conflict else b"other news")
+    world.server.faults.add(Fault(kind="status", operation="attachment", status=404, times=0))
+    await a.sync()
+    async with a.open() as geodatabase:
+        for conflict in await geodatabase.conflicts():
+            await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{parent}'")
+    await world.edit(HYDRANTS, deletes=[parent])
+    await a.sync()
+    async with a.open() as geodatabase:
+        for conflict in await geodatabase.conflicts():
+            await geodatabase.resolve_conflict(conflict.id, Side.MINE)
+    world.server.faults.clear()
+
+    for device in (a, b):
+        await device.sync()
+
+    assert parent in (await world.rows())[HYDRANTS]
+    assert photo not in world.attachments()
     await world.assert_agreed()
