@@ -17,6 +17,7 @@ from engine.geodatabase import attachments
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.difference import Row
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.logged_table import LoggedTable
 from engine.geodatabase.sql import quote
 from engine.model import EditOperation, normalise_guid
 from engine.service.download import discard
@@ -194,6 +195,10 @@ async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
         was = edit.base[edit.table.row_names.index("DATA_SIZE")]
         is_named = photo.name == attachment_cells(edit)["ATT_NAME"]
         return is_named and photo.size_bytes in (None, was)
+    if await context.database.read(_is_replaced, edit):
+        # What was sent is not here any more: it is known by its name and size.
+        sent = attachment_cells(edit)
+        return (photo.name, photo.size_bytes) == (sent["ATT_NAME"], sent["DATA_SIZE"])
     try:
         size = await context.database.read(attachments.data_size, edit.table, edit.key)
     except FeatureNotFoundError:
@@ -209,6 +214,12 @@ async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:
         return False
     finally:
         await asyncio.to_thread(discard, target)
+
+
+def _is_replaced(connection: sqlite3.Connection, edit: Edit) -> bool:
+    """Whether the data was changed here since the edit was sent."""
+    entry = LoggedTable(connection, edit.table).entry(edit.global_id)
+    return entry is not None and entry.data > edit.last
 
 
 def _equals(connection: sqlite3.Connection, edit: Edit, path: Path) -> bool:

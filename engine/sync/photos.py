@@ -17,6 +17,7 @@ from engine.geodatabase import attachments, change_log, fetch_queue
 from engine.geodatabase.change_log import Edit
 from engine.geodatabase.fetch_queue import Fetch
 from engine.geodatabase.layer_table import LayerTable
+from engine.geodatabase.watched import Reason, watch
 from engine.model import EditOperation
 from engine.service.answer import check_file_is_no_error, place
 from engine.service.download import using
@@ -116,8 +117,11 @@ def _is_whole(fetch: Fetch, path: Path) -> bool:
 async def _download(context: SyncContext, fetch: Fetch, path: Path) -> None:
     url, expected = fetch.url, fetch.size_bytes
     if url is None:
-        photo = await photo_of(context, _table(context, fetch), fetch.gid)
+        table = _table(context, fetch)
+        photo = await photo_of(context, table, fetch.gid)
         if photo is None:
+            # Else an edit of it would wait for ever, if no download tells that it went.
+            await context.database.write(watch, table, [fetch.gid], Reason.ADDED)
             raise ProtocolError("its feature on the service does not list it")
         url, expected = photo.url, photo.size_bytes
     context.folder.mkdir(exist_ok=True)

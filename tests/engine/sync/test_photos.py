@@ -379,3 +379,54 @@ async def test_photo_does_not_come_back_with_older_data_than_its_name(
     assert parent in (await world.rows())[HYDRANTS]
     assert photo not in world.attachments()
     await world.assert_agreed()
+
+
+async def test_edit_of_a_photo_whose_data_is_gone_there_does_not_wait_for_it(world: Fleet) -> None:
+    """It went with its feature, which was deleted here, so no download tells of it."""
+    a = await world.device("A", channel=PushChannel.SYNCHRONIZE_REPLICA)
+    ((photo, (parent, *_)),) = (await a.attachments()).items()
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_attachment(photo, "mine.jpg", None, b"mine")
+    await a.sync()
+    without = f"SET DATA=NULL,ATT_NAME='other.jpg' WHERE GLOBALID='{photo}'"
+    gone = f"DELETE FROM Hydrants WHERE GlobalID='{parent}'"
+    foreign(a, f"UPDATE Hydrants__ATTACH {without}", gone)
+
+    for _ in range(3):
+        await a.sync()
+
+    assert not any((await a.pending()).values())
+    assert photo not in await a.attachments()
+    await world.assert_agreed()
+
+
+@pytest.mark.parametrize("data", [b"again", b"of another size"])
+@pytest.mark.parametrize("policy", ConflictPolicy)
+async def test_photo_that_is_replaced_while_it_is_on_its_way_is_no_conflict_with_itself(
+    world: Fleet, policy: ConflictPolicy, data: bytes
+) -> None:
+    """Its answer is lost, and what is here is not what was sent."""
+    a = await world.device("A", channel=PushChannel.APPLY_EDITS)
+    a.parameters.conflict_policy = policy
+    photo = next(iter(world.attachments()))
+    async with a.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).update_attachment(photo, "first.jpg", None, b"first")
+    world.server.faults.add(Fault(kind="drop-after-commit", operation="applyEdits", times=1))
+    said = f"DATA=x'{data.hex()}',ATT_NAME='again.jpg'"
+    passed: list[str] = []
+
+    def replace(name: str) -> None:
+        passed.append(name)
+        if passed[-2:] == ["batch.sending", "transaction.committed"] and "again" not in passed:
+            passed.append("again")
+            foreign(a, f"UPDATE Hydrants__ATTACH SET {said} WHERE GLOBALID='{photo}'")
+
+    with faults.armed(replace):
+        await a.sync()
+    await a.sync()
+
+    assert "again" in passed
+    async with a.open() as geodatabase:
+        assert await geodatabase.conflicts(resolved=True) == []
+    assert world.attachments()[photo][1::2] == ("again.jpg", data)
+    await world.assert_agreed()
