@@ -185,16 +185,17 @@ def is_carried_older(
 def carried_and_deleted(
     connection: sqlite3.Connection, table: LayerTable
 ) -> list[tuple[str, str | None]]:
-    """The rows that left this device and were deleted here after that: (GlobalID, of an attachment
-    that of its feature)."""
+    """The rows that left this device and are not here any more, deleted by anybody: (GlobalID, of
+    an attachment that of its feature). A delete that is still to be sent is not among them."""
     if not has_table(connection, _TABLE):
         return []
     gid = quote(table.global_id)
+    known = "SELECT 1 FROM fieldsync_change c WHERE c.layer=f.layer AND c.gid=f.gid AND c.had_base"
+    if has_table(connection, _RENAMED):  # under this name it is not asked for
+        known += f" UNION ALL SELECT 1 FROM {_RENAMED} r WHERE r.layer=f.layer AND r.gid=f.gid"
     return connection.execute(
-        f"SELECT f.gid,f.parent FROM {_TABLE} f JOIN fieldsync_change c"
-        " ON c.layer=f.layer AND c.gid=f.gid AND c.had_base=0"
-        f" WHERE f.layer=? AND NOT EXISTS"
-        f"(SELECT 1 FROM {quote(table.name)} t WHERE t.{gid}=f.gid) ORDER BY f.gid",
+        f"SELECT f.gid,f.parent FROM {_TABLE} f WHERE f.layer=? AND NOT EXISTS({known})"
+        f" AND NOT EXISTS(SELECT 1 FROM {quote(table.name)} t WHERE t.{gid}=f.gid) ORDER BY f.gid",
         (table.number,),
     ).fetchall()
 

@@ -52,12 +52,26 @@ async def stage_outside_photos(
 
 async def stage_carried_photos(context: SyncContext, table: LayerTable) -> None:
     """Stage the attachments that were added here, exported, deleted, and that the service has now
-    because somebody sent the file: so their deletes are sent."""
+    because somebody sent the file: so their deletes are sent, and those of others undone."""
     carried = await context.database.stage(_carried, table)
     parents = dict.fromkeys(parent for parent in carried.values() if parent is not None)
     listed = await photos_of(context, table.layer_id, parents)
-    rows = [_row(gid, listed[gid], None) for gid in carried if gid in listed]
-    await context.database.stage(staging.stage_rows, table, rows)
+    found = {gid: listed[gid] for gid in carried if gid in listed}
+    await context.database.stage(_stage_found, table, found)
+
+
+def _stage_found(
+    connection: sqlite3.Connection, table: LayerTable, found: Mapping[str, Photo]
+) -> None:
+    staging.stage_rows(connection, table, [_row(gid, one, None) for gid, one in found.items()])
+    stage_fetches(connection, _fetches(table, found))
+
+
+def _fetches(table: LayerTable, listed: Mapping[str, Photo]) -> list[Fetch]:
+    return [
+        Fetch(number=table.number, gid=gid, url=one.url, spool_name=None, size_bytes=one.size_bytes)
+        for gid, one in listed.items()
+    ]
 
 
 def _carried(connection: sqlite3.Connection, table: LayerTable) -> dict[str, str | None]:
@@ -140,19 +154,7 @@ def _stage_listed(
         if (row != here or is_told) and not staging.has_row(connection, table, global_id):
             rows[global_id] = row
     staging.stage_rows(connection, table, rows.values())
-    stage_fetches(
-        connection,
-        [
-            Fetch(
-                number=table.number,
-                gid=global_id,
-                url=listed[global_id].url,
-                spool_name=None,
-                size_bytes=listed[global_id].size_bytes,
-            )
-            for global_id in rows
-        ],
-    )
+    stage_fetches(connection, _fetches(table, {gid: listed[gid] for gid in rows}))
     held = (
         f"SELECT a.{gid} FROM {quote(table.name)} a WHERE a.REL_GLOBALID=?1 AND NOT EXISTS"
         f"(SELECT 1 FROM fieldsync_change c WHERE c.layer=?2 AND c.gid=a.{gid} AND c.had_base=0)"

@@ -339,3 +339,26 @@ async def test_restored_row_that_went_to_the_store_again_does_not_come_with_its_
     await world.assert_agreed()
     assert gid(2) not in (await world.rows())[HYDRANTS]
     assert NEW not in (await world.rows())[VISITS]
+
+
+@pytest.mark.parametrize("is_brought_back", [False, True])
+async def test_row_that_others_deleted_and_a_file_added_again_comes_back(
+    world: Fleet, tmp_path: Path, is_brought_back: bool
+) -> None:
+    """The file was sent through the device's own replica, so no download tells of it."""
+    a = await with_new(world)
+    async with a.open() as geodatabase:
+        photo = await geodatabase.table(HYDRANTS).add_attachment(NEW, "new.jpg", None, b"new")
+    await export(a, tmp_path / "A.delta")
+    await a.sync()
+    await world.edit(HYDRANTS, deletes=[NEW])
+    await a.sync()
+
+    answer = await send(a, tmp_path / "A.delta", PushChannel.SYNCHRONIZE_REPLICA)
+    if is_brought_back:
+        await take_back(a, answer)
+    await a.sync()
+
+    assert NEW in (await a.rows())[HYDRANTS]
+    assert photo.global_id in await a.attachments()
+    await world.assert_agreed()
