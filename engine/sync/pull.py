@@ -363,8 +363,8 @@ def _others(connection: sqlite3.Connection, table: LayerTable) -> tuple[list[str
 
 def _untold_new(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
     """Rows that are here since the last download, by our own edits or by a merge that was broken
-    off, and of which this one says nothing: somebody may have deleted them. And those that were
-    deleted or taken back here, and that somebody may have sent from a file."""
+    off, and of which this one says nothing: somebody may have deleted them. And those that are
+    not here any more, or were taken back here, and that somebody may have sent from a file."""
     carried = () if table.is_attachment else carried_and_deleted(connection, table)
     return [
         *untold(connection, table, Reason.ADDED),
