@@ -126,9 +126,10 @@ async def _download(context: SyncContext, fetch: Fetch, path: Path) -> None:
         url, expected = photo.url, photo.size_bytes
     context.folder.mkdir(exist_ok=True)
     size = await context.service.download_attachment(url, path)
-    if size != expected:
-        await asyncio.to_thread(check_file_is_no_error, path, place(url))
-    if expected is not None and size != expected:
+    if size == expected:
+        return
+    await asyncio.to_thread(check_file_is_no_error, path, place(url))
+    if expected is not None:
         raise ProtocolError(f"{size} bytes came instead of {expected}")
 
 
