@@ -78,7 +78,7 @@ def acknowledge(
                 continue
             count += 1
             forget_sent(connection, table, sent)
-            forget_edited(connection, table, [gid])
+            forget_edited(connection, table, gid, sent.last)
             entry = logged.entry(gid)
             if entry is None:
                 # Entries of rows in flight are kept, unless the row itself was moved to a store, or

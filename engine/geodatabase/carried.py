@@ -37,7 +37,7 @@ def note_carried(
         " AND q.direction='outbound' AND q.resolved_at IS NULL AND q.held_gid IS NULL"
         " AND q.seq>=c.seq)"
     )
-    _note_edited(connection, table)
+    _note_edited(connection, table, sequence)
     if connection.execute(f"SELECT 1 {unsent} LIMIT 1", (table.number,)).fetchone() is None:
         return
     _make(connection)
@@ -54,25 +54,29 @@ def note_carried(
     )
 
 
-def _note_edited(connection: sqlite3.Connection, table: LayerTable) -> None:
-    edited = "FROM fieldsync_change c WHERE c.layer=? AND c.had_base"
+def _note_edited(connection: sqlite3.Connection, table: LayerTable, sequence: int | None) -> None:
+    """``seq`` is the edit that is in the file; NULL where files have several of one row."""
+    edited = "FROM fieldsync_change c WHERE c.layer=?1 AND c.had_base"
     found = connection.execute(f"SELECT 1 {edited} LIMIT 1", (table.number,)).fetchone()
     if table.is_attachment or found is None:
         return
     make_table(
         connection,
         _EDITED,
-        "(layer INTEGER NOT NULL, gid TEXT NOT NULL, noted_at TEXT, PRIMARY KEY(layer,gid))"
-        " WITHOUT ROWID",
+        "(layer INTEGER NOT NULL, gid TEXT NOT NULL, seq INTEGER, noted_at TEXT,"
+        " PRIMARY KEY(layer,gid)) WITHOUT ROWID",
     )
     connection.execute(
-        f"INSERT OR REPLACE INTO {_EDITED}(layer,gid) SELECT c.layer,c.gid {edited}",
-        (table.number,),
+        f"INSERT INTO {_EDITED}(layer,gid,seq)"
+        f" SELECT c.layer,c.gid,min(c.seq,coalesce(?2,c.seq)) {edited}"
+        " ON CONFLICT(layer,gid) DO UPDATE"
+        " SET noted_at=NULL,seq=CASE WHEN seq=excluded.seq THEN seq END",
+        (table.number, sequence),
     )
 
 
 def exported_edits(connection: sqlite3.Connection, table: LayerTable) -> list[str]:
-    """Rows of which an update or a delete is in a file, and was not sent from here since."""
+    """Rows of which an update or a delete is in a file, and was not sent as it is there."""
     if not has_table(connection, _EDITED):
         return []
     found = connection.execute(
@@ -82,13 +86,15 @@ def exported_edits(connection: sqlite3.Connection, table: LayerTable) -> list[st
 
 
 def forget_edited(
-    connection: sqlite3.Connection, table: LayerTable, global_ids: Iterable[str]
+    connection: sqlite3.Connection, table: LayerTable, global_id: str, last: int | None = None
 ) -> None:
-    """The service has what is in a file of these rows, or something newer."""
+    """The service has what is in the one file that has an edit of this row; ``last``: as it has the
+    row's edits up to that one. What was changed back or given up before that one is not there, and
+    may still come from the file."""
     if has_table(connection, _EDITED):
-        connection.executemany(
-            f"DELETE FROM {_EDITED} WHERE layer={table.number} AND gid=?",
-            [(gid,) for gid in global_ids],
+        connection.execute(
+            f"DELETE FROM {_EDITED} WHERE layer=? AND gid=? AND seq=coalesce(?,seq)",
+            (table.number, global_id, last),
         )
 
 

@@ -88,7 +88,7 @@ def _apply(
     rows, gone = [], []
     for answer in answers:
         entry = _entry(logged, answer)
-        forget_edited(connection, table, [answer.edit.global_id])
+        forget_edited(connection, table, answer.edit.global_id)
         if entry is None:
             if answer.verdict is EditVerdict.APPLIED:
                 result.downloaded.conflicts += _read_again(connection, context, logged, answer)

@@ -65,6 +65,54 @@ async def test_row_that_was_changed_back_is_read_again_though_nobody_brings_the_
     assert (one in (await a.rows())[HYDRANTS]) is not is_deleted
 
 
+@pytest.mark.parametrize("is_exported_again", [False, True])
+async def test_row_of_which_part_was_changed_back_is_read_again(
+    world: Fleet, tmp_path: Path, is_exported_again: bool
+) -> None:
+    """The file still has what the device did not send."""
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await world.device("A", channel=channel)
+    one = gid(2)
+    old = (await a.rows())[HYDRANTS][one]["serial"]
+    foreign(a, f"UPDATE Hydrants SET name='new', serial=77 WHERE GlobalID='{one}'")
+    await export(a, tmp_path / "A.delta")
+    foreign(a, f"UPDATE Hydrants SET serial={old} WHERE GlobalID='{one}'")
+    if is_exported_again:
+        await export(a, tmp_path / "again.delta")
+    await a.sync()
+    assert (await world.rows())[HYDRANTS][one]["serial"] == old
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    assert (await world.rows())[HYDRANTS][one]["serial"] == 77
+
+    await a.sync()
+
+    await world.assert_agreed()
+
+
+async def test_row_that_was_edited_anew_after_its_edit_was_given_up_is_read_again(
+    world: Fleet, tmp_path: Path
+) -> None:
+    channel = PushChannel.SYNCHRONIZE_REPLICA
+    a = await world.device("A", channel=channel)
+    one = gid(2)
+    old = (await a.rows())[HYDRANTS][one]["serial"]
+    foreign(a, f"UPDATE Hydrants SET name='{'long' * 9}', serial=77 WHERE GlobalID='{one}'")
+    await export(a, tmp_path / "A.delta")
+    await a.sync()
+    async with a.open() as geodatabase:
+        (refused,) = await geodatabase.quarantine()
+        await geodatabase.discard_quarantined(refused.id)
+    foreign(a, f"UPDATE Hydrants SET name='short' WHERE GlobalID='{one}'")
+    await a.sync()
+    assert (await world.rows())[HYDRANTS][one]["serial"] == old
+    await push(tmp_path / "A.delta", tmp_path / "A.answer", channel=channel)
+    assert (await world.rows())[HYDRANTS][one]["serial"] == 77
+
+    await a.sync()
+
+    await world.assert_agreed()
+
+
 async def test_exported_edits_that_were_sent_are_not_asked_for_any_more(
     world: Fleet, tmp_path: Path
 ) -> None:
