@@ -169,10 +169,8 @@ def _changed(edit: Edit, photo: Photo) -> Row | None:
 async def photos_gone(
     context: SyncContext, table: LayerTable, global_ids: Sequence[str]
 ) -> list[str]:
-    """Those of the attachments that the service does not have any more.
-
-    One that was deleted here is not among them: nothing tells its feature any more.
-    """
+    """Those of the attachments that the service does not have any more, also of those that were
+    deleted here."""
     parents = await context.database.read(_parents, table, global_ids)
     photos = await photos_of(context, table.layer_id, parents.values())
     return [gid for gid in parents if gid not in photos]
@@ -181,11 +179,18 @@ async def photos_gone(
 def _parents(
     connection: sqlite3.Connection, table: LayerTable, global_ids: Sequence[str]
 ) -> dict[str, str]:
-    statement = (
-        f"SELECT {quote(table.global_id)},REL_GLOBALID FROM {quote(table.name)}"
-        f" WHERE {quote(table.global_id)}=? AND REL_GLOBALID IS NOT NULL"
-    )
-    return dict(row for gid in global_ids for row in connection.execute(statement, (gid,)))
+    """The features of attachments as they are here; of one that is not, as the service knew it."""
+    statement = f"SELECT REL_GLOBALID FROM {quote(table.name)} WHERE {quote(table.global_id)}=?"
+    logged = LoggedTable(connection, table)
+    parents: dict[str, str] = {}
+    for gid in global_ids:
+        found = connection.execute(statement, (gid,)).fetchone()
+        if found is None and (entry := logged.entry(gid)) is not None:
+            base = logged.base(entry, None)
+            found = None if base is None else (logged.cell(base, "REL_GLOBALID"),)
+        if found is not None and found[0] is not None:
+            parents[gid] = str(found[0])
+    return parents
 
 
 async def _is_same(context: SyncContext, edit: Edit, photo: Photo) -> bool:

@@ -9,7 +9,8 @@ import pytest
 
 from engine import faults
 from engine.errors import EngineError, FullDownloadRequired, ProtocolError, ServiceRefusedError
-from engine.model import AttachmentSyncDirection, SyncDirection, SyncModel
+from engine.geodatabase.conflicts import Side
+from engine.model import AttachmentSyncDirection, ConflictPolicy, SyncDirection, SyncModel
 from engine.sync.parameters import PushChannel, SyncLayerOption
 from engine.sync.recovery import speaks_of_generations
 from tests.engine.sync.fleet import HYDRANTS, PIPES, VISITS, Device, Fleet, fleet, gid
@@ -103,6 +104,29 @@ async def test_row_that_a_snapshot_lacks_is_deleted_only_if_the_service_has_it_n
     await world.assert_agreed()
     assert set((await a.rows())[VISITS]) == {gid(1001)}
     assert len(await a.attachments()) == 1
+
+
+async def test_photo_that_was_deleted_here_and_that_a_snapshot_lacks_does_not_come_back(
+    world: Fleet,
+) -> None:
+    """Its feature, deleted with it, was changed by others, and is kept in the end."""
+    a, b = await world.device("A"), await world.device("B")
+    foreign(a, f"DELETE FROM Hydrants__ATTACH WHERE REL_GLOBALID='{gid(1)}'")
+    foreign(a, f"UPDATE Hydrants SET name='mine' WHERE GlobalID='{gid(1)}'")
+    b.parameters.conflict_policy = ConflictPolicy.MANUAL
+    async with b.open() as geodatabase:
+        await geodatabase.table(HYDRANTS).delete_feature(gid(1))
+    await a.sync()
+    strike(world.inside, Fault(kind="generation-overtaken"))
+    await b.sync()
+
+    async with b.open() as geodatabase:
+        (conflict,) = await geodatabase.conflicts()
+        await geodatabase.resolve_conflict(conflict.id, Side.THEIRS)
+    await b.sync()
+
+    await world.assert_agreed()
+    assert (await b.rows())[HYDRANTS][gid(1)]["name"] == "mine"
 
 
 async def test_row_of_a_snapshot_that_cannot_be_stored_stays_as_it_was(world: Fleet) -> None:

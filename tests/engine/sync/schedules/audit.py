@@ -239,7 +239,9 @@ class _Books:
     @property
     def _deleted(self) -> set[tuple[str, Key]]:
         """The rows that anybody deleted, as if one party had."""
-        return {("", (d.layer, self._gid(d.layer, d.gid))) for d in self.ledger.deletes}
+        keys = {(d.layer, d.gid) for d in self.ledger.deletes}
+        keys = keys.union(*(kept.given_up for kept in self.stores.values()))
+        return {("", (layer, self._gid(layer, gid))) for layer, gid in keys}
 
     @property
     def _restored(self) -> set[str]:
@@ -442,7 +444,11 @@ class _Books:
                 given.setdefault(photo.name, set()).add(photo.data.hex().upper())
         for gid, versions in self.photos.items():
             parent = str(versions[-1].cells["parent"])
-            is_explained = gid in deleted or self._is_gone("", HYDRANTS, parent, rows)
+            is_explained = (
+                gid in deleted
+                or ("", (-1, gid)) in rows
+                or self._is_gone("", HYDRANTS, parent, rows)
+            )
             if not versions[-1].is_alive and not is_explained:
                 yield f"the attachment {gid} was deleted by nobody"
             names = [v.cells["name"] for v in versions]

@@ -125,6 +125,9 @@ class Stores:
     photos: set[str] = field(default_factory=set)
     deletes: set[str] = field(default_factory=set)
     """GlobalIDs of rows whose delete met a conflict, or was refused."""
+    given_up: set[Key] = field(default_factory=set)
+    """Layer (attachments -1) and GlobalID of refused adds that were given up: their rows are
+    deleted, also where a file brings them to the service."""
 
 
 def stores(path: Path) -> Stores:
@@ -148,6 +151,11 @@ def stores(path: Path) -> Stores:
                 " SELECT gid FROM fieldsync_quarantine WHERE operation='delete'"
             )
         }
+        refused = connection.execute(
+            "SELECT layer,gid FROM fieldsync_quarantine"
+            " WHERE operation='add' AND resolution='discarded'"
+        )
+        found.given_up |= {(layers.get(number, -1), gid) for number, gid in refused}
     return found
 
 
